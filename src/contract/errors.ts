@@ -1,0 +1,125 @@
+import { CHECKPOINT_CODES, GGUF_CODES, SAFETENSORS_CODES } from './parser-codes.ts';
+
+/** One row of the error table. */
+export interface ErrorRow {
+  /** HTTP status. */
+  readonly status: number;
+  /** Exit code of the command line (docs/spec/stack.md §10). */
+  readonly exitCode: number;
+  /** Whether the same request may succeed later without a change. */
+  readonly retryable: boolean;
+  /** The next step, in one sentence. */
+  readonly hint: string;
+  /** `error.type` of the JSON envelope where the published spelling differs from the code (docs/spec/store.md §2). */
+  readonly type?: string;
+}
+
+const row = (status: number, exitCode: number, hint: string, extra: { retryable?: boolean; type?: string } = {}): ErrorRow => ({
+  status,
+  exitCode,
+  retryable: extra.retryable ?? false,
+  hint,
+  ...(extra.type === undefined ? {} : { type: extra.type }),
+});
+const again = { retryable: true };
+
+const REFUSED_FILE = 'The file breaks its format. Pull the model again, or take it from another source.';
+const fileRows = Object.fromEntries([...SAFETENSORS_CODES, ...GGUF_CODES].map((code) => [code, row(422, 1, REFUSED_FILE)])) as Record<
+  (typeof SAFETENSORS_CODES)[number] | (typeof GGUF_CODES)[number],
+  ErrorRow
+>;
+const checkpointRows = Object.fromEntries(
+  CHECKPOINT_CODES.map((code) => [code, row(422, 1, 'This model cannot be used as it is. `hearth show <model>` tells what hearth sees in it.')]),
+) as Record<(typeof CHECKPOINT_CODES)[number], ErrorRow>;
+
+/**
+ * The one table of error codes: what each means over HTTP, at the command line, and what to do next.
+ * A code is never reused. docs/errors.md is printed from this table.
+ */
+export const ERRORS = {
+  // Requests (docs/spec/serving.md §2.2)
+  invalid_value: row(400, 1, 'Correct the field that the message names.', { type: 'ValidationError' }),
+  invalid_json: row(400, 1, 'Send one JSON object as the body.'),
+  invalid_json_schema: row(400, 1, 'Remove the keyword that the message names from the schema.'),
+  unsupported_parameter: row(400, 1, 'Leave the named parameter out; the model or engine cannot honour it.'),
+  context_length_exceeded: row(400, 1, 'Shorten the prompt, or load the model with a larger context.'),
+  ambiguous_match: row(400, 1, 'Type more of the name; the matches are listed.'),
+  capability_mismatch: row(400, 1, 'Choose a model that has the capability; `hearth show <model>` lists them.'),
+  not_an_embedder: row(400, 1, 'Choose an embedding model; `hearth list` shows the type of each.'),
+  template_limit: row(400, 1, 'The chat template of this model could not be rendered within its limits.'),
+  invalid_api_key: row(401, 1, 'Send a valid key as `Authorization: Bearer`.'),
+  permission_denied: row(403, 3, 'Check who owns the file or directory that the message names.'),
+  host_not_allowed: row(403, 1, 'Use the address that hearth listens on, or add the name to `access.hosts`.'),
+  origin_not_allowed: row(403, 1, 'Add the origin to `access.origins` if this page may use hearth.'),
+  model_refused: row(403, 1, 'The model is refused by policy; `hearth show <model>` tells why.'),
+  model_not_found: row(404, 1, '`hearth list --all` shows what is here; `hearth pull <model>` fetches one.'),
+  route_not_found: row(404, 1, 'docs/openapi.json lists the routes.'),
+  method_not_allowed: row(405, 1, 'docs/openapi.json lists the methods of each route.'),
+  operation_in_progress: row(409, 1, 'Wait for the running operation to end.', again),
+  locked: row(409, 1, 'Another hearth process holds the lock; the message names it.', again),
+  request_too_large: row(413, 1, 'Send a smaller body.'),
+  url_too_long: row(414, 1, 'Send a shorter URL.'),
+  unsupported_media_type: row(415, 1, 'Send `content-type: application/json`.'),
+  headers_too_large: row(431, 1, 'Send fewer or shorter headers.'),
+  rate_limit_exceeded: row(429, 1, 'Wait as long as Retry-After says.', again),
+  queue_full: row(503, 1, 'Try again in a moment.', again),
+  queue_timeout: row(503, 1, 'Try again in a moment, or raise `gateway.queueWaitMs`.', again),
+  memory_budget: row(503, 1, 'Unload another model, or try again when it is idle.', again),
+  engine_killed: row(503, 1, 'The engine went over its limit and was ended; try again.', again),
+  draining: row(503, 1, 'The server is stopping; try again after its restart.', again),
+  breaker_open: row(503, 1, 'The model crashed three times in ten minutes; its log tells why.', again),
+  insufficient_memory: row(507, 1, 'Choose a smaller model or a lower precision.'),
+  engine_crashed: row(500, 1, 'Try again; if it happens again, report the log of the engine.', again),
+  model_load_failed: row(500, 1, '`hearth show <model>` tells what hearth sees in the model.'),
+  internal_error: row(500, 1, 'This is a fault in hearth. Please report it with the request id.', { type: 'InternalError' }),
+  not_implemented: row(501, 1, 'This version cannot do it yet; CHANGELOG.md says what it can.'),
+  dependency_missing: row(501, 1, 'Install what the message names.'),
+  request_timeout: row(504, 1, 'Ask for less, or raise `gateway.requestMs`.', again),
+
+  // Store and hub (docs/spec/store.md §2)
+  usage: row(400, 2, '`hearth <command> --help` shows the arguments.', { type: 'CommandError' }),
+  invalid_argument: row(400, 1, '`hearth <command> --help` shows what fits together.', { type: 'InvalidArgumentError' }),
+  invalid_name: row(400, 1, 'A name is `org/name`, with `:VARIANT` and `@REVISION` where needed.', { type: 'ValidationError' }),
+  model_not_cached: row(404, 1, '`hearth pull <model>` fetches it.'),
+  hash_not_found: row(404, 1, 'The revisions that are here are listed.'),
+  snapshots_not_found: row(404, 1, '`hearth pull <model>` fetches the files again.'),
+  cache_not_found: row(404, 1, '`hearth pull <model>` makes the cache with its first model.'),
+  access_denied: row(403, 1, 'Accept the licence on the model page and set HF_TOKEN, or choose an open model.'),
+  workspace_model: row(409, 1, 'Delete the directory yourself if it is not needed.'),
+  locks_present: row(409, 1, 'Wait for the download to end, or use --force.', again),
+  requires_confirmation: row(409, 1, 'Type the full name, or use --force.'),
+  variant_required: row(400, 1, 'Name one as `NAME:VARIANT`; the variants are listed.', { type: 'ValidationError' }),
+  execution_error: row(500, 1, 'Run again with `--log-level debug` for more.'),
+  show_operation_failed: row(500, 1, 'Run again with `--log-level debug` for more.'),
+  pull_operation_failed: row(500, 1, 'Run the same command again; what was fetched is kept.', again),
+  download_failed: row(502, 2, 'Check the network, then run the same command again; what was fetched is kept.', again),
+  hub_unreachable: row(502, 2, 'Check the network or HF_ENDPOINT, or give hearth a local folder or GGUF file instead.', {
+    retryable: true,
+    type: 'download_failed',
+  }),
+  checksum_mismatch: row(502, 2, 'The bytes differ from what the hub lists; nothing was kept. Pull again.', { retryable: true, type: 'download_failed' }),
+  offline: row(503, 2, 'HF_HUB_OFFLINE is set; unset it to use the hub.'),
+  repo_not_found: row(404, 2, 'Check the name on the hub.'),
+  insufficient_space: row(507, 3, 'Free some space on the file system that the message names, then run the command again.'),
+  deletion_failed: row(500, 3, 'Check who owns the files.'),
+  file_system_error: row(500, 3, 'The message names the file and what the system said.', { type: 'execution_error' }),
+  cancelled: row(499, 130, 'Run the command again to go on.', { type: 'UserCancelledError' }),
+  client_closed_request: row(499, 130, 'The client went away before the answer.'),
+
+  // Daemon, home, config (docs/spec/stack.md)
+  config_invalid: row(400, 1, 'Correct the lines that the message names; `hearth config path` tells where the file is.'),
+  home_not_owned: row(403, 1, 'Set HEARTH_HOME to a directory that belongs to you.'),
+  unsafe_path: row(403, 1, 'Remove the link or special file that the message names.'),
+  port_in_use: row(409, 1, 'Choose another with --port, or stop the program that the message names.'),
+  bind_without_auth: row(403, 1, 'Listen on 127.0.0.1, or make a key first.'),
+  daemon_version_mismatch: row(409, 1, 'Restart the daemon: `hearth down --daemon`, then the command again.'),
+  engine_options_invalid: row(400, 1, 'Remove or correct the option that the message names.'),
+  engine_protocol: row(500, 1, 'The engine process sent something that is not its protocol and was ended.', again),
+
+  ...fileRows,
+  ...checkpointRows,
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+export const isErrorCode = (value: string): value is ErrorCode => Object.hasOwn(ERRORS, value);

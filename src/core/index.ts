@@ -1,0 +1,9 @@
+// Owns: the error class, ports that upper modules implement (Clock, Logger, Fetch, EventSink, RuntimeProbe), atomic files, ids, redaction.
+// Refuses: any knowledge of models, HTTP or configuration.
+// Called by: every module but contract and client.
+export * from './atomic-file.ts';
+export * from './hearth-error.ts';
+export * from './ids.ts';
+export * from './module-url.ts';
+export * from './ports.ts';
+export * from './redact.ts';

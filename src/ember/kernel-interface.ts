@@ -1,0 +1,120 @@
+/**
+ * The kernels as the ranks see them. Two implementations: ember.wasm (kernels/, AssemblyScript) and reference/ (plain TypeScript over the
+ * same bytes). Every argument named after a buffer is a byte offset into the rank's memory; f32 and i32 buffers are 16-byte aligned, weights
+ * are aligned to 16 bytes, and 64 bytes of readable padding follow every buffer. Matrices are row-major.
+ */
+export const SCALE_TYPE = { f16: 0, bf16: 1, f32: 2 } as const;
+export const PLAIN_TYPE = { f16: 0, bf16: 1, f32: 2 } as const;
+/** Form of the activations that enter a matrix (docs/spec/engines.md §2.2). */
+export const ACTIVATION = { int8: 0, int16: 1, f32: 2 } as const;
+/** Tokens in one page of the KV cache. */
+export const PAGE_TOKENS = 32;
+
+export type ScaleType = (typeof SCALE_TYPE)[keyof typeof SCALE_TYPE];
+export type PlainType = (typeof PLAIN_TYPE)[keyof typeof PLAIN_TYPE];
+export type Activation = (typeof ACTIVATION)[keyof typeof ACTIVATION];
+
+export interface Kernels {
+  /** Bytes that `prepare` writes for `tokens` rows of `k` values. */
+  preparedBytes(activation: Activation, bits: number, group: number, tokens: number, k: number): number;
+  /**
+   * Brings x [tokens, k] f32 into the form that `matmul` reads for weights of (bits, group); the layout is the kernels' own.
+   * int8 and int16: symmetric codes per block of min(group, 64), one f32 scale each, and the sums of the block's activations for the bias term.
+   */
+  prepare(activation: Activation, bits: number, group: number, x: number, tokens: number, k: number, prepared: number): void;
+  /**
+   * y[t, r] = Σ over groups of scale·dot(codes, x) + bias·sum(x), for rows r0 ≤ r < r1 of MLX affine weights
+   * w [rows, k·bits/32] u32, scales and biases [rows, k/group] of `scaleType`. `yStride` = f32 values from one token's row of y to the next.
+   * bits 4 or 8; group 32, 64 or 128; k a multiple of group; any tokens ≥ 1, any row range.
+   */
+  matmul(
+    activation: Activation,
+    bits: number,
+    group: number,
+    scaleType: ScaleType,
+    w: number,
+    scales: number,
+    biases: number,
+    prepared: number,
+    y: number,
+    yStride: number,
+    r0: number,
+    r1: number,
+    k: number,
+    tokens: number,
+  ): void;
+  /** y[t, r] = Σ w[r, i]·x[t, i] for plain weights w [rows, k] of `type`, x [tokens, k] f32; any k ≥ 1. */
+  matmulPlain(type: PlainType, w: number, x: number, y: number, yStride: number, r0: number, r1: number, k: number, tokens: number): void;
+  /** y [k] f32 = row `row` of quantised weights (an embedding row). */
+  dequantiseRow(bits: number, group: number, scaleType: ScaleType, w: number, scales: number, biases: number, row: number, k: number, y: number): void;
+  /** y [n] f32 = n plain values at src. */
+  widen(type: PlainType, src: number, y: number, n: number): void;
+
+  /** y [tokens, dim] = x / sqrt(mean(x²) + eps) · weight [dim] f32. y may be x. */
+  rmsNorm(x: number, weight: number, y: number, tokens: number, dim: number, eps: number): void;
+  /** y[i] += x[i], n values. */
+  addInto(y: number, x: number, n: number): void;
+  /** y[t, i] += bias[i] for [tokens, n] rows `yStride` values apart. */
+  addBias(y: number, bias: number, tokens: number, n: number, yStride: number): void;
+  /** out[i] = silu(gate[i])·up[i], n values; out may be gate. */
+  siluMultiply(gate: number, up: number, out: number, n: number): void;
+  /**
+   * Rotates x [tokens, heads, headDim] in place, rows of tokens `stride` values apart, with cos and sin [tokens, rotaryDim/2] f32.
+   * Halves are paired (element i with i + rotaryDim/2), or neighbours when `traditional` is 1; values beyond rotaryDim stay.
+   */
+  rope(x: number, tokens: number, heads: number, headDim: number, rotaryDim: number, stride: number, cos: number, sin: number, traditional: number): void;
+
+  /**
+   * Writes k and v [tokens, kvHeads, headDim] f32 (token rows `stride` values apart) as BF16, round half to even, at positions position … position + tokens − 1.
+   * Page p of this layer starts at layerBase + pages[p]·pageStride; in it, per kv head, K transposed [headDim, 32], then V [32, headDim].
+   * pageStride = kvHeads·2·32·headDim·2 bytes. `pages` is the sequence's table of u32 page numbers.
+   */
+  storeKv(
+    k: number,
+    v: number,
+    stride: number,
+    layerBase: number,
+    pageStride: number,
+    pages: number,
+    position: number,
+    tokens: number,
+    kvHeads: number,
+    headDim: number,
+  ): void;
+  /** Bytes of scratch that `attend` needs. */
+  attendScratchBytes(tokens: number, qHeads: number, headDim: number, contextTokens: number): number;
+  /**
+   * out [tokens, qHeads, headDim] = causal softmax attention of q (token rows `qStride` values apart; out rows `outStride`) over the pages written by storeKv:
+   * token t sees positions max(0, position + t − window + 1) … position + t (window 0 = all). Query head h reads kv head headToKv[h] (u32 table, not decreasing).
+   * scores = scale·q·k, then softCap·tanh(score / softCap) when softCap > 0.
+   */
+  attend(
+    q: number,
+    qStride: number,
+    out: number,
+    outStride: number,
+    layerBase: number,
+    pageStride: number,
+    pages: number,
+    position: number,
+    tokens: number,
+    qHeads: number,
+    headToKv: number,
+    kvHeads: number,
+    headDim: number,
+    scale: number,
+    window: number,
+    softCap: number,
+    scratch: number,
+  ): void;
+
+  /**
+   * logits[id − firstId] for each of `count` entries {u32 id, f32 multiply, f32 add} at `entries` whose id lies in [firstId, firstId + n):
+   * l = l > 0 ? l / multiply : l·multiply, then l + add (repetition penalty, then presence, frequency and bias).
+   */
+  adjustLogits(logits: number, n: number, firstId: number, entries: number, count: number): void;
+  /** out[0] = max of n logits, out[1] = Σ exp((l − max)/temperature) with temperature > 0 (f32). */
+  maxAndSum(logits: number, n: number, temperature: number, out: number): void;
+  /** The `count` ≤ 256 largest logits, largest first, lowest id first on a tie: ids (firstId + index, u32) and values (f32). Returns how many. */
+  topN(logits: number, n: number, firstId: number, count: number, ids: number, values: number): number;
+}

@@ -1,0 +1,116 @@
+import type { z } from 'zod';
+import type { ChatMessage, GenerateEvent, GenerateRequest } from '../contract/index.ts';
+import type { FeatureVerdict, ModelFacts } from '../core/index.ts';
+import type { ProcessChannel, ProcessSpec } from '../supervisor/index.ts';
+
+/** The engine port (docs/spec/engines.md §1). Nothing above this file knows which engine answers. */
+
+export interface EngineProbe {
+  readonly available: boolean;
+  readonly version: string;
+  readonly device: string;
+  readonly devices: readonly string[];
+  readonly reason?: string;
+  readonly fix?: string;
+}
+
+export interface Capabilities {
+  readonly tools: boolean;
+  readonly forcedToolChoice: boolean;
+  readonly jsonSchema: boolean;
+  readonly grammar: boolean;
+  readonly logitBias: boolean;
+  readonly seed: boolean;
+  readonly maxLogprobs: number;
+  readonly maxChoices: number;
+  readonly images: boolean;
+  readonly audio: boolean;
+  readonly embeddings: boolean;
+  readonly rerank: boolean;
+  readonly transcription: boolean;
+  readonly translation: boolean;
+  readonly adaptersPerRequest: boolean;
+  readonly batching: boolean;
+  readonly prefixCache: 'exact' | 'checkpoint' | 'none';
+  readonly reasoning: boolean;
+  readonly contextTokens: number;
+}
+
+/** Memory that a load is charged with, in bytes (docs/spec/engines.md §6). */
+export interface MemoryEstimate {
+  readonly weightsBytes: number;
+  readonly kvBytesPerToken: number;
+  readonly kvPoolBytes: number;
+  readonly computeBytes: number;
+  readonly processBytes: number;
+}
+
+/** A model whose files an engine can open: `directory` is an MLX checkpoint (a GGUF file was imported into one). */
+export interface PreparedModel {
+  readonly facts: ModelFacts;
+  readonly directory: string;
+}
+
+export interface LoadReport {
+  readonly version: string;
+  readonly device: string;
+  readonly contextTokens: number;
+  readonly modelContextTokens: number;
+  readonly parallelSequences: number;
+  readonly ranks: number;
+  readonly measured: { readonly weightsBytes: number; readonly kvBytes: number; readonly computeBytes: number; readonly processBytes: number };
+  readonly loadMs: number;
+}
+
+export interface SessionStats {
+  readonly memory: LoadReport['measured'];
+  readonly running: number;
+  readonly waiting: number;
+  readonly promptTokensComputed: number;
+  readonly promptTokensCached: number;
+  readonly generatedTokens: number;
+  readonly steps: number;
+  /** How many steps ran with n decoding sequences: index n. */
+  readonly batchSizes: readonly number[];
+  readonly lastStepMs: number;
+  readonly lastProgressAtMs: number;
+}
+
+export interface EngineSession extends AsyncDisposable {
+  load(options: unknown, onProgress: (doneBytes: number, totalBytes: number) => void, signal: AbortSignal): Promise<LoadReport>;
+  /** start, prefill-progress*, deltas, finish, usage, end; or one error and then nothing. Aborting the signal frees the sequence. */
+  generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<GenerateEvent>;
+  tokenize(
+    input: { readonly text: string; readonly addSpecial: boolean; readonly parseSpecial: boolean } | { readonly messages: readonly ChatMessage[] },
+  ): Promise<readonly number[]>;
+  detokenize(tokens: readonly number[]): Promise<string>;
+  applyTemplate(messages: readonly ChatMessage[], templateArguments?: Readonly<Record<string, unknown>>): Promise<string>;
+  embed(inputs: readonly string[]): Promise<readonly Float32Array[]>;
+  score(tokens: readonly number[]): Promise<Float32Array>;
+  setThreads(threads: number): Promise<void>;
+  health(): Promise<{ readonly ok: boolean }>;
+  stats(): Promise<SessionStats>;
+  clearCache(): Promise<void>;
+  /** Finishes or cancels its sequences, then ends the child. */
+  close(): Promise<void>;
+  /** Settles when the session can no longer answer, with the reason. */
+  readonly closed: Promise<{ readonly reason: string }>;
+}
+
+export type Feature = 'text' | 'chat' | 'vision' | 'audio' | 'embeddings' | 'rerank';
+
+export interface Engine {
+  /** Lower-case word: `ember`, `mlx`, `remote`. */
+  readonly id: string;
+  probe(signal: AbortSignal): Promise<EngineProbe>;
+  canRun(facts: ModelFacts): Readonly<Record<Feature, FeatureVerdict>>;
+  capabilities(facts: ModelFacts, options: unknown): Capabilities;
+  estimate(facts: ModelFacts, options: unknown): MemoryEstimate;
+  /** Strict: an unknown, ill-typed or forbidden option is refused before a spawn. */
+  readonly optionsSchema: z.ZodType;
+  /** Optional conversion before a load, cached and cancellable. */
+  prepare(facts: ModelFacts, onProgress: (doneBytes: number, totalBytes: number) => void, signal: AbortSignal): Promise<PreparedModel>;
+  /** null when the engine has no process. */
+  processSpec(model: PreparedModel, options: unknown): ProcessSpec | null;
+  connect(channel: ProcessChannel | URL, signal: AbortSignal): Promise<EngineSession>;
+}

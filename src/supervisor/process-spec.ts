@@ -1,0 +1,47 @@
+/** What an engine asks the supervisor to start (docs/spec/engines.md §1.2). It holds no secret, no repository name and no URL. */
+export interface ProcessSpec {
+  /** Absolute path of the program. */
+  readonly command: string;
+  readonly args: readonly string[];
+  /** Absolute working directory. */
+  readonly cwd: string;
+  /** Added to the allow-list of environment variables. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly channel: 'ipc' | 'unix-socket';
+  readonly readPaths: readonly string[];
+  readonly writePaths: readonly string[];
+  readonly devices: 'none' | 'gpu';
+  readonly memoryBytes: number;
+  readonly threads: number;
+  readonly startTimeoutMs: number;
+  readonly stopGraceMs: number;
+}
+
+export interface ProcessExit {
+  readonly code: number | null;
+  readonly signal: string | null;
+  /** The last lines that the process wrote. */
+  readonly lastLines: readonly string[];
+}
+
+/** Message channel to a child; messages are JSON values of at most 1 MiB. */
+export interface ProcessChannel {
+  send(message: unknown): void;
+  /** Called for each message, in order; one listener at a time. */
+  onMessage(listener: (message: unknown) => void): void;
+  /** Settles when the child is gone; never rejects. */
+  readonly exited: Promise<ProcessExit>;
+}
+
+export interface SupervisedProcess extends AsyncDisposable {
+  readonly pid: number;
+  readonly channel: ProcessChannel;
+  /** SIGTERM to the group, the grace time, SIGKILL. Settles when the process is gone. */
+  stop(): Promise<{ readonly method: 'graceful' | 'forced' | 'gone' }>;
+  /** SIGKILL to the group at once. */
+  kill(): void;
+}
+
+export interface Supervisor extends AsyncDisposable {
+  start(spec: ProcessSpec): Promise<SupervisedProcess>;
+}
