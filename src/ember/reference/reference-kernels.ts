@@ -1,0 +1,20 @@
+import type { Kernels } from '../kernel-interface.ts';
+import { createAttentionReference } from './attention.ts';
+import { viewBytes } from './bytes.ts';
+import { createElementwiseReference } from './elementwise.ts';
+import { createMatmulReference } from './matmul.ts';
+import { createSamplingReference } from './sampling.ts';
+
+/**
+ * The kernels in plain TypeScript, over the same bytes and with the same rounding of activations as ember.wasm: what the module is tested
+ * against. Sums are taken in float64. The views are made once: grow a memory before, not after. The prepared layout is this implementation's own.
+ */
+export function createReferenceKernels(buffer: ArrayBuffer | SharedArrayBuffer): Kernels {
+  const bytes = viewBytes(buffer);
+  return {
+    ...createMatmulReference(bytes),
+    ...createElementwiseReference(bytes),
+    ...createAttentionReference(bytes),
+    ...createSamplingReference(bytes),
+  };
+}
