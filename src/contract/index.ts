@@ -1,6 +1,15 @@
 // Owns: what crosses a boundary: error table, canonical generation events, endpoints and wire schemas.
 // Refuses: behaviour; node: imports; anything of ours.
 // Called by: every module, clients and the console.
+export * from './admin.ts';
+export * from './endpoint.ts';
+export * from './endpoints.ts';
+export * from './error-reply.ts';
 export * from './errors.ts';
 export * from './generation.ts';
+export * from './openai/chat.ts';
+export * from './openai/completions.ts';
+export * from './openai/models.ts';
+export * from './openapi.ts';
 export * from './parser-codes.ts';
+export * from './store-endpoints.ts';

@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import { modelState } from './openai/models.ts';
+
+/** Version of the routes under /admin/v1; CLI and daemon compare it at connect (docs/spec/stack.md §1). */
+export const API_VERSION = 1;
+
+export const healthReply = z.looseObject({ status: z.enum(['ok', 'degraded', 'draining', 'unavailable']) });
+
+export const versionReply = z.strictObject({ name: z.literal('hearth'), version: z.string(), api_version: z.int() });
+
+/** Own fields: strict, because a typing error in an order to the daemon must not pass silently. */
+export const loadRequest = z
+  .strictObject({
+    model: z.string().min(1).max(256).optional(),
+    /** Absolute path of a workspace: over the socket or in process only. */
+    path: z.string().min(1).max(4096).optional(),
+    adapter: z.string().max(256).optional(),
+    contextTokens: z.int().min(1).max(16_777_216).optional(),
+    parallelSequences: z.int().min(1).max(256).optional(),
+    ttlSeconds: z.int().min(0).max(31_536_000).nullable().optional(),
+    pinned: z.boolean().optional(),
+  })
+  .refine((value) => (value.model === undefined) !== (value.path === undefined), { error: 'exactly one of model and path is needed', path: ['model'] });
+
+/** One model that the run loop knows. */
+export const residentModel = z.strictObject({
+  /** The id to use in requests. */
+  id: z.string(),
+  hash: z.string().nullable(),
+  state: modelState,
+  engine: z.string().nullable(),
+  version: z.string().nullable(),
+  device: z.string().nullable(),
+  contextTokens: z.int().nullable(),
+  parallelSequences: z.int().nullable(),
+  memoryBytes: z.number().nullable(),
+  pid: z.int().nullable(),
+  inFlight: z.int(),
+  waiting: z.int(),
+  pinned: z.boolean(),
+  loadMs: z.number().nullable(),
+  loadedAt: z.string().nullable(),
+  expiresAt: z.string().nullable(),
+  crashes: z.int(),
+  error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+});
+export type ResidentModel = z.infer<typeof residentModel>;
+
+export const residentList = z.strictObject({ seq: z.int(), models: z.array(residentModel) });
+
+export const unloadRequest = z.strictObject({ model: z.string().min(1).max(256), force: z.boolean().optional() });
+export const unloadReply = z.strictObject({ id: z.string(), unloaded: z.boolean() });
+
+export const cancelReply = z.strictObject({ id: z.string(), cancelled: z.boolean() });
+
+export const statusReply = z.strictObject({
+  version: z.string(),
+  api_version: z.int(),
+  pid: z.int(),
+  started_at: z.string(),
+  draining: z.boolean(),
+  listeners: z.array(z.string()),
+  models: z.array(residentModel),
+});
