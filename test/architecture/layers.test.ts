@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MODULES } from './import-table.ts';
 import { checkLayers, importsOf, readSources } from './layers.ts';
+import { withImportTable } from './print-table.ts';
 
 const root = join(import.meta.dirname, '../../src');
 const sources = readSources(root);
@@ -84,4 +85,9 @@ describe('sources', () => {
     expect(sources.filter((f) => f.text.trimEnd().split('\n').length > 400).map((f) => f.path)).toEqual([]);
     expect(sources.filter((f) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.tsx?$/.test(basename(f.path))).map((f) => f.path)).toEqual([]);
   });
+});
+
+it('[house H1] ARCHITECTURE.md holds the table of import directions as it is checked', () => {
+  const document = readFileSync(join(root, '../ARCHITECTURE.md'), 'utf8');
+  expect(withImportTable(document)).toBe(document);
 });
