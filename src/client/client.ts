@@ -39,7 +39,7 @@ export function createClient(options: ClientOptions): Client {
 
   return {
     async call(endpoint, input, call = {}) {
-      const response = await send(endpoint, input as RawInput, 'application/json', call);
+      const response = await send(endpoint, input as unknown as RawInput, 'application/json', call);
       const body = await response.json().catch((error: unknown) => {
         if (call.signal?.aborted) throw new ClientError('cancelled', 'The request was cancelled.', { cause: error });
         throw new ClientError('internal_error', 'The server sent an answer that is not JSON, or only part of one.', { status: response.status, cause: error });
@@ -48,7 +48,7 @@ export function createClient(options: ClientOptions): Client {
     },
 
     async *stream(endpoint, input, call = {}) {
-      const response = await send(endpoint, input as RawInput, 'text/event-stream', call);
+      const response = await send(endpoint, input as unknown as RawInput, 'text/event-stream', call);
       const requestId = response.headers.get('x-request-id');
       if (!response.body || !response.headers.get('content-type')?.startsWith('text/event-stream')) {
         throw new ClientError('internal_error', 'The server answered a request for a stream with something else.', { status: response.status, requestId });
@@ -84,7 +84,7 @@ function requestUrl(baseUrl: string, endpoint: EndpointDefinition, input: RawInp
 
 function connectionError(baseUrl: string, cause: unknown): ClientError {
   const reason = cause instanceof Error ? (cause.cause instanceof Error ? cause.cause.message : cause.message) : String(cause);
-  return new ClientError('internal_error', `No answer from ${baseUrl}: ${reason}`, { cause });
+  return new ClientError('server_unreachable', `No answer from ${baseUrl}: ${reason}`, { cause });
 }
 
 function parseJson(text: string): unknown {

@@ -114,6 +114,7 @@ export const ERRORS = {
   bind_without_auth: row(403, 1, 'Listen on 127.0.0.1, or make a key first.'),
   daemon_version_mismatch: row(409, 1, 'Restart the daemon: `hearth down --daemon`, then the command again.'),
   engine_options_invalid: row(400, 1, 'Remove or correct the option that the message names.'),
+  server_unreachable: row(502, 1, 'Check that the server runs: `hearth serve` starts one.', again),
   engine_protocol: row(500, 1, 'The engine process sent something that is not its protocol and was ended.', again),
 
   ...fileRows,
