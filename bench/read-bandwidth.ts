@@ -65,11 +65,18 @@ export async function startBandwidth(threads: number): Promise<{ measure(): Prom
   );
   return {
     async measure() {
-      const times = await Promise.all(workers.map((w) => new Promise<number>((done) => (w.once('message', done), w.postMessage(0)))));
+      const times = await Promise.all(workers.map((w) => measureOne(w)));
       return (threads * MIB * 2 ** 20) / (Math.max(...times) / 1000);
     },
     async close() {
       await Promise.all(workers.map((w) => w.terminate()));
     },
   };
+}
+
+function measureOne(worker: Worker): Promise<number> {
+  return new Promise((done) => {
+    worker.once('message', done);
+    worker.postMessage(0);
+  });
 }
