@@ -99,6 +99,7 @@ export const ERRORS = {
   }),
   checksum_mismatch: row(502, 2, 'The bytes differ from what the hub lists; nothing was kept. Pull again.', { retryable: true, type: 'download_failed' }),
   offline: row(503, 2, 'HF_HUB_OFFLINE is set; unset it to use the hub.'),
+  name_refused: row(422, 1, 'The repository or archive names files that must not be written; take the model from another source.'),
   repo_not_found: row(404, 2, 'Check the name on the hub.'),
   insufficient_space: row(507, 3, 'Free some space on the file system that the message names, then run the command again.'),
   deletion_failed: row(500, 3, 'Check who owns the files.'),

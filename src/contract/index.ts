@@ -13,3 +13,4 @@ export * from './openai/models.ts';
 export * from './openapi.ts';
 export * from './parser-codes.ts';
 export * from './store-endpoints.ts';
+export * from './store-json.ts';
