@@ -1,0 +1,22 @@
+// Owns: wiring: createHearth is the only place that constructs everything; the daemon: lock, socket, signals.
+// Refuses: deciding anything of the domain.
+// Called by: cli, bin/hearthd.js.
+import type { DaemonOptions, DaemonStart } from './daemon/run-daemon.ts';
+import type { Hearth, HearthOptions } from './hearth-options.ts';
+
+export type { DaemonOptions, DaemonStart } from './daemon/run-daemon.ts';
+export { socketFetch } from './daemon/socket-fetch.ts';
+export { socketPath } from './daemon/socket-path.ts';
+export type { Hearth, HearthOptions } from './hearth-options.ts';
+
+/** The product in this process. Loaded on use: most commands need only a part of it. */
+export async function createHearth(options: HearthOptions): Promise<Hearth> {
+  const module = await import('./create-hearth.ts');
+  return await module.createHearth(options);
+}
+
+/** Runs the daemon until it is told to stop. */
+export async function runDaemon(options: DaemonOptions): Promise<DaemonStart> {
+  const module = await import('./daemon/run-daemon.ts');
+  return await module.runDaemon(options);
+}

@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { HearthError } from '../../core/index.ts';
+import { type Argument, type Command, defineCommand, flag, type Options, option } from '../command.ts';
+
+/** Verbs that the specifications name and this version cannot do: known, with their usage checked, and told plainly. */
+function planned(group: Command['group'], name: string, summary: string, args: readonly Argument[] = [anything], options: Options = {}): Command {
+  return defineCommand({
+    name,
+    group,
+    summary,
+    arguments: args,
+    options,
+    planned: true,
+    async run() {
+      throw new HearthError('not_implemented', `\`hearth ${name}\` is not part of this version yet.`);
+    },
+  });
+}
+
+const word = (name: string, text: string): Argument => ({ name, schema: z.string().describe(text) });
+const optionalWord = (name: string, text: string): Argument => ({ name, schema: z.string().optional().describe(text) });
+const anything: Argument = { name: 'arguments', schema: z.array(z.string()).optional().describe('passed to the command') };
+
+export const PLANNED: readonly Command[] = [
+  planned('Models', 'clone', 'Copy a model into an editable workspace', [word('model', 'name of the model'), optionalWord('target', 'directory to make')]),
+  planned('Models', 'convert', 'Repair, quantise or convert a model', [word('source', 'directory or file'), word('target', 'directory or file to make')]),
+  planned('Models', 'push', 'Send a workspace to a private repository', [word('directory', 'workspace'), word('repository', 'org/model')], {
+    private: option(z.literal(true, { error: 'is required: hearth pushes to private repositories only' }), 'consent: the repository is private', {}),
+    create: flag('make the repository'),
+  }),
+  planned('Models', 'embed', 'Print embedding vectors', [word('model', 'name of the model'), optionalWord('text', 'text, or - for stdin')]),
+  planned('Models', 'bench', 'Measure the speed of a model'),
+  planned('Stack', 'setup', 'Choose, fetch and start models for this machine'),
+  planned('Stack', 'up', 'Start the stack'),
+  planned('Stack', 'down', 'Stop the stack'),
+  planned('Stack', 'status', 'Show what runs'),
+  planned('Stack', 'logs', 'Show logs'),
+  planned('Stack', 'recommend', 'Recommend models for this machine'),
+  planned('Stack', 'service', 'Start the daemon with the machine'),
+  planned('Stack', 'engines', 'List and install engines'),
+  planned('Stack', 'doctor', 'Find what is wrong'),
+  planned('Security', 'sign', 'Sign a model'),
+  planned('Security', 'verify', 'Verify the signature of a model'),
+  planned('Security', 'trust', 'Decide whom to trust'),
+  planned('Security', 'keys', 'Manage signing keys and API keys'),
+  planned('Security', 'audit', 'Review the event log'),
+  planned('Security', 'sbom', 'Print the bill of materials'),
+  planned('Security', 'deps', 'Check dependencies for known vulnerabilities'),
+  planned('Agents and training', 'agent', 'Run an agent on a task'),
+  planned('Agents and training', 'session', 'List and export recorded sessions'),
+  planned('Agents and training', 'data', 'Build and check datasets'),
+  planned('Agents and training', 'train', 'Train an adapter'),
+  planned('Agents and training', 'adapter', 'Manage adapters'),
+  planned('Agents and training', 'eval', 'Evaluate a model'),
+];

@@ -1,0 +1,118 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { CONFIG_KEYS, type ConfigKey, findConfigFile, findKey, nearestKey } from '../../../config/index.ts';
+import { HearthError } from '../../../core/index.ts';
+import { type Command, defineCommand } from '../../command.ts';
+import { table } from '../../render/table.ts';
+
+const keyArgument = { name: 'key', schema: z.string().describe('such as `serve.port`') };
+const show = (value: unknown): string => (value === null ? 'null' : Array.isArray(value) ? `[${value.join(', ')}]` : String(value));
+
+function wanted(name: string): ConfigKey {
+  const key = findKey(name);
+  if (key !== undefined) return key;
+  const near = nearestKey(name);
+  throw new HearthError('invalid_argument', `There is no key "${name}". ${near === undefined ? '`hearth config list` shows all.' : `Did you mean ${near}?`}`, {
+    details: { matches: CONFIG_KEYS.map((entry) => entry.name) },
+  });
+}
+
+const valueAt = (config: unknown, path: readonly string[]): unknown => path.reduce((node, name) => (node as Record<string, unknown>)[name], config);
+
+const list = defineCommand({
+  name: 'config list',
+  group: 'Stack',
+  summary: 'List every key with its value and where it came from',
+  arguments: [],
+  options: {},
+  async run(context) {
+    const { config, origins } = await context.loadConfig();
+    const keys = CONFIG_KEYS.map((key) => ({
+      key: key.name,
+      value: valueAt(config, key.path),
+      default: key.defaultValue,
+      source: origins.get(key.name)!.source,
+    }));
+    return { data: { keys } };
+  },
+  render: ({ keys }) =>
+    table(
+      [{ title: 'Key' }, { title: 'Value' }, { title: 'Default' }, { title: 'Source' }],
+      keys.map((row) => [row.key, show(row.value), show(row.default), row.source]),
+    ),
+});
+
+const get = defineCommand({
+  name: 'config get',
+  group: 'Stack',
+  summary: 'Print the value of a key',
+  arguments: [keyArgument],
+  options: {},
+  async run(context, args: { key: string }) {
+    const key = wanted(args.key);
+    const { config } = await context.loadConfig();
+    return { data: { key: key.name, value: valueAt(config, key.path) } };
+  },
+  render: ({ value }) => show(value),
+});
+
+const explain = defineCommand({
+  name: 'config explain',
+  group: 'Stack',
+  summary: 'Tell what a key means and which places name a value for it',
+  arguments: [keyArgument],
+  options: {},
+  async run(context, args: { key: string }) {
+    const key = wanted(args.key);
+    const { config, offers } = await context.loadConfig();
+    return {
+      data: {
+        key: key.name,
+        description: key.description,
+        allowed: key.allowed,
+        value: valueAt(config, key.path),
+        default: key.defaultValue,
+        variables: key.variables,
+        places: (offers.get(key.name) ?? []).map(({ origin, value }) => ({ source: origin.source, place: origin.place, value })),
+      },
+    };
+  },
+  render: (data) =>
+    [
+      `${data.key} = ${show(data.value)}`,
+      data.description,
+      `Allowed: ${data.allowed}. Default: ${show(data.default)}.`,
+      `Environment: ${data.variables.join(', ')}`,
+      ...(data.places.length === 0
+        ? ['The value is the default.']
+        : data.places.map((place, i) => `${i === 0 ? 'Used' : 'Hidden'}: ${show(place.value)} from ${place.place} (${place.source})`)),
+    ].join('\n'),
+});
+
+const path = defineCommand({
+  name: 'config path',
+  group: 'Stack',
+  summary: 'Print the path of the configuration file',
+  arguments: [],
+  options: {},
+  async run(context) {
+    const found = findConfigFile(context.home);
+    return { data: { path: found?.path ?? join(context.home, 'config.yaml'), exists: found !== undefined } };
+  },
+  render: (data) => data.path,
+});
+
+const set = defineCommand({
+  name: 'config set',
+  group: 'Stack',
+  summary: 'Change a key in the file',
+  planned: true,
+  arguments: [keyArgument, { name: 'value', schema: z.string().optional().describe('new value') }],
+  options: {},
+  async run(context, args: { key: string }) {
+    const file = findConfigFile(context.home)?.path ?? join(context.home, 'config.yaml');
+    throw new HearthError('not_implemented', `\`hearth config set\` is not part of this version yet; write ${wanted(args.key).name} into ${file} by hand.`);
+  },
+});
+
+export const CONFIG_COMMANDS: readonly Command[] = [list, get, set, explain, path];

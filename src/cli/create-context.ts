@@ -1,0 +1,75 @@
+import { hearthHome, type LoadedConfig } from '../config/index.ts';
+import type { Connection } from './connect.ts';
+import type { CommonOptions, Context, ProcessFacts } from './context.ts';
+import { printable } from './render/plain.ts';
+import { HEARTH_VERSION } from './version.ts';
+
+export interface OwnedContext extends Context {
+  close(): Promise<void>;
+}
+
+/** What one command gets; closing it ends whatever the command started in this process. */
+export function createContext(facts: ProcessFacts, common: CommonOptions & { readonly logLevel?: string; readonly color: boolean }): OwnedContext {
+  const home = hearthHome(facts.env, facts.userHome);
+  const abort = new AbortController();
+  let stopDefault = facts.onInterrupt(() => abort.abort());
+  facts.onTerminate(() => abort.abort());
+  let connection: Promise<Connection> | null = null;
+  let baseConfig: Promise<LoadedConfig> | null = null;
+
+  async function loadConfig(flags: Readonly<Record<string, unknown>> = {}): Promise<LoadedConfig> {
+    const { findConfigFile, load } = await import('../config/index.ts');
+    return await load({ flags: { 'logs.level': common.logLevel, ...flags }, env: facts.env, userFile: findConfigFile(home) });
+  }
+
+  const context: OwnedContext = {
+    program: facts.program,
+    version: HEARTH_VERSION,
+    cwd: facts.cwd,
+    home,
+    userHome: facts.userHome,
+    env: facts.env,
+    terminal: { ...facts.terminal, colour: facts.terminal.colour && common.color },
+    common: { json: common.json, quiet: common.quiet, yes: common.yes },
+    stdin: facts.stdin,
+    signal: abort.signal,
+    onTerminate: facts.onTerminate,
+    onInterrupt(listener) {
+      // A command that listens decides itself what Ctrl-C means.
+      stopDefault();
+      const stop = facts.onInterrupt(listener);
+      return () => {
+        stop();
+        stopDefault = facts.onInterrupt(() => abort.abort());
+      };
+    },
+    output: {
+      stdout: facts.stdout,
+      stderr: facts.stderr,
+      text: (text) => {
+        if (!common.json) facts.stdout.write(facts.terminal.stdout ? printable(text) : text);
+      },
+      notice: (line) => {
+        if (!common.quiet) facts.stderr.write(`${line}\n`);
+      },
+      document: (value) => {
+        facts.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+      },
+    },
+    loadConfig(flags) {
+      if (flags !== undefined) return loadConfig(flags);
+      baseConfig ??= loadConfig();
+      return baseConfig;
+    },
+    connect() {
+      connection ??= import('./connect.ts').then(({ connect }) => connect(context, common.logLevel));
+      return connection;
+    },
+    async close() {
+      stopDefault();
+      const open = await connection?.catch(() => null);
+      await open?.close();
+    },
+  };
+  return context;
+}

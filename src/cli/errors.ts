@@ -1,0 +1,62 @@
+import { ERRORS, type ErrorCode, isErrorCode } from '../contract/index.ts';
+import { toHearthError } from '../core/index.ts';
+import { errorEnvelope } from './envelope.ts';
+import { plain } from './render/plain.ts';
+
+/** An error as the command line tells it. */
+export interface CliError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+  readonly exitCode: number;
+  readonly retryable: boolean;
+  /** `error.type` of the envelope (docs/spec/store.md §2). */
+  readonly type: string;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+/** Any thrown value as a row of the error table. Errors of the client carry the same fields as HearthError. */
+export function toCliError(error: unknown): CliError {
+  const known = readCoded(error) ?? toHearthError(error);
+  const row = ERRORS[known.code];
+  return {
+    code: known.code,
+    message: known.message,
+    hint: row.hint,
+    exitCode: row.exitCode,
+    retryable: row.retryable,
+    type: row.type ?? known.code,
+    details: known.details,
+  };
+}
+
+/** `<command>: Error: <message>` and the next step. */
+export function renderError(command: string | null, error: CliError): string {
+  if (error.code === 'cancelled') return `${command === null ? '' : `${command}: `}${plain(error.message)}\n`;
+  const prefix = command === null ? 'Error' : `${command}: Error`;
+  const lists = [listed(error.details['matches'], 'Matches'), listed(error.details['available_hashes'], 'Revisions here')].join('');
+  return `${prefix}: ${plain(error.message)}\n${lists}Hint: ${error.hint}\n`;
+}
+
+export const errorDocument = (command: string, error: CliError, data: unknown = null) =>
+  errorEnvelope(command, data, {
+    type: error.type,
+    message: error.message,
+    ...(Array.isArray(error.details['matches']) ? { matches: error.details['matches'] as string[] } : {}),
+    ...(Array.isArray(error.details['available_hashes']) ? { available_hashes: error.details['available_hashes'] as string[] } : {}),
+    code: error.code,
+    hint: error.hint,
+    retryable: error.retryable,
+    detail: error.details,
+  });
+
+function readCoded(error: unknown): { code: ErrorCode; message: string; details: Readonly<Record<string, unknown>> } | null {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string' || !isErrorCode(error.code)) return null;
+  const details = 'details' in error && typeof error.details === 'object' && error.details !== null ? (error.details as Record<string, unknown>) : {};
+  return { code: error.code, message: error.message, details };
+}
+
+function listed(value: unknown, title: string): string {
+  if (!Array.isArray(value) || value.length === 0) return '';
+  return `${title}: ${value.map((item) => plain(String(item))).join(', ')}\n`;
+}

@@ -1,0 +1,50 @@
+import { homedir } from 'node:os';
+import { basename } from 'node:path';
+import type { ProcessFacts } from './context.ts';
+import { runCli } from './run.ts';
+
+// The entry file: the only one that talks to the process.
+const interruptListeners = new Set<() => void>();
+const terminateListeners = new Set<() => void>();
+let terminated = false;
+
+process.on('SIGINT', () => {
+  if (interruptListeners.size === 0) process.exit(130);
+  for (const listener of [...interruptListeners]) listener();
+});
+process.on('SIGTERM', () => {
+  if (terminated || terminateListeners.size === 0) process.exit(143);
+  terminated = true;
+  for (const listener of [...terminateListeners]) listener();
+});
+// The reader of our output went away (`| head`): nothing is left to say.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
+const listenOn = (set: Set<() => void>) => (listener: () => void) => {
+  set.add(listener);
+  return () => void set.delete(listener);
+};
+const facts: ProcessFacts = {
+  program: basename(process.argv[1] ?? 'hearth').replace(/\.(js|mjs|cmd|exe)$/, ''),
+  argv: process.argv.slice(2),
+  env: process.env,
+  cwd: process.cwd(),
+  userHome: homedir(),
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  terminal: {
+    stdin: process.stdin.isTTY === true,
+    stdout: process.stdout.isTTY === true,
+    stderr: process.stderr.isTTY === true,
+    colour: process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '',
+    columns: process.stdout.columns ?? process.stderr.columns ?? 80,
+  },
+  onInterrupt: listenOn(interruptListeners),
+  onTerminate: listenOn(terminateListeners),
+};
+
+const exitCode = await runCli(facts);
+const flushed = (stream: NodeJS.WriteStream) => new Promise((resolve) => stream.write('', resolve));
+await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+process.exit(terminated ? 143 : exitCode);

@@ -1,0 +1,9 @@
+// Owns: the configuration schema, loading by precedence (flags, environment, project file, user file, defaults), explaining where a value came from.
+// Refuses: reading process.env, knowing who uses a key, anything of the domain.
+// Called by: cli and app.
+export { hearthHome, homeToTilde } from './home.ts';
+export { type HubEnvironment, readHubEnvironment } from './hub-environment.ts';
+export { CONFIG_KEYS, type ConfigKey, findKey, nearestKey } from './keys.ts';
+export { type ConfigSources, type LoadedConfig, load, type Origin } from './load.ts';
+export { type Config, configSchema } from './schema.ts';
+export { findConfigFile } from './user-file.ts';

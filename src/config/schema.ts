@@ -1,0 +1,78 @@
+import { z } from 'zod';
+
+/** Commas separate the items of a list in the environment and on the command line. */
+const list = z.array(z.string());
+const positive = z.int().min(1);
+
+/** The whole configuration. A key is here when some module reads it; docs/config.md is printed from the descriptions. */
+export const configSchema = z.strictObject({
+  version: z.literal(1).default(1).describe('Version of this file.'),
+  memory: z
+    .strictObject({
+      hardLimitPct: z.int().min(1).max(100).default(90).describe('Share of the device limit that loaded models may take together, in percent.'),
+    })
+    .prefault({}),
+  models: z
+    .strictObject({
+      dir: z.string().nullable().default(null).describe('Directory that holds `models--*`; null = the Hugging Face cache.'),
+      defaultQuant: z.enum(['int4', 'int8', 'bf16']).default('int4').describe('Which source of a catalog model `pull` takes.'),
+    })
+    .prefault({}),
+  engines: z
+    .strictObject({
+      ember: z
+        .strictObject({
+          threads: positive.nullable().default(null).describe('Compute threads of one model; null = the physical cores.'),
+          activations: z.enum(['mixed', 'int8', 'int16', 'f32']).default('mixed').describe('Form of the activations in matrix products.'),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  serve: z
+    .strictObject({
+      host: z.string().min(1).default('127.0.0.1').describe('Address that `hearth serve` listens on.'),
+      port: z.int().min(0).max(65535).default(8000).describe('Port of `hearth serve`; 0 = any free one.'),
+      model: z.string().min(1).nullable().default(null).describe('Model that `hearth serve` loads at its start.'),
+      maxTokens: positive.nullable().default(null).describe('New tokens of an answer when the request names no limit.'),
+    })
+    .prefault({}),
+  gateway: z
+    .strictObject({
+      queueWaitMs: positive.default(60_000).describe('Longest time that a request waits for its model, in milliseconds.'),
+      drainTimeoutMs: z.int().min(0).default(30_000).describe('Time for running requests to end when the daemon stops, in milliseconds.'),
+      ttlSeconds: positive.default(300).describe('An idle model is unloaded after this many seconds.'),
+      contextTokens: positive
+        .nullable()
+        .default(null)
+        .describe('Size of the key-value cache of a loaded model, in tokens; null = chosen by the model and the memory.'),
+      parallelSequences: positive.default(4).describe('Requests that one loaded model answers at the same time.'),
+    })
+    .prefault({}),
+  supervisor: z
+    .strictObject({
+      startTimeoutS: z.int().min(1).max(3600).default(120).describe('Longest start of a child process, in seconds.'),
+      stopGraceS: z.int().min(1).max(120).default(10).describe('Time between SIGTERM and SIGKILL of a child process, in seconds.'),
+    })
+    .prefault({}),
+  access: z
+    .strictObject({
+      hosts: list.default([]).describe('Further host names under which the listener may be addressed.'),
+      origins: list.default([]).describe('Web origins whose pages may call the listener.'),
+    })
+    .prefault({}),
+  logs: z
+    .strictObject({
+      level: z.enum(['debug', 'info', 'warning', 'error']).default('info').describe('Least severe log line that is written.'),
+      json: z.boolean().default(false).describe('Log lines as JSON objects.'),
+    })
+    .prefault({}),
+  hub: z.strictObject({ endpoint: z.url().default('https://huggingface.co').describe('Origin of the model hub.') }).prefault({}),
+  workspaces: z
+    .strictObject({ home: z.string().nullable().default(null).describe('Directory of editable models; ignored when it does not exist.') })
+    .prefault({}),
+});
+
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
+
+/** Frozen, valid configuration. */
+export type Config = DeepReadonly<z.output<typeof configSchema>>;
