@@ -1,0 +1,20 @@
+// Owns: GGUF files: strict header parse, tensor reads, block codecs, writer.
+// Refuses: what the numbers mean to a model; names of MLX tensors (convert).
+// Called by: convert, tokenizer, and the intake gate of security.
+export * from './block-types.ts';
+export {
+  type GgufElementType,
+  type GgufHeader,
+  type GgufScalar,
+  type GgufTensor,
+  type GgufValue,
+  type GgufValueType,
+  ggufArray,
+  ggufBoolean,
+  ggufNumber,
+  ggufNumbers,
+  ggufString,
+  ggufStrings,
+} from './header.ts';
+export * from './open-gguf.ts';
+export * from './parse-header.ts';

@@ -1,0 +1,106 @@
+import { constants, type FileHandle, open } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { HearthError } from '../../core/index.ts';
+import { ggufRowBytes, ggufTypeByName } from './block-types.ts';
+import type { GgufHeader, GgufTensor } from './header.ts';
+import { MAX_HEADER_BYTES } from './header-reader.ts';
+import { parseGgufHeader } from './parse-header.ts';
+
+export interface GgufFile extends AsyncDisposable {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly header: GgufHeader;
+  /** Encoded bytes of a tensor, or of its rows `[from, to)`; a row is one run of the fastest dimension. */
+  readTensor(name: string, options?: { readonly rows?: readonly [number, number] }): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+const FIRST_READ = 1024 * 1024;
+
+/**
+ * Opens a GGUF file after the strict parse of its header; only the header is held in memory.
+ * Throws HearthError with a `gg_*` code, naming the file.
+ */
+export async function openGguf(path: string): Promise<GgufFile> {
+  const handle = await openRegular(path);
+  try {
+    const before = await handle.stat();
+    const header = await readHeader(handle, path, before.size);
+    const after = await handle.stat();
+    if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
+      throw new HearthError('gg_file_changed', `${path} changed while it was read.`);
+    }
+    return createFile(handle, path, before.size, header);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+async function openRegular(path: string): Promise<FileHandle> {
+  let handle: FileHandle;
+  try {
+    // O_NONBLOCK: a pipe of that name must not make the open wait.
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (cause) {
+    throw new HearthError('gg_read_failed', `${path} could not be opened: ${(cause as Error).message}`, { cause });
+  }
+  const regular = await handle.stat().then(
+    (stat) => stat.isFile(),
+    () => false,
+  );
+  if (regular) return handle;
+  await handle.close();
+  throw new HearthError('gg_not_regular', `${path} is not a regular file.`);
+}
+
+/** Headers grow with the vocabulary: reads a little first and more only where the parse asks for it. */
+async function readHeader(handle: FileHandle, path: string, size: number): Promise<GgufHeader> {
+  for (let length = FIRST_READ; ; length *= 4) {
+    const wanted = Math.min(length, size, MAX_HEADER_BYTES + 1);
+    const parsed = parseGgufHeader(await readRange(handle, path, 0, wanted), size, { fileName: basename(path) });
+    if (parsed.ok) return parsed.header;
+    if (parsed.code !== 'gg_truncated' || wanted < length) throw new HearthError(parsed.code, `${path}: ${parsed.message}`);
+  }
+}
+
+async function readRange(handle: FileHandle, path: string, offset: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  let done = 0;
+  while (done < length) {
+    let read: number;
+    try {
+      read = (await handle.read(bytes, done, Math.min(length - done, 2 ** 30), offset + done)).bytesRead;
+    } catch (cause) {
+      throw new HearthError('gg_read_failed', `${path} could not be read: ${(cause as Error).message}`, { cause });
+    }
+    if (read === 0) throw new HearthError('gg_read_failed', `${path} ended at byte ${offset + done}; ${offset + length} were expected.`);
+    done += read;
+  }
+  return bytes;
+}
+
+function createFile(handle: FileHandle, path: string, sizeBytes: number, header: GgufHeader): GgufFile {
+  const find = (name: string): GgufTensor => {
+    const tensor = header.tensors.get(name);
+    if (tensor === undefined) throw new HearthError('gg_read_failed', `${path} has no tensor ${name}.`);
+    return tensor;
+  };
+  const close = () => handle.close();
+  return {
+    path,
+    sizeBytes,
+    header,
+    async readTensor(name, options = {}) {
+      const tensor = find(name);
+      const rowBytes = ggufRowBytes(ggufTypeByName(tensor.type), tensor.dims[0]!);
+      const [from, to] = options.rows ?? [0, tensor.bytes / rowBytes];
+      if (!(from >= 0 && from <= to && to * rowBytes <= tensor.bytes)) {
+        throw new HearthError('gg_read_failed', `${path}: rows ${from} to ${to} are outside ${name}.`);
+      }
+      return readRange(handle, path, tensor.offset + from * rowBytes, (to - from) * rowBytes);
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}

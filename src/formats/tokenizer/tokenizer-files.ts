@@ -1,0 +1,93 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HearthError } from '../../core/index.ts';
+import { invalid, isObject, readTokenizerJson, type TokenizerJson, type TokenizerPart } from './tokenizer-json.ts';
+
+/** What a checkpoint's files say about its tokenizer, before token texts are turned into ids. */
+export interface TokenizerFiles {
+  readonly json: TokenizerJson;
+  readonly bos: string | number | null;
+  readonly eos: readonly (string | number)[];
+  readonly addBos: boolean;
+  readonly chatTemplate: string | null;
+}
+
+/** Reads tokenizer.json and the files beside it; throws `tokenizer_invalid` naming the file. */
+export async function readTokenizerFiles(directory: string): Promise<TokenizerFiles> {
+  const path = join(directory, 'tokenizer.json');
+  const source = await readJson(path);
+  if (source === null) {
+    throw new HearthError('tokenizer_invalid', `${directory} has no tokenizer.json; a model without one cannot be given text.`);
+  }
+  const json = readTokenizerJson(source, path);
+  const optional = async (name: string) => (await readJson(join(directory, name))) ?? {};
+  const config = await optional('tokenizer_config.json');
+  const generation = await optional('generation_config.json');
+  const model = await optional('config.json');
+  const map = await optional('special_tokens_map.json');
+  const bos = tokenName(config['bos_token']) ?? tokenName(map['bos_token']) ?? firstId(model['bos_token_id']);
+  return {
+    json,
+    bos,
+    eos: [
+      ...idList(generation['eos_token_id']),
+      ...idList(model['eos_token_id']),
+      ...(isObject(model['text_config']) ? idList(model['text_config']['eos_token_id']) : []),
+      ...[tokenName(config['eos_token']) ?? tokenName(map['eos_token'])].filter((name) => name !== null),
+    ],
+    addBos: typeof config['add_bos_token'] === 'boolean' ? config['add_bos_token'] : bos !== null && startsWithToken(json.post_processor, bos),
+    chatTemplate: await readChatTemplate(directory, config),
+  };
+}
+
+/** A file of its own wins over the key in tokenizer_config.json; of several named templates the one called default. */
+async function readChatTemplate(directory: string, config: Record<string, unknown>): Promise<string | null> {
+  const file = await readText(join(directory, 'chat_template.jinja'));
+  if (file !== null) return file;
+  const template = (await readJson(join(directory, 'chat_template.json')))?.['chat_template'] ?? config['chat_template'];
+  if (typeof template === 'string') return template;
+  if (!Array.isArray(template)) return null;
+  const named = template.filter(isObject);
+  const chosen = (named.find((entry) => entry['name'] === 'default') ?? named[0])?.['template'];
+  return typeof chosen === 'string' ? chosen : null;
+}
+
+const tokenName = (value: unknown): string | null => {
+  if (typeof value === 'string') return value;
+  return isObject(value) && typeof value['content'] === 'string' ? value['content'] : null;
+};
+
+const idList = (value: unknown): number[] => (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isInteger(id) && id >= 0);
+const firstId = (value: unknown): number | null => idList(value)[0] ?? null;
+
+/** Whether the post-processor puts the token in front of a single text. */
+function startsWithToken(part: TokenizerPart | null, token: string | number): boolean {
+  if (part === null) return false;
+  if (part.type === 'Sequence') {
+    return Array.isArray(part['processors']) && part['processors'].some((step) => isObject(step) && startsWithToken(step as unknown as TokenizerPart, token));
+  }
+  const first: unknown = part.type === 'TemplateProcessing' && Array.isArray(part['single']) ? part['single'][0] : null;
+  return isObject(first) && isObject(first['SpecialToken']) && first['SpecialToken']['id'] === token;
+}
+
+async function readText(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw new HearthError('file_system_error', `${path} could not be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+async function readJson(path: string): Promise<Record<string, unknown> | null> {
+  const text = await readText(path);
+  if (text === null) return null;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw invalid(`${path} is not JSON: ${(error as Error).message}`);
+  }
+  if (!isObject(value)) throw invalid(`${path} is not a JSON object.`);
+  return value;
+}
