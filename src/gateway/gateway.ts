@@ -1,0 +1,202 @@
+import type { GenerateRequest, ResidentModel } from '../contract/index.ts';
+import { HearthError } from '../core/index.ts';
+import type { Capabilities, EngineSession, SessionStats } from '../engines/index.ts';
+import { type GatewayOptions, type GatewaySettings, withDefaults } from './gateway-options.ts';
+import { type Generation, startGeneration } from './generation.ts';
+import type { GenerationConfig } from './generation-config.ts';
+import { type ListedModel, modelKey, type ResolvedModel } from './model-source.ts';
+import { engineOptionsOf, type Resident, type ResidentPlan } from './resident.ts';
+import { createRunLoop } from './run-loop.ts';
+
+/** A model as a request sees it before it is loaded. */
+export interface Target {
+  readonly model: ResolvedModel;
+  readonly engineId: string;
+  readonly capabilities: Capabilities;
+  readonly generationConfig: GenerationConfig;
+}
+
+export interface GenerateCall {
+  readonly model: ResolvedModel;
+  /** Without `maxTokens`: the gateway's default or half the context. */
+  readonly request: GenerateRequest;
+  readonly signal: AbortSignal;
+}
+
+export interface Gateway extends AsyncDisposable {
+  readonly sampling: GatewaySettings['sampling'];
+  /** A name of the API; never a path. Throws model_not_found, ambiguous_match. */
+  resolve(name: string, signal: AbortSignal): Promise<ResolvedModel>;
+  /** A workspace by absolute path; afterwards its id is a name too. For callers on the socket or in process. */
+  resolvePath(path: string, signal: AbortSignal): Promise<ResolvedModel>;
+  /** What can be asked of the model; loads nothing. */
+  target(model: ResolvedModel): Promise<Target>;
+  /** Settles when the request is admitted: waits for the load and a place. Throws what kept it out. */
+  generate(call: GenerateCall): Promise<Generation>;
+  /** Tokenising and the like, on a loaded model. */
+  withSession<T>(model: ResolvedModel, signal: AbortSignal, use: (session: EngineSession, contextTokens: number) => Promise<T>): Promise<T>;
+  load(model: ResolvedModel, plan: ResidentPlan, signal: AbortSignal): Promise<ResidentModel>;
+  unload(model: ResolvedModel, force: boolean): Promise<boolean>;
+  /** Ends a running or waiting request; false when there is none of that id. */
+  cancel(requestId: string): boolean;
+  list(signal: AbortSignal): Promise<readonly ListedModel[]>;
+  snapshot(): { readonly seq: number; readonly models: readonly ResidentModel[] };
+  /** State of one model; undefined before its first use. */
+  stateOf(model: ResolvedModel): ResidentModel | undefined;
+  stats(model: ResolvedModel): Promise<SessionStats | null>;
+  readonly draining: boolean;
+  /** No new requests; running ones get `drainTimeoutMs`, then every child ends. */
+  close(options?: { readonly drainTimeoutMs?: number }): Promise<void>;
+}
+
+export function createGateway(options: GatewayOptions): Gateway {
+  const settings = withDefaults(options);
+  const loop = createRunLoop(settings);
+  const byPath = new Map<string, ResolvedModel>();
+  const requests = new Map<string, AbortController>();
+  let closing: Promise<void> | null = null;
+
+  async function generate({ model, request, signal }: GenerateCall): Promise<Generation> {
+    const resident = await loop.open(model);
+    const arrivedAtMs = settings.clock.monotonic();
+    const controller = new AbortController();
+    const forward = () => controller.abort(signal.reason);
+    if (signal.aborted) forward();
+    signal.addEventListener('abort', forward, { once: true });
+    const tooLong = new HearthError('request_timeout', `The request took longer than ${settings.requestMs / 1000} seconds.`);
+    const timer = setTimeout(() => controller.abort(tooLong), settings.requestMs).unref();
+    requests.set(request.requestId, controller);
+    const forget = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', forward);
+      requests.delete(request.requestId);
+    };
+    try {
+      const lease = await loop.acquire(resident, request.choices, controller.signal);
+      return startGeneration({
+        loaded: lease.loaded,
+        request: { ...request, maxTokens: request.maxTokens ?? settings.maxTokens ?? Math.max(1, Math.floor(lease.loaded.report.contextTokens / 2)) },
+        arrivedAtMs,
+        loadMs: lease.loadMs,
+        queueMs: lease.queueMs,
+        signal: controller.signal,
+        onDeath: listenTo(resident.deathListeners),
+        onProgress: () => {
+          resident.lastProgressAt = settings.clock.monotonic();
+        },
+        onEnd() {
+          forget();
+          lease.release();
+        },
+        nowMs: () => settings.clock.monotonic(),
+      });
+    } catch (error) {
+      forget();
+      throw error;
+    }
+  }
+
+  async function reload(resident: Resident, plan: ResidentPlan): Promise<void> {
+    const { contextTokens, parallelSequences } = resident.plan;
+    const changed = plan.contextTokens !== contextTokens || plan.parallelSequences !== parallelSequences;
+    if (changed && resident.loaded) await loop.unload(resident, false);
+  }
+
+  return {
+    sampling: settings.sampling,
+    generate,
+
+    async resolve(name, signal) {
+      return byPath.get(name) ?? (await settings.models.resolve(name, signal));
+    },
+
+    async resolvePath(path, signal) {
+      const model = await settings.models.resolvePath(path, signal);
+      const named = byPath.get(model.id) ?? (await settings.models.resolve(model.id, signal).catch(() => null));
+      if (named && modelKey(named) !== modelKey(model)) {
+        throw new HearthError('ambiguous_match', `Another model is called ${model.id} already; rename one of the two directories.`, {
+          details: { matches: [model.id] },
+        });
+      }
+      byPath.set(model.id, model);
+      return model;
+    },
+
+    async target(model) {
+      const resident = await loop.open(model);
+      const { engine, generationConfig, loaded } = resident;
+      const capabilities = loaded?.capabilities ?? engine.capabilities(model.facts, engineOptionsOf(settings, resident));
+      return { model, engineId: engine.id, capabilities, generationConfig };
+    },
+
+    async withSession(model, signal, use) {
+      const lease = await loop.acquire(await loop.open(model), 0, signal);
+      try {
+        return await use(lease.loaded.session, lease.loaded.report.contextTokens);
+      } finally {
+        lease.release();
+      }
+    },
+
+    async load(model, plan, signal) {
+      const known = loop.find(modelKey(model));
+      if (known) await reload(known, plan);
+      const resident = await loop.open(model, plan);
+      const lease = await loop.acquire(resident, 0, signal);
+      lease.release();
+      return loop.describe(resident);
+    },
+
+    async unload(model, force) {
+      const resident = loop.find(modelKey(model));
+      return resident ? await loop.unload(resident, force) : false;
+    },
+
+    cancel(requestId) {
+      const controller = requests.get(requestId);
+      controller?.abort(new HearthError('cancelled', 'The request was cancelled.'));
+      return controller !== undefined;
+    },
+
+    async list(signal) {
+      return await settings.models.list(signal);
+    },
+
+    snapshot: () => loop.snapshot(),
+
+    stateOf(model) {
+      const resident = loop.find(modelKey(model));
+      return resident && loop.describe(resident);
+    },
+
+    async stats(model) {
+      return (await loop.find(modelKey(model))?.loaded?.session.stats()) ?? null;
+    },
+
+    get draining() {
+      return closing !== null;
+    },
+
+    close(close = {}) {
+      closing ??= (async () => {
+        loop.drain();
+        const until = performance.now() + (close.drainTimeoutMs ?? settings.drainTimeoutMs);
+        while (loop.running() > 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 20));
+        for (const controller of requests.values()) controller.abort(new HearthError('draining', 'The server stopped before the answer was complete.'));
+        await loop.stopAll();
+      })();
+      return closing;
+    },
+
+    async [Symbol.asyncDispose]() {
+      await this.close({ drainTimeoutMs: 0 });
+    },
+  };
+}
+
+const listenTo =
+  (listeners: Set<(reason: string) => void>) =>
+  (listener: (reason: string) => void): (() => void) => {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  };

@@ -1,0 +1,110 @@
+import type { GenerateEvent, GenerateRequest } from '../contract/index.ts';
+import { HearthError, isHearthError } from '../core/index.ts';
+import type { LoadedModel } from './loaded-model.ts';
+
+/** Milliseconds, from the arrival of the request. */
+export interface GenerationTimings {
+  readonly loadMs: number;
+  readonly queueMs: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+  readonly firstTokenMs: number;
+}
+
+/** One running request: its events, and what answers say about it. */
+export interface Generation {
+  readonly loaded: LoadedModel;
+  /** Ends after `end` or `error`; never throws. */
+  readonly events: AsyncGenerator<GenerateEvent, void>;
+  timings(): GenerationTimings;
+}
+
+export interface GenerationOrder {
+  readonly loaded: LoadedModel;
+  readonly request: GenerateRequest;
+  readonly arrivedAtMs: number;
+  readonly loadMs: number;
+  readonly queueMs: number;
+  /** Client gone, cancelled or over its time. */
+  readonly signal: AbortSignal;
+  /** Calls the listener when the child is gone; answers the function that takes it off again. */
+  readonly onDeath: (listener: (reason: string) => void) => () => void;
+  readonly onProgress: () => void;
+  readonly onEnd: () => void;
+  readonly nowMs: () => number;
+}
+
+/** Passes the engine's events on, adds the failures that the engine cannot tell, and frees the place in every case. */
+export function startGeneration(order: GenerationOrder): Generation {
+  const admittedAt = order.nowMs();
+  let firstAt: number | null = null;
+  let lastAt = admittedAt;
+  let open = true;
+  const finish = () => {
+    if (open) order.onEnd();
+    open = false;
+  };
+  // Also when nobody has pulled an event yet.
+  order.signal.addEventListener('abort', finish, { once: true });
+
+  async function* run(): AsyncGenerator<GenerateEvent, void> {
+    const abort = new AbortController();
+    const interruption = interrupted(order);
+    order.signal.addEventListener('abort', () => abort.abort(order.signal.reason), { once: true });
+    if (order.signal.aborted) abort.abort(order.signal.reason);
+    const source = order.loaded.session.generate(order.request, abort.signal)[Symbol.asyncIterator]();
+    let ended = false;
+    try {
+      for (;;) {
+        const next = await Promise.race([source.next(), interruption.promise]);
+        if (next.done) {
+          if (!ended) yield { kind: 'error', code: 'engine_crashed', message: 'The engine ended the answer without finishing it.' };
+          return;
+        }
+        order.onProgress();
+        const event = next.value;
+        if (event.kind === 'text-delta' || event.kind === 'reasoning-delta') {
+          lastAt = order.nowMs();
+          firstAt ??= lastAt;
+        }
+        if (event.kind === 'end' || event.kind === 'error') ended = true;
+        yield event;
+        if (ended) return;
+      }
+    } catch (error) {
+      const failure = isHearthError(error) ? error : new HearthError('internal_error', 'The engine failed in an unexpected way.', { cause: error });
+      yield { kind: 'error', code: failure.code, message: failure.message };
+    } finally {
+      abort.abort(new HearthError('client_closed_request', 'The answer is no longer wanted.'));
+      void source.return?.()?.catch(() => {});
+      interruption.dispose();
+      finish();
+    }
+  }
+
+  return {
+    loaded: order.loaded,
+    events: run(),
+    timings: () => {
+      const first = firstAt ?? lastAt;
+      return { loadMs: order.loadMs, queueMs: order.queueMs, prefillMs: first - admittedAt, decodeMs: lastAt - first, firstTokenMs: first - order.arrivedAtMs };
+    },
+  };
+}
+
+/** Rejects when the client is gone or the child is; `dispose` takes the listeners off, so that nothing outlives the request. */
+function interrupted({ signal, onDeath }: GenerationOrder): { readonly promise: Promise<never>; dispose(): void } {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => {});
+  const onAbort = () => reject(isHearthError(signal.reason) ? signal.reason : new HearthError('client_closed_request', 'The client went away.'));
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  const off = onDeath((reason) => reject(new HearthError('engine_crashed', `The engine ended while it answered: ${reason}`)));
+  return {
+    promise,
+    dispose() {
+      signal.removeEventListener('abort', onAbort);
+      off();
+    },
+  };
+}

@@ -1,0 +1,90 @@
+import type { GenerateRequest } from '../contract/index.ts';
+import { HearthError, isHearthError } from '../core/index.ts';
+import type { Capabilities, Engine, EngineSession, LoadReport } from '../engines/index.ts';
+import type { SupervisedProcess, Supervisor } from '../supervisor/index.ts';
+import type { ResolvedModel } from './model-source.ts';
+
+/** A model whose child has answered a one-token generation. */
+export interface LoadedModel {
+  readonly model: ResolvedModel;
+  readonly engineId: string;
+  readonly capabilities: Capabilities;
+  readonly session: EngineSession;
+  readonly process: SupervisedProcess;
+  readonly report: LoadReport;
+  readonly loadedAtMs: number;
+}
+
+export interface LoadOrder {
+  readonly model: ResolvedModel;
+  readonly engine: Engine;
+  readonly engineOptions: unknown;
+  readonly supervisor: Supervisor;
+  readonly onProgress: (doneBytes: number, totalBytes: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * prepare, spawn, connect, load, one-token generation (docs/spec/engines.md §1.5). Any failure ends the child and throws
+ * the worker's own reason: `model_load_failed`, or the code that the engine threw.
+ */
+export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
+  const { model, engine, engineOptions, supervisor, signal } = order;
+  let child: SupervisedProcess | undefined;
+  try {
+    const prepared = await engine.prepare(model.facts, order.onProgress, signal);
+    const spec = engine.processSpec(prepared, engineOptions);
+    if (!spec) throw new HearthError('not_implemented', `The engine ${engine.id} has no process, which this version cannot serve yet.`);
+    child = await supervisor.start(spec);
+    const session = await engine.connect(child.channel, signal);
+    const report = await session.load(engineOptions, order.onProgress, signal);
+    await probe(session, signal);
+    const capabilities = { ...engine.capabilities(model.facts, engineOptions), contextTokens: report.contextTokens };
+    return { model, engineId: engine.id, capabilities, session, process: child, report, loadedAtMs: Date.now() };
+  } catch (error) {
+    if (child) {
+      child.kill();
+      await child.stop().catch(() => {});
+    }
+    throw await loadError(model.id, error, child);
+  }
+}
+
+/** Ready means that a generation succeeded, not that a process answers. */
+async function probe(session: EngineSession, signal: AbortSignal): Promise<void> {
+  const request: GenerateRequest = {
+    requestId: 'probe',
+    prompt: 'Hello',
+    maxTokens: 1,
+    stop: [],
+    choices: 1,
+    sampling: {
+      temperature: 0,
+      topK: 0,
+      topP: 1,
+      minP: 0,
+      repetitionPenalty: 1,
+      repetitionContextSize: 20,
+      presencePenalty: 0,
+      frequencyPenalty: 0,
+      xtcProbability: 0,
+      xtcThreshold: 0,
+      logitBias: {},
+    },
+  };
+  let finished = false;
+  for await (const event of session.generate(request, signal)) {
+    if (event.kind === 'error') throw new HearthError('model_load_failed', `The first token failed: ${event.message}`);
+    finished ||= event.kind === 'finish';
+  }
+  if (!finished) throw new HearthError('model_load_failed', 'The engine gave no first token.');
+}
+
+async function loadError(id: string, error: unknown, child: SupervisedProcess | undefined): Promise<HearthError> {
+  const reason = error instanceof Error ? error.message : String(error);
+  // Codes that say what is wrong with the files or the options stay; what the process did becomes model_load_failed.
+  if (isHearthError(error) && !['internal_error', 'engine_crashed', 'engine_protocol', 'cancelled'].includes(error.code)) return error;
+  const exit = child ? await Promise.race([child.channel.exited, new Promise<null>((resolve) => setTimeout(resolve, 1000, null).unref())]) : null;
+  const lines = exit?.lastLines.filter((line) => line.trim() !== '').slice(-20) ?? [];
+  return new HearthError('model_load_failed', `${id} could not be loaded: ${reason}`, { cause: error, details: lines.length > 0 ? { lastLines: lines } : {} });
+}

@@ -1,0 +1,35 @@
+import type { ModelFacts } from '../core/index.ts';
+
+/** A model that a name led to. */
+export interface ResolvedModel {
+  /** What answers call it: `org/name`, or the basename of a workspace. Never a path. */
+  readonly id: string;
+  /** Snapshot or content hash, null when there is none. */
+  readonly hash: string | null;
+  readonly facts: ModelFacts;
+}
+
+/** Identity of a loaded instance: a directory of GGUF files holds several models. */
+export const modelKey = ({ facts }: ResolvedModel): string =>
+  facts.framework === 'GGUF' ? [facts.directory, ...facts.weightFiles].join('\n') : facts.directory;
+
+/** One row of the model list. */
+export interface ListedModel extends ResolvedModel {
+  readonly createdAtMs: number;
+  readonly sizeBytes: number;
+  readonly contextTokens: number | null;
+  /** Such as `4-bit`; null when the weights are not quantised. */
+  readonly quantization: string | null;
+  readonly capabilities: readonly string[];
+  readonly origin: 'cache' | 'workspace';
+}
+
+/** The gateway's door to the store: names in, files out. app implements it over the store. */
+export interface ModelSource {
+  /** Throws model_not_found, ambiguous_match (details.matches), invalid_name. A path is not a name. */
+  resolve(name: string, signal: AbortSignal): Promise<ResolvedModel>;
+  /** An absolute path of a workspace; only callers on the socket or in process come here. */
+  resolvePath(path: string, signal: AbortSignal): Promise<ResolvedModel>;
+  /** Models that an engine could run. */
+  list(signal: AbortSignal): Promise<readonly ListedModel[]>;
+}

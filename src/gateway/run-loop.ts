@@ -1,0 +1,277 @@
+import type { ResidentModel } from '../contract/index.ts';
+import { HearthError, isHearthError, toHearthError } from '../core/index.ts';
+import { chooseEngine } from './choose-engine.ts';
+import type { GatewaySettings } from './gateway-options.ts';
+import { readGenerationConfig } from './generation-config.ts';
+import { type LoadedModel, loadModel } from './loaded-model.ts';
+import { modelKey, type ResolvedModel } from './model-source.ts';
+import { describeResident, engineOptionsOf, type Resident, type ResidentPlan, schedulerPlan } from './resident.ts';
+import { createScheduler } from './scheduler/scheduler.ts';
+import type { SchedulerEvent } from './scheduler/scheduler-types.ts';
+
+/** A place at a loaded model. */
+export interface Lease {
+  readonly loaded: LoadedModel;
+  /** How long this request waited for the load, and besides that, in milliseconds. */
+  readonly loadMs: number;
+  readonly queueMs: number;
+  release(): void;
+}
+
+export interface RunLoop {
+  /** The model as the loop knows it; made on first use. A plan replaces the one given before. */
+  open(model: ResolvedModel, plan?: ResidentPlan): Promise<Resident>;
+  find(key: string): Resident | undefined;
+  /** EnsureReady: loads if needed and waits for a place; rejects with the reason. `sequences` 0 takes no place. */
+  acquire(resident: Resident, sequences: number, signal: AbortSignal): Promise<Lease>;
+  /** Settles when the model is unloaded; false when it was not loaded. */
+  unload(resident: Resident, force: boolean): Promise<boolean>;
+  describe(resident: Resident): ResidentModel;
+  /** All models at one moment. */
+  snapshot(): { readonly seq: number; readonly models: ResidentModel[] };
+  running(): number;
+  /** Refuses new requests from now on, and those that wait. */
+  drain(): void;
+  /** Ends every child, whatever it does. */
+  stopAll(): Promise<void>;
+}
+
+interface Waiter {
+  readonly resident: Resident;
+  readonly arrivedAt: number;
+  readonly resolve: (lease: Lease) => void;
+  readonly reject: (error: HearthError) => void;
+}
+
+/** Carries out the scheduler's decisions: the only place that starts and stops children. */
+export function createRunLoop(settings: GatewaySettings): RunLoop {
+  const { clock, logger } = settings;
+  const residents = new Map<string, Resident>();
+  const waiters = new Map<number, Waiter>();
+  const timers = new Map<string, NodeJS.Timeout>();
+  const loads = new Set<Promise<void>>();
+  const stopping = new AbortController();
+  let lastWaiter = 0;
+
+  const scheduler = createScheduler(settings, {
+    startLoad(key) {
+      const loading = load(residents.get(key)!).finally(() => loads.delete(loading));
+      loads.add(loading);
+    },
+    stopModel: (key, force) => void stop(residents.get(key)!, force),
+    grant,
+    reject(id, error) {
+      takeWaiter(id)?.reject(error);
+    },
+    setTimer(key, delayMs) {
+      clearTimeout(timers.get(key));
+      timers.set(
+        key,
+        setTimeout(() => {
+          timers.delete(key);
+          tell({ kind: 'timer', key });
+        }, delayMs).unref(),
+      );
+    },
+    clearTimer(key) {
+      clearTimeout(timers.get(key));
+      timers.delete(key);
+    },
+  });
+  const tell = (event: SchedulerEvent) => scheduler.handle(event, clock.monotonic());
+  const watch = setInterval(() => void killHung(), Math.max(20, Math.min(1000, settings.progressTimeoutMs / 3))).unref();
+
+  function takeWaiter(id: number): Waiter | undefined {
+    const waiter = waiters.get(id);
+    waiters.delete(id);
+    return waiter;
+  }
+
+  function grant(id: number): boolean {
+    const waiter = takeWaiter(id);
+    const loaded = waiter?.resident.loaded;
+    if (!waiter || !loaded) return false;
+    const { resident } = waiter;
+    const now = clock.monotonic();
+    const loadMs = Math.max(0, resident.readyAt - Math.max(waiter.arrivedAt, resident.loadStartedAt));
+    resident.lastProgressAt = now;
+    let held = true;
+    waiter.resolve({
+      loaded,
+      loadMs,
+      queueMs: Math.max(0, now - waiter.arrivedAt - loadMs),
+      release() {
+        if (held) tell({ kind: 'released', waiter: id });
+        held = false;
+      },
+    });
+    return true;
+  }
+
+  async function load(resident: Resident): Promise<void> {
+    const { key, engine, model } = resident;
+    resident.loadStartedAt = clock.monotonic();
+    logger.info('model-load-start', { model: model.id, engine: engine.id });
+    try {
+      const options = engineOptionsOf(settings, resident);
+      const loaded = await loadModel({ model, engine, engineOptions: options, supervisor: settings.supervisor, onProgress: () => {}, signal: stopping.signal });
+      resident.loaded = loaded;
+      resident.readyAt = clock.monotonic();
+      void loaded.session.closed.then(({ reason }) => onDeath(resident, loaded, reason));
+      void loaded.process.channel.exited.then((exit) => onDeath(resident, loaded, exit.signal ? `signal ${exit.signal}` : `exit code ${exit.code}`));
+      const { weightsBytes, kvBytes, computeBytes, processBytes } = loaded.report.measured;
+      logger.info('model-load-end', { model: model.id, engine: engine.id, loadMs: Math.round(resident.readyAt - resident.loadStartedAt) });
+      tell({ kind: 'loaded', model: key, parallelSequences: loaded.report.parallelSequences, bytes: weightsBytes + kvBytes + computeBytes + processBytes });
+    } catch (error) {
+      const failure = isHearthError(error) ? error : toHearthError(error);
+      logger.error('model-load-error', { model: model.id, engine: engine.id, code: failure.code, message: failure.message });
+      tell({ kind: 'load-failed', model: key, error: failure, crashed: failure.code === 'model_load_failed' });
+    }
+  }
+
+  function onDeath(resident: Resident, loaded: LoadedModel, reason: string): void {
+    if (resident.loaded !== loaded) return;
+    resident.loaded = null;
+    const expected = scheduler.state(resident.key)?.phase === 'unloading';
+    if (!expected) logger.error('model-crash', { model: resident.model.id, engine: resident.engine.id, reason });
+    // A session that gave up leaves a child that must not outlive it.
+    void loaded.process.stop().catch(() => {});
+    for (const listener of [...resident.deathListeners]) listener(reason);
+    if (expected) return;
+    tell({ kind: 'exited', model: resident.key });
+    for (const listener of [...resident.stopListeners]) listener();
+  }
+
+  async function stop(resident: Resident, force: boolean): Promise<void> {
+    const { loaded } = resident;
+    if (loaded) {
+      if (force) for (const listener of [...resident.deathListeners]) listener('the model was unloaded');
+      await loaded.session.close().catch(() => {});
+      await loaded.process.stop().catch(() => {});
+      if (resident.loaded === loaded) resident.loaded = null;
+      logger.info('model-unload-end', { model: resident.model.id, engine: resident.engine.id });
+    }
+    tell({ kind: 'stopped', model: resident.key });
+    for (const listener of [...resident.stopListeners]) listener();
+  }
+
+  /** Work in flight and no progress: a process that answers nothing is ended, and its requests are told (docs/spec/serving.md §5.4). */
+  async function killHung(): Promise<void> {
+    for (const resident of residents.values()) {
+      const { loaded } = resident;
+      if (!loaded || !scheduler.state(resident.key)?.running.size) continue;
+      if (clock.monotonic() - resident.lastProgressAt < settings.progressTimeoutMs) continue;
+      resident.lastProgressAt = clock.monotonic();
+      // A slow reader can stop the events of a healthy child; one that still answers is not hung.
+      const answered = await Promise.race([
+        loaded.session.stats().then(
+          () => true,
+          () => false,
+        ),
+        delay(Math.min(5000, settings.progressTimeoutMs)),
+      ]);
+      if (answered !== true && resident.loaded === loaded) {
+        logger.error('model-hung', { model: resident.model.id, pid: loaded.process.pid });
+        loaded.process.kill();
+      }
+    }
+  }
+
+  const describe = (resident: Resident): ResidentModel => describeResident(resident, scheduler.state(resident.key)!, clock.monotonic(), clock.now());
+
+  return {
+    async open(model, plan) {
+      const key = modelKey(model);
+      const known = residents.get(key);
+      if (known) {
+        if (plan) {
+          known.plan = plan;
+          scheduler.plan(key, schedulerPlan(settings, known));
+        }
+        return known;
+      }
+      const generationConfig = await readGenerationConfig(model.facts.directory);
+      const raced = residents.get(key);
+      if (raced) return raced;
+      const resident: Resident = {
+        key,
+        model,
+        engine: chooseEngine(settings.engines, model),
+        generationConfig,
+        plan: plan ?? {},
+        loaded: null,
+        loadStartedAt: 0,
+        readyAt: 0,
+        lastProgressAt: 0,
+        deathListeners: new Set(),
+        stopListeners: new Set(),
+      };
+      scheduler.plan(key, schedulerPlan(settings, resident));
+      residents.set(key, resident);
+      return resident;
+    },
+
+    find: (key) => residents.get(key),
+
+    acquire(resident, sequences, signal) {
+      return new Promise((resolve, reject) => {
+        const gone = () => (isHearthError(signal.reason) ? signal.reason : new HearthError('client_closed_request', 'The client went away.'));
+        if (signal.aborted) return reject(gone());
+        lastWaiter += 1;
+        const id = lastWaiter;
+        const onAbort = () => {
+          if (!takeWaiter(id)) return;
+          tell({ kind: 'waiter-gone', waiter: id });
+          reject(gone());
+        };
+        signal.addEventListener('abort', onAbort, { once: true });
+        const settle =
+          <T>(next: (value: T) => void) =>
+          (value: T) => {
+            signal.removeEventListener('abort', onAbort);
+            next(value);
+          };
+        waiters.set(id, { resident, arrivedAt: clock.monotonic(), resolve: settle(resolve), reject: settle(reject) });
+        tell({ kind: 'request', waiter: id, model: resident.key, sequences });
+      });
+    },
+
+    unload(resident, force) {
+      const phase = scheduler.state(resident.key)?.phase;
+      if (phase === undefined || phase === 'unloaded' || phase === 'failed') return Promise.resolve(false);
+      return new Promise((resolve) => {
+        const done = () => {
+          resident.stopListeners.delete(done);
+          resolve(true);
+        };
+        resident.stopListeners.add(done);
+        tell({ kind: 'unload', model: resident.key, force });
+      });
+    },
+
+    describe,
+    snapshot: () => ({ seq: scheduler.sequence, models: [...residents.values()].map(describe) }),
+
+    running: () => [...scheduler.models()].reduce((sum, { running }) => sum + running.size, 0),
+    drain: () => tell({ kind: 'drain' }),
+
+    async stopAll() {
+      clearInterval(watch);
+      stopping.abort(new HearthError('draining', 'The server is stopping.'));
+      for (const timer of timers.values()) clearTimeout(timer);
+      timers.clear();
+      await Promise.all(loads);
+      await Promise.all(
+        [...residents.values()].map(async (resident) => {
+          const { loaded } = resident;
+          if (!loaded) return;
+          resident.loaded = null;
+          await loaded.session.close().catch(() => {});
+          await loaded.process.stop().catch(() => {});
+        }),
+      );
+    },
+  };
+}
+
+const delay = (ms: number): Promise<null> => new Promise((resolve) => setTimeout(resolve, ms, null).unref());

@@ -1,0 +1,341 @@
+import { HearthError } from '../../core/index.ts';
+import { planEviction } from '../eviction/plan-eviction.ts';
+import type { Effects, ModelPlan, ModelState, SchedulerEvent, SchedulerOptions, Waiting } from './scheduler-types.ts';
+
+export interface Scheduler {
+  /** Tells what a model needs, before its first request and when a load request changes it. */
+  plan(model: string, plan: ModelPlan): void;
+  /** `nowMs` is of a clock that never goes back. Decides at once; effects are called before it returns. */
+  handle(event: SchedulerEvent, nowMs: number): void;
+  state(model: string): Readonly<ModelState> | undefined;
+  models(): Iterable<Readonly<ModelState>>;
+  /** Rises with every event. */
+  readonly sequence: number;
+}
+
+/**
+ * The run loop's decisions: who is loaded, who is unloaded, who may enter (docs/spec/serving.md §5). It holds no clock,
+ * no process and no promise: events come in one at a time, decisions leave through Effects.
+ */
+export function createScheduler(options: SchedulerOptions, effects: Effects): Scheduler {
+  const models = new Map<string, ModelState>();
+  const owner = new Map<number, ModelState>();
+  let draining = false;
+  let sequence = 0;
+
+  function handle(event: SchedulerEvent, now: number): void {
+    sequence += 1;
+    switch (event.kind) {
+      case 'request':
+        onRequest(event, now);
+        return;
+      case 'waiter-gone':
+        onWaiterGone(event.waiter, now);
+        return;
+      case 'released':
+        onReleased(event.waiter, now);
+        return;
+      case 'timer':
+        onTimer(event.key, now);
+        return;
+      case 'drain':
+        draining = true;
+        for (const model of models.values()) rejectAll(model, () => new HearthError('draining', 'The server is stopping and takes no new requests.'));
+        return;
+    }
+    const model = models.get(event.model);
+    if (!model) return;
+    switch (event.kind) {
+      case 'loaded':
+        Object.assign(model, {
+          phase: 'ready',
+          capacity: Math.max(1, event.parallelSequences),
+          bytes: event.bytes,
+          failure: null,
+          failures: 0,
+          lastUsedMs: now,
+        });
+        pump(model, now);
+        startIdle(model, now);
+        return;
+      case 'load-failed':
+        onLoadFailed(model, event.error, event.crashed, now);
+        return;
+      case 'exited':
+        onExited(model, now);
+        return;
+      case 'stopped':
+        Object.assign(model, { phase: 'unloaded', bytes: 0, unloadWanted: false });
+        pumpAll(now);
+        return;
+      case 'unload':
+        onUnload(model, event.force, now);
+        return;
+    }
+  }
+
+  function onRequest(event: Extract<SchedulerEvent, { kind: 'request' }>, now: number): void {
+    const model = models.get(event.model);
+    if (!model) throw new Error(`plan() was not called for ${event.model}`);
+    const refusal = refuse(model, now);
+    if (refusal) {
+      effects.reject(event.waiter, refusal);
+      return;
+    }
+    model.queue.push({ waiter: event.waiter, sequences: event.sequences, sinceMs: now });
+    owner.set(event.waiter, model);
+    effects.clearTimer(`ttl:${model.key}`);
+    model.idleSinceMs = null;
+    effects.setTimer(`queue:${event.waiter}`, options.queueWaitMs);
+    pump(model, now);
+  }
+
+  function refuse(model: ModelState, now: number): HearthError | null {
+    if (draining) return new HearthError('draining', 'The server is stopping and takes no new requests.');
+    if (now < model.breakerUntilMs) return breakerError(model, now);
+    if (model.phase === 'failed' && model.failure && now < model.retryAtMs) return model.failure;
+    let waiting = 0;
+    for (const { queue } of models.values()) waiting += queue.length;
+    if (waiting < options.queueLimit) return null;
+    return new HearthError('queue_full', `${waiting} requests are waiting already, as many as the queue takes.`, { details: { retryAfterS: 5 } });
+  }
+
+  function breakerError(model: ModelState, now: number): HearthError {
+    const retryAfterS = Math.ceil((model.breakerUntilMs - now) / 1000);
+    return new HearthError('breaker_open', `The model crashed ${options.crashLimit} times in a short while; the next try is in ${retryAfterS} seconds.`, {
+      details: { retryAfterS },
+    });
+  }
+
+  function onWaiterGone(waiter: number, now: number): void {
+    const model = owner.get(waiter);
+    if (!model) return;
+    dequeue(model, waiter);
+    pumpAll(now);
+    startIdle(model, now);
+  }
+
+  function dequeue(model: ModelState, waiter: number): void {
+    model.queue = model.queue.filter((waiting) => waiting.waiter !== waiter);
+    owner.delete(waiter);
+    effects.clearTimer(`queue:${waiter}`);
+  }
+
+  function rejectAll(model: ModelState, error: () => HearthError): void {
+    for (const { waiter } of [...model.queue]) {
+      dequeue(model, waiter);
+      effects.reject(waiter, error());
+    }
+  }
+
+  function onReleased(waiter: number, now: number): void {
+    const model = owner.get(waiter);
+    if (!model?.running.delete(waiter)) return;
+    owner.delete(waiter);
+    model.lastUsedMs = now;
+    pumpAll(now);
+    startIdle(model, now);
+  }
+
+  function startIdle(model: ModelState, now: number): void {
+    // Those who still wait are served by the next load.
+    if (model.phase === 'ready' && model.unloadWanted && model.running.size === 0) {
+      beginUnload(model, false);
+      return;
+    }
+    if (!isIdle(model)) return;
+    model.idleSinceMs = now;
+    if (!model.plan.pinned && model.plan.ttlMs !== null) effects.setTimer(`ttl:${model.key}`, model.plan.ttlMs);
+  }
+
+  function onTimer(key: string, now: number): void {
+    const [kind, ...rest] = key.split(':');
+    const target = rest.join(':');
+    if (kind === 'queue') {
+      const waiter = Number(target);
+      const model = owner.get(waiter);
+      if (!model?.queue.some((waiting) => waiting.waiter === waiter)) return;
+      dequeue(model, waiter);
+      effects.reject(
+        waiter,
+        new HearthError('queue_timeout', `The request waited ${options.queueWaitMs / 1000} seconds for its turn.`, { details: { retryAfterS: 10 } }),
+      );
+      startIdle(model, now);
+      return;
+    }
+    const model = models.get(target);
+    if (kind === 'ttl' && model && isIdle(model)) beginUnload(model, false);
+    if (kind === 'retry' && model) pump(model, now);
+    if (kind === 'fairness') pumpAll(now);
+  }
+
+  function onLoadFailed(model: ModelState, error: HearthError, crashed: boolean, now: number): void {
+    model.failures += 1;
+    Object.assign(model, { phase: 'failed', bytes: 0, failure: error, retryAtMs: now + backOff(model.failures) });
+    if (crashed) noteCrash(model, now);
+    rejectAll(model, () => error);
+    pumpAll(now);
+  }
+
+  const backOff = (attempts: number): number => Math.min(options.restartDelayCapMs, options.restartDelayMs * 2 ** (attempts - 1));
+
+  function noteCrash(model: ModelState, now: number): void {
+    model.crashes = [...model.crashes.filter((at) => now - at < options.crashWindowMs), now];
+    if (model.crashes.length < options.crashLimit) return;
+    model.breakerUntilMs = now + Math.min(options.breakerCapMs, options.breakerMs * 2 ** model.breakerTrips);
+    model.breakerTrips += 1;
+    model.crashes = model.crashes.slice(-(options.crashLimit - 1));
+  }
+
+  function onExited(model: ModelState, now: number): void {
+    if (model.phase !== 'ready' && model.phase !== 'unloading') return;
+    const wanted = model.phase === 'unloading';
+    Object.assign(model, { phase: 'unloaded', bytes: 0, unloadWanted: false });
+    effects.clearTimer(`ttl:${model.key}`);
+    if (!wanted) {
+      noteCrash(model, now);
+      model.retryAtMs = now + backOff(Math.max(1, model.crashes.length));
+    }
+    if (now < model.breakerUntilMs) rejectAll(model, () => breakerError(model, now));
+    pumpAll(now);
+  }
+
+  function onUnload(model: ModelState, force: boolean, now: number): void {
+    if (model.phase === 'loading') model.unloadWanted = true;
+    if (model.phase !== 'ready') return;
+    if (force || model.running.size === 0) {
+      beginUnload(model, force);
+      return;
+    }
+    model.unloadWanted = true;
+    startIdle(model, now);
+  }
+
+  function beginUnload(model: ModelState, force: boolean): void {
+    model.phase = 'unloading';
+    model.idleSinceMs = null;
+    effects.clearTimer(`ttl:${model.key}`);
+    effects.stopModel(model.key, force);
+  }
+
+  function pumpAll(now: number): void {
+    // The model whose oldest waiter waited longest goes first, so that memory is given in order of arrival.
+    const waiting = [...models.values()].filter(({ queue }) => queue.length > 0);
+    for (const model of waiting.sort((a, b) => a.queue[0]!.sinceMs - b.queue[0]!.sinceMs)) pump(model, now);
+  }
+
+  function pump(model: ModelState, now: number): void {
+    if (model.phase === 'ready') {
+      admit(model, now);
+      return;
+    }
+    if ((model.phase === 'unloaded' || model.phase === 'failed') && model.queue.length > 0) tryLoad(model, now);
+  }
+
+  function admit(model: ModelState, now: number): void {
+    if (model.unloadWanted || yieldsToOthers(model, now)) return;
+    for (let head = model.queue[0]; head && fits(model, head); head = model.queue[0]) {
+      dequeue(model, head.waiter);
+      if (!effects.grant(head.waiter)) continue;
+      model.running.set(head.waiter, head.sequences);
+      owner.set(head.waiter, model);
+      model.lastUsedMs = now;
+    }
+  }
+
+  function fits(model: ModelState, head: Waiting): boolean {
+    let used = 0;
+    for (const sequences of model.running.values()) used += sequences;
+    return used === 0 || used + head.sequences <= model.capacity;
+  }
+
+  /** After `fairnessMs` a model that found no memory stops admission to the others, whose running requests still end. */
+  function yieldsToOthers(model: ModelState, now: number): boolean {
+    if (model.plan.pinned) return false;
+    for (const other of models.values()) {
+      const oldest = other.queue[0];
+      if (other === model || !oldest || (other.phase !== 'unloaded' && other.phase !== 'failed')) continue;
+      if (now < other.retryAtMs || other.plan.estimateBytes <= freeBytes()) continue;
+      if (now - oldest.sinceMs >= options.fairnessMs) return true;
+    }
+    return false;
+  }
+
+  function freeBytes(): number {
+    let used = 0;
+    for (const { bytes } of models.values()) used += bytes;
+    return options.memoryBudgetBytes - used;
+  }
+
+  function tryLoad(model: ModelState, now: number): void {
+    if (now < model.retryAtMs) {
+      effects.setTimer(`retry:${model.key}`, model.retryAtMs - now);
+      return;
+    }
+    const needed = model.plan.estimateBytes;
+    if (needed > options.memoryBudgetBytes) {
+      const message = `The model needs about ${gigabytes(needed)}; the memory budget is ${gigabytes(options.memoryBudgetBytes)}.`;
+      rejectAll(model, () => new HearthError('insufficient_memory', message));
+      return;
+    }
+    const residents = [...models.values()]
+      .filter(({ phase }) => phase === 'ready')
+      .map((other) => ({
+        key: other.key,
+        bytes: other.bytes,
+        lastUsedMs: other.lastUsedMs,
+        pinned: other.plan.pinned,
+        // A model whose own queue waits is about to be used, unless it has to yield.
+        idle: isIdle(other) || (other.running.size === 0 && yieldsToOthers(other, now)),
+      }));
+    const leaving = [...models.values()].filter(({ phase }) => phase === 'unloading').reduce((sum, { bytes }) => sum + bytes, 0);
+    const victims = planEviction({ neededBytes: needed, freeBytes: freeBytes() + leaving, residents });
+    if (victims === null) {
+      effects.setTimer('fairness', options.fairnessMs);
+      return;
+    }
+    for (const key of victims) beginUnload(models.get(key)!, false);
+    // An unload is complete before the load begins: `stopped` comes back here.
+    if (freeBytes() < needed) return;
+    model.phase = 'loading';
+    model.bytes = needed;
+    effects.startLoad(model.key);
+  }
+
+  return {
+    handle,
+    plan(key, plan) {
+      const known = models.get(key);
+      if (known) known.plan = plan;
+      else models.set(key, newModel(key, plan));
+    },
+    state: (key) => models.get(key),
+    models: () => models.values(),
+    get sequence() {
+      return sequence;
+    },
+  };
+}
+
+const isIdle = (model: ModelState): boolean => model.phase === 'ready' && model.queue.length === 0 && model.running.size === 0;
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+
+const newModel = (key: string, plan: ModelPlan): ModelState => ({
+  key,
+  plan,
+  phase: 'unloaded',
+  bytes: 0,
+  capacity: 1,
+  queue: [],
+  running: new Map(),
+  lastUsedMs: 0,
+  idleSinceMs: null,
+  crashes: [],
+  failures: 0,
+  failure: null,
+  retryAtMs: 0,
+  breakerUntilMs: 0,
+  breakerTrips: 0,
+  unloadWanted: false,
+});
