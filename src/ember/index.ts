@@ -2,4 +2,8 @@
 // Refuses: HTTP, model names, the hearth home, text.
 // Called by: engines/ember only.
 export * from './kernel-interface.ts';
+export { createPagePool, type PagePool } from './kv/page-pool.ts';
+export { loadEmber } from './load/load-ember.ts';
+export { modelGraph, supportedModelTypes } from './models/architectures.ts';
+export { defaultRanks, type RankFacts, readCgroupQuotaCpus } from './ranks/default-ranks.ts';
 export * from './types.ts';

@@ -1,0 +1,118 @@
+import { HearthError } from '../../core/index.ts';
+import { openCheckpoint } from '../../formats/index.ts';
+import type { Kernels } from '../kernel-interface.ts';
+import { kernelModule, loadKernels } from '../load-kernels.ts';
+import { createExchangeBuffers } from '../ranks/exchange.ts';
+import { mergeResults } from '../ranks/merge-results.ts';
+import { startRanks } from '../ranks/rank-group.ts';
+import { RESULT, stepWords, writeStep } from '../ranks/step-words.ts';
+import { createReferenceKernels } from '../reference/reference-kernels.ts';
+import type { Ember, EmberOptions, StepSequence } from '../types.ts';
+import { type LoadPlan, planLoad } from './plan-load.ts';
+import type { RankPlan } from './rank-plan.ts';
+import { gatherTensor } from './tensor-bytes.ts';
+
+/** The kernels' own constants lie below. */
+const MEMORY_BASE = 65_536;
+const LARGEST_BATCH = 256;
+
+/**
+ * Loads a checkpoint into one memory per compute thread and makes it ready to step. Throws `model_load_failed` with the reason, `not_implemented`
+ * for a quantisation that is not there yet, `mlx_*` and `st_*` for a broken checkpoint, `cancelled`. `implementation`: the reference is for checks.
+ */
+export async function loadEmber(options: EmberOptions, implementation: 'wasm' | 'reference' = 'wasm'): Promise<Ember> {
+  checkOptions(options);
+  const module = implementation === 'wasm' ? kernelModule() : null;
+  const checkpoint = await openCheckpoint(options.directory);
+  try {
+    return await load(options, planLoad(checkpoint, options, { memoryBase: MEMORY_BASE, sizes: kernelSizes(module) }), module);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.Module | null): Promise<Ember> {
+  const { graph, pageCount } = plan;
+  const { batchTokens } = options;
+  const ranks = plan.ranks.length;
+  const exchange = createExchangeBuffers({
+    ranks,
+    sumFloats: batchTokens * graph.hidden,
+    stepWords: stepWords(batchTokens, pageCount),
+    resultWords: batchTokens * RESULT.words,
+  });
+  let doneBytes = 0;
+  const group = await startRanks({
+    starts: plan.ranks.map((rankPlan) => ({
+      plan: rankPlan,
+      model: plan.model,
+      ranks,
+      batchTokens,
+      attentionRanks: plan.attentionRanks,
+      mlpRanks: plan.mlpRanks,
+      exchange,
+      kernels: module,
+    })),
+    onProgress: (bytes) => {
+      doneBytes += bytes;
+      options.onProgress?.(doneBytes, plan.readBytes);
+    },
+    signal: options.signal,
+  });
+
+  const words = new Int32Array(exchange.step);
+  const floats = new Float32Array(exchange.step);
+  const limits = { batchTokens, pageCount, vocabulary: graph.vocabulary };
+  let rows = 0;
+  let last: Promise<unknown> = Promise.resolve();
+  /** One command at a time. */
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const turn = last.then(work, work);
+    last = turn;
+    return turn;
+  };
+  const total = (of: (rank: RankPlan) => number) => plan.ranks.reduce((sum, rank) => sum + of(rank), 0);
+
+  return {
+    vocabularySize: graph.vocabulary,
+    modelContextTokens: graph.contextTokens,
+    ranks,
+    pageCount,
+    memory: { weightsBytes: total((p) => p.weightsBytes), kvBytes: total((p) => p.kvBytes), computeBytes: total((p) => p.computeBytes) },
+    step: (sequences: readonly StepSequence[]) =>
+      inTurn(async () => {
+        rows = writeStep(sequences, words, floats, limits);
+        await group.step();
+        return mergeResults(sequences, exchange.results, ranks, batchTokens);
+      }),
+    logits: (row) =>
+      inTurn(async () => {
+        if (!(Number.isInteger(row) && row >= 0 && row < rows))
+          throw new HearthError('invalid_value', `The last step gave ${rows} rows of logits, not row ${row}.`);
+        const logits = new Float32Array(graph.vocabulary);
+        for (const { rank, split, buffers } of plan.ranks) {
+          const { first, count } = split.vocabulary;
+          if (count === 0) continue;
+          const part = await group.peek(rank, buffers.logits + row * count * 4, count * 4);
+          logits.set(new Float32Array(part.buffer, part.byteOffset, count), first);
+        }
+        return logits;
+      }),
+    tensorBytes: (name) => inTurn(() => gatherTensor(plan.ranks, name, group.peek)),
+    [Symbol.asyncDispose]: () => group[Symbol.asyncDispose](),
+  };
+}
+
+function checkOptions({ ranks, contextTokens, batchTokens }: EmberOptions): void {
+  const whole = (value: number, most: number) => Number.isInteger(value) && value >= 1 && value <= most;
+  if (!whole(ranks, 256)) throw new HearthError('engine_options_invalid', `ranks = ${ranks}, but 1 to 256 can be used.`);
+  if (!whole(batchTokens, LARGEST_BATCH))
+    throw new HearthError('engine_options_invalid', `batchTokens = ${batchTokens}, but 1 to ${LARGEST_BATCH} can be used.`);
+  if (!whole(contextTokens, 2 ** 24)) throw new HearthError('engine_options_invalid', `contextTokens = ${contextTokens}, but 1 to ${2 ** 24} can be used.`);
+}
+
+/** Buffer sizes are the kernels' own knowledge: asked of an instance over an empty memory. */
+function kernelSizes(module: WebAssembly.Module | null): Pick<Kernels, 'preparedBytes' | 'attendScratchBytes'> {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: true });
+  return module ? loadKernels(memory, module) : createReferenceKernels(memory.buffer);
+}

@@ -1,0 +1,77 @@
+import { HearthError } from '../../core/index.ts';
+import type { Checkpoint, ShardedTensorEntry } from '../../formats/index.ts';
+import { PLAIN_TYPE, type PlainType, SCALE_TYPE, type ScaleType } from '../kernel-interface.ts';
+import type { Linear } from '../models/model-graph.ts';
+
+/** A linear layer found in the checkpoint, with every shape checked against the graph. */
+export type MatrixSource = AffineSource | PlainSource;
+
+export interface AffineSource {
+  readonly form: 'affine';
+  readonly bits: number;
+  readonly group: number;
+  readonly scaleType: ScaleType;
+  readonly weight: ShardedTensorEntry;
+  readonly scales: ShardedTensorEntry;
+  readonly biases: ShardedTensorEntry;
+  readonly bias: ShardedTensorEntry | null;
+}
+
+export interface PlainSource {
+  readonly form: 'plain';
+  readonly type: PlainType;
+  readonly weight: ShardedTensorEntry;
+  readonly bias: ShardedTensorEntry | null;
+}
+
+const FLOATS: Readonly<Record<string, PlainType>> = { F16: PLAIN_TYPE.f16, BF16: PLAIN_TYPE.bf16, F32: PLAIN_TYPE.f32 };
+const SCALES: Readonly<Record<string, ScaleType>> = { F16: SCALE_TYPE.f16, BF16: SCALE_TYPE.bf16, F32: SCALE_TYPE.f32 };
+
+/** Finds the tensors of a linear layer; `model_load_failed` names the tensor that is missing or has another shape or type. */
+export function matrixSource(checkpoint: Checkpoint, linear: Linear): MatrixSource {
+  const { path, inputs, outputs } = linear;
+  const bias = linear.bias ? vectorSource(checkpoint, `${path}.bias`, outputs) : null;
+  const quantisation = checkpoint.quantizationOf(path);
+  if (!quantisation) {
+    const weight = tensor(checkpoint, `${path}.weight`, [outputs, inputs]);
+    return { form: 'plain', type: floatType(weight), weight, bias };
+  }
+  const { mode, bits, group } = quantisation;
+  if (mode !== 'affine' || (bits !== 4 && bits !== 8))
+    throw new HearthError('not_implemented', `${path}: ${mode} weights of ${bits} bits cannot be run yet; affine 4 and 8 bits can.`);
+  if (inputs % group !== 0) throw wrongShape(`${path}.weight`, `${inputs} columns are not whole groups of ${group}`);
+  const weight = tensor(checkpoint, `${path}.weight`, [outputs, (inputs * bits) / 32]);
+  if (weight.dtype !== 'U32') throw wrongShape(weight.name, `dtype ${weight.dtype} instead of U32`);
+  const scales = tensor(checkpoint, `${path}.scales`, [outputs, inputs / group]);
+  const biases = tensor(checkpoint, `${path}.biases`, [outputs, inputs / group]);
+  const scaleType = SCALES[scales.dtype];
+  if (scaleType === undefined || biases.dtype !== scales.dtype)
+    throw wrongShape(scales.name, `dtypes ${scales.dtype} and ${biases.dtype}, but one float type is needed`);
+  return { form: 'affine', bits, group, scaleType, weight, scales, biases, bias };
+}
+
+/** A norm's weight or a bias: `length` plain values. */
+export function vectorSource(checkpoint: Checkpoint, name: string, length: number): ShardedTensorEntry {
+  const found = tensor(checkpoint, name, [length]);
+  floatType(found);
+  return found;
+}
+
+/** Columns at which a matrix may be cut: whole groups, and whole words of codes. */
+export const cutUnit = (source: MatrixSource): number => (source.form === 'affine' ? source.group : 1);
+
+export function floatType(source: ShardedTensorEntry): PlainType {
+  const type = FLOATS[source.dtype];
+  if (type === undefined) throw wrongShape(source.name, `dtype ${source.dtype} instead of F16, BF16 or F32`);
+  return type;
+}
+
+function tensor(checkpoint: Checkpoint, name: string, shape: readonly number[]): ShardedTensorEntry {
+  const found = checkpoint.tensors.get(name);
+  if (!found) throw new HearthError('model_load_failed', `The checkpoint lacks the tensor ${name}.`, { details: { tensor: name } });
+  if (found.shape.length !== shape.length || found.shape.some((n, i) => n !== shape[i]))
+    throw wrongShape(name, `shape [${found.shape.join(', ')}], but config.json asks for [${shape.join(', ')}]`);
+  return found;
+}
+
+const wrongShape = (name: string, what: string) => new HearthError('model_load_failed', `Tensor ${name}: ${what}.`, { details: { tensor: name } });

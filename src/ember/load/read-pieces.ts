@@ -1,0 +1,74 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { HearthError } from '../../core/index.ts';
+import type { Kernels } from '../kernel-interface.ts';
+import type { ReadPiece } from './rank-plan.ts';
+
+/** Largest single read. */
+const PIECE_BYTES = 8 * 1024 * 1024;
+
+interface Target {
+  readonly bytes: Uint8Array;
+  readonly kernels: Kernels;
+  /** Where vectors lie before they are widened. */
+  readonly staging: number;
+}
+
+/** Reads a rank's slices straight into its memory. Files were verified before; one that is shorter now is refused. */
+export function readPieces(pieces: readonly ReadPiece[], target: Target, onBytes: (bytes: number) => void): void {
+  const files = new Map<string, number>();
+  let rowBuffer: Uint8Array | null = null;
+  try {
+    for (const piece of pieces) {
+      let file = files.get(piece.file);
+      if (file === undefined) {
+        file = openSync(piece.file, 'r');
+        files.set(piece.file, file);
+      }
+      if (piece.bytes < piece.rowBytes) {
+        rowBuffer ??= new Uint8Array(PIECE_BYTES);
+        readColumns(file, piece, target.bytes, rowBuffer, onBytes);
+        continue;
+      }
+      const destination = piece.widen === null ? piece.destination : target.staging;
+      readRows(file, piece, target.bytes, destination, onBytes);
+      if (piece.widen !== null) target.kernels.widen(piece.widen, destination, piece.destination, piece.rows);
+    }
+  } finally {
+    for (const file of files.values()) closeSync(file);
+  }
+}
+
+/** Whole rows lie one after another in the file. */
+function readRows(file: number, piece: ReadPiece, memory: Uint8Array, destination: number, onBytes: (bytes: number) => void): void {
+  const total = piece.rows * piece.rowBytes;
+  const start = piece.fileOffset + piece.firstRow * piece.rowBytes;
+  for (let done = 0; done < total; ) {
+    const count = Math.min(PIECE_BYTES, total - done);
+    readFully(file, piece, memory, destination + done, count, start + done);
+    done += count;
+    onBytes(count);
+  }
+}
+
+/** Columns of every row: rows are read whole, and the wanted part of each is kept. */
+function readColumns(file: number, piece: ReadPiece, memory: Uint8Array, rowBuffer: Uint8Array, onBytes: (bytes: number) => void): void {
+  const rowsAtOnce = Math.max(1, Math.floor(rowBuffer.length / piece.rowBytes));
+  if (piece.rowBytes > rowBuffer.length) throw new HearthError('model_load_failed', `Tensor ${piece.tensor} has rows of ${piece.rowBytes} bytes.`);
+  for (let row = 0; row < piece.rows; row += rowsAtOnce) {
+    const count = Math.min(rowsAtOnce, piece.rows - row);
+    readFully(file, piece, rowBuffer, 0, count * piece.rowBytes, piece.fileOffset + (piece.firstRow + row) * piece.rowBytes);
+    for (let i = 0; i < count; i++) {
+      const from = i * piece.rowBytes + piece.firstByte;
+      memory.set(rowBuffer.subarray(from, from + piece.bytes), piece.destination + (row + i) * piece.bytes);
+    }
+    onBytes(count * piece.bytes);
+  }
+}
+
+function readFully(file: number, piece: ReadPiece, into: Uint8Array, offset: number, count: number, position: number): void {
+  for (let done = 0; done < count; ) {
+    const got = readSync(file, into, offset + done, count - done, position + done);
+    if (got === 0) throw new HearthError('model_load_failed', `${piece.file} ends inside the tensor ${piece.tensor}.`, { details: { tensor: piece.tensor } });
+    done += got;
+  }
+}

@@ -1,0 +1,104 @@
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { HearthError, programUrl } from '../../core/index.ts';
+import { COMMAND, WORD } from './exchange.ts';
+import type { RankReport, RankRequest, RankStart } from './rank-start.ts';
+
+export interface RankGroup extends AsyncDisposable {
+  /** Runs one step that lies in the exchange on all ranks. Commands run one at a time: the caller queues them. */
+  step(): Promise<void>;
+  /** A copy of part of a rank's memory. */
+  peek(rank: number, offset: number, bytes: number): Promise<Uint8Array>;
+}
+
+export interface RankGroupOptions {
+  readonly starts: readonly Omit<RankStart, 'port'>[];
+  readonly onProgress: (bytes: number) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Starts one thread per rank and waits until all have read their weights. On any failure all are ended and the first reason is thrown. */
+export async function startRanks(options: RankGroupOptions): Promise<RankGroup> {
+  const { starts } = options;
+  const control = new Int32Array(starts[0]!.exchange.control);
+  const peeks = new Map<number, PromiseWithResolvers<Uint8Array>>();
+  const ports: MessagePort[] = [];
+  const ready = Promise.withResolvers<void>();
+  let failure: HearthError | null = null;
+  let loaded = 0;
+  const fail = (error: HearthError): void => {
+    if (failure !== null) return;
+    failure = error;
+    Atomics.store(control, WORD.failed, 1);
+    // Ranks that wait for the failed one look up, and whoever waits for a command learns the reason.
+    Atomics.notify(control, WORD.arrived);
+    Atomics.notify(control, WORD.completed);
+    ready.reject(error);
+    for (const peek of peeks.values()) peek.reject(error);
+  };
+
+  const workers = starts.map((start) => {
+    const { port1, port2 } = new MessageChannel();
+    ports.push(port1);
+    port1.unref();
+    const worker = new Worker(programUrl(import.meta.url, './rank-program'), { workerData: { ...start, port: port2 }, transferList: [port2] });
+    worker.on('message', (message: RankReport) => {
+      if (message.kind === 'progress') options.onProgress(message.bytes);
+      else if (message.kind === 'loaded') {
+        loaded++;
+        if (loaded === starts.length) ready.resolve();
+      } else if (message.kind === 'bytes') {
+        peeks.get(message.request)?.resolve(message.bytes);
+        peeks.delete(message.request);
+      } else fail(new HearthError(message.code === 'internal_error' && loaded < starts.length ? 'model_load_failed' : message.code, message.message));
+    });
+    worker.on('error', (error) => fail(new HearthError('engine_crashed', `A compute thread failed: ${error.message}`, { cause: error })));
+    worker.on('exit', (code) => fail(new HearthError('engine_crashed', `A compute thread ended with code ${code}.`)));
+    return worker;
+  });
+  const endAll = async (): Promise<void> => {
+    for (const worker of workers) worker.removeAllListeners('exit');
+    for (const port of ports) port.close();
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  };
+  const abort = () => fail(new HearthError('cancelled', 'The load was cancelled.'));
+  options.signal?.addEventListener('abort', abort, { once: true });
+  if (options.signal?.aborted) abort();
+  try {
+    await ready.promise;
+  } catch (error) {
+    await endAll();
+    throw error;
+  } finally {
+    options.signal?.removeEventListener('abort', abort);
+  }
+
+  let issued = 0;
+  async function command(kind: number): Promise<void> {
+    if (failure !== null) throw failure;
+    Atomics.store(control, WORD.kind, kind);
+    const before = issued;
+    issued = (issued + 1) | 0;
+    Atomics.store(control, WORD.command, issued);
+    Atomics.notify(control, WORD.command);
+    const completion = Atomics.waitAsync(control, WORD.completed, before);
+    if (completion.async) await completion.value;
+    if (failure !== null) throw failure;
+  }
+
+  let requests = 0;
+  return {
+    step: () => command(COMMAND.step),
+    async peek(rank, offset, bytes) {
+      const request = requests++;
+      const answer = Promise.withResolvers<Uint8Array>();
+      peeks.set(request, answer);
+      ports[rank]!.postMessage({ kind: 'peek', request, offset, bytes } satisfies RankRequest);
+      const [copy] = await Promise.all([answer.promise, command(COMMAND.messages)]);
+      return copy;
+    },
+    async [Symbol.asyncDispose]() {
+      fail(new HearthError('engine_crashed', 'The model was closed.'));
+      await endAll();
+    },
+  };
+}
