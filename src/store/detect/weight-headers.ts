@@ -1,0 +1,91 @@
+import { open } from 'node:fs/promises';
+import { isObject } from '../health/json-value.ts';
+import type { ModelFile, ModelView } from '../model-view.ts';
+import { type GgufMetadata, readGgufMetadata } from './gguf-metadata.ts';
+
+/** What the list and the gate need of weight headers. */
+
+export interface GgufSummary {
+  readonly architecture: string;
+  /** The header in the words of a config.json, for metadata and estimates. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly chatTemplate: boolean;
+  readonly pooling: boolean;
+}
+
+const PLAIN_DTYPES: ReadonlySet<unknown> = new Set(['F32', 'F16', 'BF16']);
+const MAX_HEADER_BYTES = 25_000_000;
+
+export async function summariseGguf(file: ModelFile): Promise<GgufSummary | null> {
+  const metadata = await readGgufMetadata(file.realPath);
+  const architecture = metadata?.get('general.architecture');
+  if (metadata === null || typeof architecture !== 'string' || !/^[a-z0-9_-]{1,64}$/.test(architecture)) return null;
+  const template = metadata.get('tokenizer.chat_template');
+  return {
+    architecture,
+    config: configOf(metadata, architecture),
+    chatTemplate: typeof template === 'string' && template !== '',
+    pooling: metadata.has(`${architecture}.pooling_type`),
+  };
+}
+
+function configOf(metadata: GgufMetadata, architecture: string): Record<string, unknown> {
+  const number = (key: string): number | undefined => {
+    const value = metadata.get(`${architecture}.${key}`);
+    return typeof value === 'bigint' ? Number(value) : typeof value === 'number' ? value : undefined;
+  };
+  const tokens = metadata.get('tokenizer.ggml.tokens');
+  const entries: [string, unknown][] = [
+    ['model_type', architecture],
+    ['max_position_embeddings', number('context_length')],
+    ['vocab_size', number('vocab_size') ?? (isObject(tokens) ? tokens['arrayLength'] : undefined)],
+    ['hidden_size', number('embedding_length')],
+    ['intermediate_size', number('feed_forward_length')],
+    ['num_hidden_layers', number('block_count')],
+    ['num_attention_heads', number('attention.head_count')],
+    ['num_key_value_heads', number('attention.head_count_kv') ?? number('attention.head_count')],
+    ['head_dim', number('attention.key_length')],
+    ['rope_theta', number('rope.freq_base')],
+    ['rms_norm_eps', number('attention.layer_norm_rms_epsilon')],
+  ];
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+}
+
+/** `__metadata__.format` of a safetensors file, or null. */
+export async function safetensorsFormat(file: ModelFile): Promise<string | null> {
+  const header = await readSafetensorsHeader(file);
+  const metadata = header?.['__metadata__'];
+  return isObject(metadata) && typeof metadata['format'] === 'string' ? metadata['format'] : null;
+}
+
+/** Whether every weight file is safetensors with plain floating-point tensors: the only PyTorch models that are ever loaded. */
+export async function plainSafetensors(view: ModelView, weightFiles: readonly string[]): Promise<boolean> {
+  for (const path of weightFiles) {
+    const file = view.find(path);
+    const header = file !== undefined && path.endsWith('.safetensors') ? await readSafetensorsHeader(file) : null;
+    if (header === null) return false;
+    const tensors = Object.entries(header).filter(([name]) => name !== '__metadata__');
+    if (!tensors.every(([, entry]) => isObject(entry) && PLAIN_DTYPES.has(entry['dtype']))) return false;
+  }
+  return weightFiles.length > 0;
+}
+
+async function readSafetensorsHeader(file: ModelFile): Promise<Record<string, unknown> | null> {
+  try {
+    const handle = await open(file.realPath, 'r');
+    try {
+      const prefix = Buffer.alloc(8);
+      if ((await handle.read(prefix, 0, 8, 0)).bytesRead < 8) return null;
+      const length = prefix.readBigUInt64LE();
+      if (length > MAX_HEADER_BYTES || Number(length) + 8 > file.sizeBytes) return null;
+      const bytes = Buffer.alloc(Number(length));
+      if ((await handle.read(bytes, 0, bytes.length, 8)).bytesRead < bytes.length) return null;
+      const header: unknown = JSON.parse(bytes.toString('utf8'));
+      return isObject(header) ? header : null;
+    } finally {
+      await handle.close();
+    }
+  } catch {
+    return null;
+  }
+}

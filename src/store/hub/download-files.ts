@@ -1,0 +1,133 @@
+import { open, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { HearthError, makePrivateDirectory } from '../../core/index.ts';
+import type { PullProgress, StoreOptions } from '../options.ts';
+import { blobHash, hashFile } from './digest.ts';
+import { downloadBlob, partialPath } from './download-blob.ts';
+import type { HubFile } from './file-set.ts';
+
+export interface DownloadRequest {
+  readonly target: { readonly name: string; readonly directory: string };
+  readonly commit: string;
+  readonly files: readonly HubFile[];
+  readonly parameters: {
+    readonly force?: boolean;
+    readonly forceResume?: boolean;
+    readonly workers?: number;
+    readonly onProgress?: (progress: PullProgress) => void;
+  };
+  readonly signal: AbortSignal;
+}
+
+const SPACE_FACTOR = 1.2;
+
+/** Fetches what is missing into `blobs/`, several files at once; gives the bytes that came over the network. Errors: insufficient_space and those of `downloadBlob`. */
+export async function downloadFiles(options: StoreOptions, request: DownloadRequest): Promise<number> {
+  const blobsDirectory = join(request.target.directory, 'blobs');
+  const files = [...new Map(request.files.map((file) => [file.digest, file])).values()];
+  const missing: HubFile[] = [];
+  for (const file of files) if (request.parameters.force === true || !(await isWhole(join(blobsDirectory, file.digest), file, request))) missing.push(file);
+  await requireSpace(options, blobsDirectory, missing);
+  await makePrivateDirectory(blobsDirectory);
+  const report = progressOf(request, files, missing);
+  const stop = new AbortController();
+  const signal = AbortSignal.any([request.signal, stop.signal]);
+  const queue = missing.toSorted((a, b) => b.sizeBytes - a.sizeBytes);
+  let bytes = 0;
+  const worker = async (): Promise<void> => {
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+      const current = file;
+      await using _ = await blobLock(options, request.target.directory, current.digest);
+      bytes += await downloadBlob(options, {
+        name: request.target.name,
+        commit: request.commit,
+        file: current,
+        blobsDirectory,
+        onBytes: (done) => report(current, done),
+        signal,
+      });
+    }
+  };
+  const count = Math.max(1, Math.min(request.parameters.workers ?? 4, missing.length));
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: count }, () =>
+      worker().catch((error: unknown) => {
+        // The first failure ends the others; they keep what they have for the next time.
+        stop.abort();
+        throw error;
+      }),
+    ),
+  );
+  request.signal.throwIfAborted();
+  const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []));
+  if (failures.length > 0) throw failures.find((failure) => failure instanceof HearthError) ?? failures[0];
+  return bytes;
+}
+
+/** A blob of the right size is whole, since a name is given only after its digest was checked; when the model was found damaged it is hashed again. */
+async function isWhole(path: string, file: HubFile, request: DownloadRequest): Promise<boolean> {
+  try {
+    if ((await stat(path)).size !== file.sizeBytes) return false;
+  } catch {
+    return false;
+  }
+  if (request.parameters.forceResume !== true) return true;
+  const hash = blobHash(file.digest, file.sizeBytes);
+  await hashFile(hash, path, file.sizeBytes, request.signal);
+  return hash.digest('hex') === file.digest;
+}
+
+async function requireSpace(options: StoreOptions, blobsDirectory: string, missing: readonly HubFile[]): Promise<void> {
+  let needed = 0;
+  for (const file of missing) needed += file.sizeBytes - (await sizeOf(partialPath(blobsDirectory, file.digest)));
+  await requireFreeSpace(options, dirname(blobsDirectory), needed);
+}
+
+/** Refuses before the first byte. Errors: insufficient_space, with the numbers in its details. */
+export async function requireFreeSpace(options: Pick<StoreOptions, 'freeSpace'>, directory: string, bytes: number): Promise<void> {
+  const requiredBytes = Math.ceil(Math.max(0, bytes) * SPACE_FACTOR);
+  if (requiredBytes === 0) return;
+  const existing = await nearestExisting(directory);
+  const freeBytes = await options.freeSpace(existing);
+  if (freeBytes >= requiredBytes) return;
+  const gigabytes = (value: number): string => `${(value / 1e9).toFixed(2)} GB`;
+  throw new HearthError('insufficient_space', `${gigabytes(requiredBytes)} must be free at ${existing}, but only ${gigabytes(freeBytes)} are.`, {
+    details: { directory: existing, required_bytes: requiredBytes, free_bytes: freeBytes, missing_bytes: Math.max(0, bytes) },
+  });
+}
+
+async function nearestExisting(directory: string): Promise<string> {
+  try {
+    await stat(directory);
+    return directory;
+  } catch {
+    return directory === dirname(directory) ? directory : nearestExisting(dirname(directory));
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch {
+    return 0;
+  }
+}
+
+function progressOf(request: DownloadRequest, files: readonly HubFile[], missing: readonly HubFile[]): (file: HubFile, doneBytes: number) => void {
+  const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  const done = new Map(files.map((file) => [file.digest, missing.includes(file) ? 0 : file.sizeBytes]));
+  let doneBytes = [...done.values()].reduce((sum, bytes) => sum + bytes, 0);
+  return (file, fileDoneBytes) => {
+    doneBytes += fileDoneBytes - (done.get(file.digest) ?? 0);
+    done.set(file.digest, fileDoneBytes);
+    request.parameters.onProgress?.({ file: file.path, fileDoneBytes, fileTotalBytes: file.sizeBytes, doneBytes, totalBytes });
+  };
+}
+
+/** The lock file by which other tools see that a blob is being written. */
+async function blobLock(options: StoreOptions, modelDirectory: string, digest: string): Promise<AsyncDisposable> {
+  const path = join(options.cacheDirectory, '.locks', basename(modelDirectory), `${digest}.lock`);
+  await makePrivateDirectory(dirname(path));
+  await (await open(path, 'a', 0o600)).close();
+  return { [Symbol.asyncDispose]: () => rm(path, { force: true }) };
+}

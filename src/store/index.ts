@@ -1,0 +1,15 @@
+// Owns: models on disk: the shared cache, names and references, the hub client, pull and rm, health, detection, workspaces.
+// Refuses: configuration, engines, the catalog, running a model, signing and trust.
+// Called by: catalog, gateway, training, stack, api and app.
+export { createStore, type Store } from './create-store.ts';
+export { freeSpaceOf, sleepFor } from './defaults.ts';
+export type { HealthParameters } from './health.ts';
+export type { ListParameters } from './list.ts';
+export { parseReference, type Reference, repositoryDirectory, shortName, validateName } from './names.ts';
+export type { OpenModel, OpenModelParameters } from './open-model.ts';
+export { DEFAULT_CDN_HOSTS, DEFAULT_HUB_ENDPOINT, type HubOptions, type PullProgress, type StoreOptions } from './options.ts';
+export { type CommandResult, type CommandRunner, createCommandRunner } from './package-source/command-runner.ts';
+export type { PackageSource } from './package-source/pull-package.ts';
+export type { PullParameters } from './pull.ts';
+export type { RmParameters } from './rm.ts';
+export { type ShowParameters, sizeText } from './show.ts';

@@ -1,0 +1,145 @@
+import { constants } from 'node:fs';
+import { lstat, open, readdir, realpath, stat } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import { directoryEntries } from './cache-layout.ts';
+
+/** One regular file of a model, seen through at most one link. */
+export interface ModelFile {
+  /** Relative POSIX path. */
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly mtimeMs: number;
+  /** The real file, after links. */
+  readonly realPath: string;
+}
+
+/** The files of one model directory. Links that leave `root`, broken links and special files are not listed: they count as missing. */
+export interface ModelView {
+  readonly directory: string;
+  readonly files: readonly ModelFile[];
+  find(path: string): ModelFile | undefined;
+  /** UTF-8 text; null when the file is missing, unreadable or above 64 MiB. */
+  text(path: string): Promise<string | null>;
+  /** Parsed JSON: missing, invalid (also above 64 MiB) or the value. */
+  json(path: string): Promise<JsonFile>;
+  /** The first bytes of a file; empty when unreadable. */
+  head(path: string, bytes: number): Promise<Uint8Array>;
+}
+
+export type JsonFile = { readonly kind: 'missing' } | { readonly kind: 'invalid' } | { readonly kind: 'value'; readonly value: unknown };
+
+const MAX_JSON_BYTES = 64 * 1024 * 1024;
+const SKIPPED = new Set(['.hf_cache', '.git']);
+
+export interface ModelViewOptions {
+  readonly directory: string;
+  /** Links must end inside this directory: the model's directory in the cache, or the workspace itself. */
+  readonly root: string;
+  /** Only these paths are looked at: one GGUF file that the user named. */
+  readonly only?: readonly string[];
+}
+
+export async function openModelView(options: ModelViewOptions): Promise<ModelView> {
+  const files = await listFiles(options);
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  const parsed = new Map<string, JsonFile>();
+  const view: ModelView = {
+    directory: options.directory,
+    files,
+    find: (path) => byPath.get(path),
+    text: async (path) => {
+      const file = byPath.get(path);
+      if (file === undefined || file.sizeBytes > MAX_JSON_BYTES) return null;
+      const bytes = await readBytes(file.realPath, file.sizeBytes);
+      return bytes === null ? null : new TextDecoder().decode(bytes);
+    },
+    json: async (path) => {
+      const known = parsed.get(path);
+      if (known !== undefined) return known;
+      const result = byPath.has(path) ? parseJson(await view.text(path)) : ({ kind: 'missing' } as const);
+      parsed.set(path, result);
+      return result;
+    },
+    head: async (path, bytes) => {
+      const file = byPath.get(path);
+      return (file === undefined ? null : await readBytes(file.realPath, Math.min(bytes, file.sizeBytes))) ?? new Uint8Array();
+    },
+  };
+  return view;
+}
+
+function parseJson(text: string | null): JsonFile {
+  if (text === null) return { kind: 'invalid' };
+  try {
+    return { kind: 'value', value: JSON.parse(text) as unknown };
+  } catch {
+    return { kind: 'invalid' };
+  }
+}
+
+async function readBytes(path: string, bytes: number): Promise<Uint8Array | null> {
+  try {
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      if (!(await handle.stat()).isFile()) return null;
+      const buffer = new Uint8Array(bytes);
+      let filled = 0;
+      while (filled < bytes) {
+        const { bytesRead } = await handle.read(buffer, filled, bytes - filled, filled);
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
+      return buffer.subarray(0, filled);
+    } finally {
+      await handle.close();
+    }
+  } catch {
+    return null;
+  }
+}
+
+async function listFiles(options: ModelViewOptions): Promise<ModelFile[]> {
+  let root: string;
+  try {
+    root = await realpath(options.root);
+  } catch {
+    return [];
+  }
+  const found: ModelFile[] = [];
+  const add = async (path: string): Promise<void> => {
+    const file = await insideFile(join(options.directory, path), root);
+    if (file !== null) found.push({ path, ...file });
+  };
+  const walk = async (prefix: string): Promise<void> => {
+    for (const entry of await directoryEntries(join(options.directory, prefix))) {
+      const path = prefix === '' ? entry.name : `${prefix}/${entry.name}`;
+      if (entry.isDirectory()) {
+        if (!SKIPPED.has(entry.name)) await walk(path);
+      } else await add(path);
+    }
+  };
+  if (options.only === undefined) await walk('');
+  else for (const path of options.only) await add(path);
+  return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** null for a broken link, a link out of `root`, and what is no regular file. */
+async function insideFile(path: string, root: string): Promise<Omit<ModelFile, 'path'> | null> {
+  try {
+    const target = (await lstat(path)).isSymbolicLink() ? await realpath(path) : path;
+    if (target !== path && !target.startsWith(root + sep)) return null;
+    const info = await stat(target);
+    return info.isFile() ? { sizeBytes: info.size, mtimeMs: info.mtimeMs, realPath: target } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Whether anything is in the directory. */
+export async function hasEntries(path: string): Promise<boolean> {
+  try {
+    return (await readdir(path)).length > 0;
+  } catch {
+    return false;
+  }
+}

