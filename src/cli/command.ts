@@ -65,7 +65,7 @@ export const lookOf = (schema: z.ZodType): OptionLook => looks.get(schema) ?? {}
 export const flag = (description: string, look: OptionLook = {}) => option(z.boolean().default(false), description, look);
 
 /** A switch that is on unless `--no-NAME` is given. */
-export const onUnlessNo = (description: string) => option(z.boolean().default(true), description, { negated: true });
+export const onUnlessNo = (description: string, look: OptionLook = {}) => option(z.boolean().default(true), description, { ...look, negated: true });
 
 export function defineCommand<A, O extends Options, D>(command: Command<A, O, D>): Command {
   return command as unknown as Command;

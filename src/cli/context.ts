@@ -34,8 +34,10 @@ export interface ProcessFacts {
   readonly terminal: Terminal;
   /** Calls the listener at each Ctrl-C and returns how to stop listening. */
   readonly onInterrupt: (listener: () => void) => () => void;
-  /** Calls the listener once at SIGTERM. */
+  /** Calls the listener at each SIGTERM. */
   readonly onTerminate: (listener: () => void) => () => void;
+  /** Ends the process at once: the second Ctrl-C of somebody who does not want to wait. */
+  readonly exitNow: (code: number) => void;
 }
 
 /** Everything that a command gets. */

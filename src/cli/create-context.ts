@@ -12,8 +12,12 @@ export interface OwnedContext extends Context {
 export function createContext(facts: ProcessFacts, common: CommonOptions & { readonly logLevel?: string; readonly color: boolean }): OwnedContext {
   const home = hearthHome(facts.env, facts.userHome);
   const abort = new AbortController();
-  let stopDefault = facts.onInterrupt(() => abort.abort());
-  facts.onTerminate(() => abort.abort());
+  const interrupt = (code: number) => () => {
+    if (abort.signal.aborted) facts.exitNow(code);
+    abort.abort();
+  };
+  let stopDefault = facts.onInterrupt(interrupt(130));
+  let stopTerminate = facts.onTerminate(interrupt(143));
   let connection: Promise<Connection> | null = null;
   let baseConfig: Promise<LoadedConfig> | null = null;
 
@@ -33,14 +37,18 @@ export function createContext(facts: ProcessFacts, common: CommonOptions & { rea
     common: { json: common.json, quiet: common.quiet, yes: common.yes },
     stdin: facts.stdin,
     signal: abort.signal,
-    onTerminate: facts.onTerminate,
+    onTerminate(listener) {
+      stopTerminate();
+      stopTerminate = facts.onTerminate(listener);
+      return stopTerminate;
+    },
     onInterrupt(listener) {
       // A command that listens decides itself what Ctrl-C means.
       stopDefault();
       const stop = facts.onInterrupt(listener);
       return () => {
         stop();
-        stopDefault = facts.onInterrupt(() => abort.abort());
+        stopDefault = facts.onInterrupt(interrupt(130));
       };
     },
     output: {
@@ -67,6 +75,7 @@ export function createContext(facts: ProcessFacts, common: CommonOptions & { rea
     },
     async close() {
       stopDefault();
+      stopTerminate();
       const open = await connection?.catch(() => null);
       await open?.close();
     },

@@ -13,7 +13,7 @@ process.on('SIGINT', () => {
   for (const listener of [...interruptListeners]) listener();
 });
 process.on('SIGTERM', () => {
-  if (terminated || terminateListeners.size === 0) process.exit(143);
+  if (terminateListeners.size === 0) process.exit(143);
   terminated = true;
   for (const listener of [...terminateListeners]) listener();
 });
@@ -42,9 +42,10 @@ const facts: ProcessFacts = {
   },
   onInterrupt: listenOn(interruptListeners),
   onTerminate: listenOn(terminateListeners),
+  exitNow: (code) => process.exit(code),
 };
 
 const exitCode = await runCli(facts);
 const flushed = (stream: NodeJS.WriteStream) => new Promise((resolve) => stream.write('', resolve));
 await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
-process.exit(terminated ? 143 : exitCode);
+process.exit(terminated && exitCode === 130 ? 143 : exitCode); // cancelled by SIGTERM, not by Ctrl-C

@@ -7,8 +7,10 @@ export interface DaemonOptions extends HearthOptions {
 }
 
 export interface DaemonStart {
-  readonly host: string;
+  /** The port that was opened: the configured one, or the one that the system chose for 0. */
   readonly port: number;
+  /** `http://127.0.0.1:8000`. */
+  readonly url: string;
   /** Settles when the daemon has stopped. */
   readonly stopped: Promise<void>;
 }

@@ -1,8 +1,25 @@
 import type { Command } from '../command.ts';
+import { listCommand } from './models/list.ts';
+import { pullCommand } from './models/pull.ts';
+import { rmCommand } from './models/rm.ts';
+import { runCommand } from './models/run.ts';
+import { showCommand } from './models/show.ts';
 import { versionCommand } from './models/version.ts';
 import { PLANNED } from './planned.ts';
+import { serveCommand } from './server/serve.ts';
 import { completionCommand } from './stack/completion.ts';
 import { CONFIG_COMMANDS } from './stack/config.ts';
 
 /** Every verb, in the order of the overview. */
-export const COMMANDS: readonly Command[] = [versionCommand, ...CONFIG_COMMANDS, completionCommand(() => COMMANDS), ...PLANNED];
+export const COMMANDS: readonly Command[] = [
+  runCommand,
+  listCommand,
+  showCommand,
+  pullCommand,
+  rmCommand,
+  versionCommand,
+  serveCommand,
+  ...CONFIG_COMMANDS,
+  completionCommand(() => COMMANDS),
+  ...PLANNED,
+];

@@ -1,0 +1,24 @@
+#compdef hearth
+autoload -U +X bashcompinit && bashcompinit
+_hearth() {
+  local current="${COMP_WORDS[COMP_CWORD]}" verb="${COMP_WORDS[1]}" words=""
+  case " config " in *" $verb "*) [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}" ;; esac
+  if [ "$COMP_CWORD" -eq 1 ]; then words="run list show pull rm version serve config completion"; else case "$verb" in
+    "run") words="--prompt --system --chat --max-tokens --temperature --top-p --top-k --min-p --seed --stop --repetition-penalty --template-arg --no-stream --no-chat-template --no-reasoning --verbose --json --quiet --yes --no-color --log-level --help" ;;
+    "list") words="--all --health --verbose --json --quiet --yes --no-color --log-level --help" ;;
+    "show") words="--files --config --json --quiet --yes --no-color --log-level --help" ;;
+    "pull") words="--revision --include --exclude --update --force --force-resume --workers --json --quiet --yes --no-color --log-level --help" ;;
+    "rm") words="--force --json --quiet --yes --no-color --log-level --help" ;;
+    "version") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "serve") words="--model --host --port --max-tokens --log-json --json --quiet --yes --no-color --log-level --help" ;;
+    "config list") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "config get") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "config explain") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "config path") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "completion") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "config") words="list get explain path" ;;
+  esac; fi
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  [ ${#COMPREPLY[@]} -eq 0 ] && COMPREPLY=($(compgen -f -- "$current"))
+}
+complete -F _hearth hearth

@@ -1,0 +1,49 @@
+import { z } from 'zod';
+import { HearthError } from '../../../core/index.ts';
+import { defineCommand, flag, option } from '../../command.ts';
+import { pullModel } from '../../pull-model.ts';
+import { plain } from '../../render/plain.ts';
+import { formatSize } from '../../render/size.ts';
+
+const list = z.array(z.string()).default([]);
+
+export const pullCommand = defineCommand({
+  name: 'pull',
+  group: 'Models',
+  summary: 'Fetch a model into the cache',
+  arguments: [{ name: 'model', schema: z.string().describe('catalog id, org/name, NAME:VARIANT, NAME@REVISION') }],
+  options: {
+    revision: option(z.string().optional(), 'branch, tag or commit', { value: '<rev>' }),
+    include: option(list, 'only files that match', { value: '<glob>', repeatable: true }),
+    exclude: option(list, 'no files that match', { value: '<glob>', repeatable: true }),
+    quant: option(z.enum(['int4', 'int8', 'bf16']).optional(), 'which source of a catalog model: int4, int8, bf16', { value: '<q>', hidden: true }),
+    update: flag('ask the hub for a newer revision'),
+    force: flag('download again', { short: 'f' }),
+    forceResume: flag('go on with an incomplete download without asking'),
+    workers: option(z.coerce.number().int().min(1).max(16).default(4), 'files at a time', { value: '<n>' }),
+    bench: flag('measure the speed afterwards', { hidden: true }),
+  },
+  async run(context, args: { model: string }, given) {
+    if (given.bench) throw new HearthError('not_implemented', '`hearth pull --bench` is not part of this version yet.');
+    if (given.quant !== undefined) throw new HearthError('not_implemented', '`hearth pull --quant` is not part of this version yet.');
+    const { client } = await context.connect();
+    const data = await pullModel(context, client, {
+      model: args.model,
+      workers: given.workers,
+      ...(given.revision === undefined ? {} : { revision: given.revision }),
+      ...(given.include.length === 0 ? {} : { include: given.include }),
+      ...(given.exclude.length === 0 ? {} : { exclude: given.exclude }),
+      ...(given.update ? { update: true } : {}),
+      ...(given.force ? { force: true } : {}),
+      ...(given.forceResume ? { forceResume: true } : {}),
+    });
+    return { data };
+  },
+  render(data) {
+    const name = plain(data.expanded_name ?? data.model ?? '');
+    if (data.download_status === 'already_exists') return `${name} is here already.`;
+    if (data.download_status !== 'success') return plain(data.message);
+    const size = data.bytes_downloaded === undefined ? '' : ` (${formatSize(data.bytes_downloaded)})`;
+    return `Pulled ${name}${data.commit_hash ? `@${data.commit_hash.slice(0, 7)}` : ''}${size}.`;
+  },
+});

@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { endpoints, type ShowData } from '../../../contract/index.ts';
+import { HearthError } from '../../../core/index.ts';
+import { defineCommand, flag } from '../../command.ts';
+import { plain } from '../../render/plain.ts';
+import { formatSize } from '../../render/size.ts';
+
+const options = {
+  files: flag('list the files'),
+  config: flag('print config.json'),
+  recalcHash: flag('pin the content of a workspace as clean', { hidden: true }),
+};
+
+export const showCommand = defineCommand({
+  name: 'show',
+  group: 'Models',
+  summary: 'Show what is known of a model',
+  arguments: [{ name: 'model', schema: z.string().describe('name, part of a name, NAME@REVISION, or a path') }],
+  options,
+  async run(context, args: { model: string }, given) {
+    if (given.recalcHash) throw new HearthError('not_implemented', '`hearth show --recalc-hash` is not part of this version yet.');
+    const { client } = await context.connect();
+    const query = { ...(given.files ? { files: 'true' as const } : {}), ...(given.config ? { config: 'true' as const } : {}) };
+    const data = (await client.call(endpoints.storeShow, { params: { ref: args.model }, query }, { signal: context.signal })) as ShowData;
+    return { data };
+  },
+  render(data) {
+    const { model } = data;
+    const rows: [string, string][] = [
+      ['Model', `${model.name}${model.hash === null ? '' : `@${model.hash.slice(0, 7)}`}`],
+      ['Framework', model.framework],
+      ['Type', model.model_type],
+      ['Capabilities', model.capabilities.join(', ')],
+    ];
+    const bits = model.quantization?.['bits'];
+    if (bits !== undefined) rows.push(['Quantization', `${bits}-bit (group_size=${model.quantization?.['group_size'] ?? '?'})`]);
+    rows.push(['Size', formatSize(model.size_bytes)], ['Modified', model.last_modified]);
+    rows.push(['Health', `${model.health}${model.health === 'healthy' && !model.runtime_compatible ? ' (cannot run here)' : ''}`]);
+    if (model.reason !== null) rows.push(['Reason', model.reason]);
+    const reachable = Object.entries(data.reachable ?? {}).filter(([, verdict]) => verdict.ok);
+    if (reachable.length > 0) rows.push(['Reachable', reachable.map(([feature, verdict]) => `${feature} (${verdict.engine ?? 'no engine'})`).join(', ')]);
+    const sections = [aligned(rows)];
+    if (data.file_details !== undefined) {
+      const files = data.file_details.map((file) => [file.path, formatSize(file.size_bytes), file.type] as const);
+      const width = Math.max(...files.map(([path]) => path.length), 4);
+      const sizes = Math.max(...files.map(([, size]) => size.length), 4);
+      sections.push(['Files', ...files.map(([path, size, type]) => `  ${plain(path).padEnd(width)}  ${size.padStart(sizes)}  ${type}`)].join('\n'));
+    }
+    if (data.config !== undefined && data.config !== null) sections.push(`Config\n${plain(JSON.stringify(data.config, null, 2))}`);
+    if (data.metadata !== undefined && data.metadata !== null) {
+      const known = Object.entries(data.metadata).filter(([, value]) => value !== null && value !== undefined);
+      if (known.length > 0) sections.push(`Metadata\n${aligned(known.map(([name, value]) => [`  ${name}`, String(value)]))}`);
+    }
+    if (!model.cached) {
+      const clean = model.clean === true ? '✓' : model.clean === false ? '✗' : '—';
+      const workspace: [string, string][] = [
+        ['  Source', model.origin ?? '—'],
+        ['  Operation', String(data.workspace_metadata?.['operation'] ?? '—')],
+        ['  Created', String(data.workspace_metadata?.['created_at'] ?? '—')],
+        ['  Clean', clean],
+        ['  Content Hash', model.content_hash ?? '—'],
+        ['  Hash Modified', model.hash_modified ?? '—'],
+      ];
+      sections.push(`Workspace\n${aligned(workspace)}`);
+    }
+    return sections.join('\n\n');
+  },
+});
+
+function aligned(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `${`${name}:`.padEnd(width + 1)} ${plain(value)}`).join('\n');
+}

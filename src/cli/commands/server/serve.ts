@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import type { ServerData } from '../../../contract/index.ts';
+import { HearthError } from '../../../core/index.ts';
+import { defineCommand, flag, onUnlessNo, option } from '../../command.ts';
+import { successEnvelope } from '../../envelope.ts';
+
+export const serveCommand = defineCommand({
+  name: 'serve',
+  aliases: ['server'],
+  group: 'Server',
+  summary: 'Serve the OpenAI API until Ctrl-C',
+  envelope: 'server',
+  arguments: [],
+  options: {
+    model: option(z.string().min(1).optional(), 'load this model at the start', { value: '<model>' }),
+    host: option(z.string().min(1).optional(), 'address (default: 127.0.0.1, only this machine)', { value: '<host>' }),
+    port: option(
+      z.coerce.number({ error: 'must be a number' }).int().min(0, { error: 'must be 0 … 65535' }).max(65535, { error: 'must be 0 … 65535' }).optional(),
+      'port (default: 8000); 0 = any free one',
+      { value: '<port>' },
+    ),
+    maxTokens: option(z.coerce.number({ error: 'must be a number' }).int().min(1).optional(), 'new tokens when a request names no limit', { value: '<n>' }),
+    logJson: flag('log lines as JSON'),
+    chunk: option(z.string().optional(), 'images in one batch', { value: '<n>', hidden: true }),
+    embedBackend: option(z.string().optional(), 'where embeddings go', { value: '<url>', hidden: true }),
+    sandbox: onUnlessNo('start engines without their sandbox', { hidden: true }),
+  },
+  async run(context, _args, given) {
+    if (given.embedBackend !== undefined) throw new HearthError('not_implemented', '`hearth serve --embed-backend` is not part of this version yet.');
+    if (given.chunk !== undefined) throw new HearthError('not_implemented', '`hearth serve --chunk` is not part of this version yet.');
+    if (!given.sandbox) throw new HearthError('not_implemented', '`hearth serve --no-sandbox` is not part of this version yet.');
+    const { config } = await context.loadConfig({
+      'serve.model': given.model,
+      'serve.host': given.host,
+      'serve.port': given.port,
+      'serve.maxTokens': given.maxTokens,
+      'logs.json': given.logJson ? true : undefined,
+    });
+    const { runDaemon } = await import('../../../app/index.ts');
+    const daemon = await runDaemon({
+      config,
+      version: context.version,
+      home: context.home,
+      userHome: context.userHome,
+      cwd: context.cwd,
+      env: context.env,
+      stderr: context.output.stderr,
+      onStop: (listener) => {
+        context.onInterrupt(listener);
+        context.onTerminate(listener);
+      },
+    });
+    const data: ServerData = {
+      host: config.serve.host,
+      port: daemon.port,
+      model: config.serve.model,
+      max_tokens: config.serve.maxTokens,
+      embed_backend: null,
+    };
+    if (context.common.json) context.output.document(successEnvelope('server', data));
+    else context.output.notice(`hearth ${context.version} listens on ${daemon.url}/v1 — Ctrl-C stops it.`);
+    await daemon.stopped;
+    return { data, silent: true };
+  },
+});

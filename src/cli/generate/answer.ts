@@ -1,0 +1,106 @@
+import type { Client } from '../../client/index.ts';
+import { endpoints, type HearthExtension, type Usage } from '../../contract/index.ts';
+
+export interface Turn {
+  readonly role: 'system' | 'user' | 'assistant';
+  readonly content: string;
+}
+
+/** Fields of the request that stay the same over a conversation. */
+export interface GenerationSettings {
+  /** Id that the server gave to the loaded model. */
+  readonly model: string;
+  readonly maxTokens: number | undefined;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly topK: number | undefined;
+  readonly minP: number | undefined;
+  readonly seed: number | undefined;
+  readonly repetitionPenalty: number;
+  readonly stop: readonly string[];
+  readonly templateArguments: Readonly<Record<string, unknown>> | undefined;
+  /** false: the text goes to the model as it is. */
+  readonly chatTemplate: boolean;
+}
+
+export interface AnswerPart {
+  readonly kind: 'text' | 'reasoning';
+  readonly text: string;
+}
+
+export interface Answer {
+  readonly text: string;
+  readonly reasoning: string;
+  readonly finishReason: string | null;
+  readonly usage: Usage | null;
+  readonly hearth: HearthExtension | null;
+  readonly firstTokenMs: number | null;
+  readonly totalMs: number;
+}
+
+/** Asks for one answer and hands on its parts as they come; a batch is the same stream, collected. */
+export async function answer(
+  client: Client,
+  settings: GenerationSettings,
+  turns: readonly Turn[],
+  onPart: (part: AnswerPart) => void,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const startedAt = performance.now();
+  let text = '';
+  let reasoning = '';
+  let finishReason: string | null = null;
+  let usage: Usage | null = null;
+  let hearth: HearthExtension | null = null;
+  let firstTokenMs: number | null = null;
+  const part = (kind: AnswerPart['kind'], piece: string | null | undefined) => {
+    if (piece === null || piece === undefined || piece === '') return;
+    firstTokenMs ??= performance.now() - startedAt;
+    if (kind === 'text') text += piece;
+    else reasoning += piece;
+    onPart({ kind, text: piece });
+  };
+  const common = {
+    model: settings.model,
+    stream: true,
+    stream_options: { include_usage: true },
+    max_tokens: settings.maxTokens,
+    temperature: settings.temperature,
+    top_p: settings.topP,
+    top_k: settings.topK,
+    min_p: settings.minP,
+    seed: settings.seed,
+    repetition_penalty: settings.repetitionPenalty,
+    stop: settings.stop.length === 0 ? undefined : [...settings.stop],
+  };
+  if (settings.chatTemplate) {
+    const body = { ...common, messages: turns.map((turn) => ({ ...turn })), chat_template_kwargs: settings.templateArguments };
+    for await (const chunk of client.stream(endpoints.chatCompletions, { body }, { signal })) {
+      for (const choice of chunk.choices) {
+        part('reasoning', choice.delta.reasoning_content);
+        part('text', choice.delta.content);
+        finishReason = choice.finish_reason ?? finishReason;
+      }
+      usage = chunk.usage ?? usage;
+      hearth = chunk.hearth ?? hearth;
+    }
+  } else {
+    const body = { ...common, prompt: plainConversation(turns) };
+    for await (const chunk of client.stream(endpoints.completions, { body }, { signal })) {
+      for (const choice of chunk.choices) {
+        part('text', choice.text);
+        finishReason = choice.finish_reason ?? finishReason;
+      }
+      usage = chunk.usage ?? usage;
+      hearth = chunk.hearth ?? hearth;
+    }
+  }
+  return { text, reasoning, finishReason, usage, hearth, firstTokenMs, totalMs: performance.now() - startedAt };
+}
+
+/** A single prompt as it is; a conversation as blocks that plain models continue (docs/spec/store.md §10). */
+function plainConversation(turns: readonly Turn[]): string {
+  if (turns.length === 1) return turns[0]!.content;
+  const names = { system: 'System', user: 'Human', assistant: 'Assistant' } as const;
+  return `${turns.map((turn) => `${names[turn.role]}: ${turn.content}`).join('\n\n')}\n\nAssistant: `;
+}

@@ -1,0 +1,36 @@
+import type { Readable } from 'node:stream';
+import { HearthError } from '../../core/index.ts';
+
+/** What is to be answered: one prompt, or a conversation at the terminal. */
+export type PromptChoice = { readonly kind: 'single'; readonly prompt: string } | { readonly kind: 'chat' };
+
+export interface PromptSources {
+  readonly option: string | undefined;
+  readonly words: readonly string[];
+  readonly chat: boolean;
+  readonly json: boolean;
+  readonly stdin: Readable;
+  readonly stdinIsTerminal: boolean;
+}
+
+/** `--prompt`, else the words; `-` reads stdin and joins it with the rest; without a prompt piped stdin is the prompt, and a terminal means chat. */
+export async function choosePrompt(sources: PromptSources): Promise<PromptChoice> {
+  const words = sources.option === undefined ? sources.words : [sources.option];
+  const given = words.length > 0 || !sources.stdinIsTerminal;
+  if (sources.chat || !given) {
+    if (sources.json) throw new HearthError('invalid_argument', 'A chat cannot be printed as one JSON document; give a prompt, or leave out --json.');
+    return { kind: 'chat' };
+  }
+  const readsStdin = words.length === 0 || (sources.option === undefined && words.includes('-'));
+  const rest = sources.option ?? words.filter((word, i) => !(word === '-' && i === words.indexOf('-'))).join(' ');
+  const piped = readsStdin ? await readAll(sources.stdin) : '';
+  const prompt = [piped, readsStdin ? rest : words.join(' ')].filter((text) => text !== '').join('\n\n');
+  if (prompt.trim() === '') throw new HearthError('invalid_value', 'The prompt is empty.');
+  return { kind: 'single', prompt };
+}
+
+async function readAll(stream: Readable): Promise<string> {
+  const pieces: Buffer[] = [];
+  for await (const piece of stream) pieces.push(Buffer.from(piece as Uint8Array));
+  return Buffer.concat(pieces).toString('utf8').trimEnd();
+}
