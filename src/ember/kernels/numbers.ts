@@ -1,0 +1,69 @@
+// Plain values and scales, four at a time. Types stand for formats at compile time: u16 = BF16, i16 = F16, f32 = F32.
+
+// @ts-ignore: decorator
+@inline
+const F16_REBIAS: f32 = 5192296858534827628530496329220096.0; // 2^112: moves the exponent of an F16, placed in the bits of an F32, to where it belongs
+
+/** Four values of format S at p. F16 infinities are read as 65,536: no checkpoint that passes its health check holds one. */
+// @ts-ignore: decorator
+@inline
+export function load4<S>(p: usize): v128 {
+  if (isFloat<S>()) return v128.load(p);
+  if (isSigned<S>()) {
+    const bits = v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), i32x4.splat(<i32>0x8fffe000));
+    return f32x4.mul(bits, f32x4.splat(F16_REBIAS));
+  }
+  return i32x4.shl(v128.load_ext<u16>(p), 16);
+}
+
+/** One value of format S at p. */
+// @ts-ignore: decorator
+@inline
+export function load1<S>(p: usize): f32 {
+  if (isFloat<S>()) return load<f32>(p);
+  if (isSigned<S>()) return reinterpret<f32>((<i32>load<i16>(p) << 13) & <i32>0x8fffe000) * F16_REBIAS;
+  return reinterpret<f32>(<u32>load<u16>(p) << 16);
+}
+
+// @ts-ignore: decorator
+@inline
+export function sum4(v: v128): f32 {
+  return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 2) + (f32x4.extract_lane(v, 1) + f32x4.extract_lane(v, 3));
+}
+
+/** Lane i of the result = sum of the lanes of the i-th argument. */
+// @ts-ignore: decorator
+@inline
+export function sums4(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7));
+  const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7));
+  return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
+}
+
+/** The same for i32 lanes. */
+// @ts-ignore: decorator
+@inline
+export function integerSums4(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7));
+  const cd = i32x4.add(v128.shuffle<i32>(c, d, 0, 4, 1, 5), v128.shuffle<i32>(c, d, 2, 6, 3, 7));
+  return i32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7));
+}
+
+/** e^x for x ≤ 0 and moderate x > 0 (|x| ≤ 88 gives full accuracy, about 2e-7 relative; below −87.3 the result is 0). */
+// @ts-ignore: decorator
+@inline
+export function exp4(x: v128): v128 {
+  const clamped = f32x4.pmax(f32x4.pmin(x, f32x4.splat(88.3)), f32x4.splat(-87.3)); // both keep a NaN in x, and are one instruction
+  const whole = f32x4.nearest(f32x4.mul(clamped, f32x4.splat(1.44269504)));
+  let r = f32x4.relaxed_madd(whole, f32x4.splat(-0.693359375), clamped); // ln 2 in two parts: the first has few bits, so that the product is exact
+  r = f32x4.relaxed_madd(whole, f32x4.splat(2.12194440e-4), r);
+  let p = f32x4.splat(1.3888889e-3);
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(8.3333333e-3));
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(4.1666668e-2));
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(1.6666667e-1));
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(0.5));
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(1));
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(1));
+  const power = i32x4.shl(i32x4.add(i32x4.relaxed_trunc_f32x4_s(whole), i32x4.splat(127)), 23);
+  return v128.andnot(f32x4.mul(p, power), f32x4.lt(x, f32x4.splat(-87.3)));
+}

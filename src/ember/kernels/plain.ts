@@ -1,0 +1,104 @@
+// Plain weights, embedding rows, widening.
+import { load1, load4, sum4 } from './numbers';
+
+// @ts-ignore: decorator
+@inline
+function dotPlain<S>(w: usize, x: usize, k: u32): f32 {
+  let a = f32x4.splat(0), b = f32x4.splat(0), c = f32x4.splat(0), d = f32x4.splat(0);
+  let i: u32 = 0;
+  for (; i + 16 <= k; i += 16) {
+    a = f32x4.relaxed_madd(load4<S>(w), v128.load(x), a);
+    b = f32x4.relaxed_madd(load4<S>(w + 4 * sizeof<S>()), v128.load(x, 16), b);
+    c = f32x4.relaxed_madd(load4<S>(w + 8 * sizeof<S>()), v128.load(x, 32), c);
+    d = f32x4.relaxed_madd(load4<S>(w + 12 * sizeof<S>()), v128.load(x, 48), d);
+    w += 16 * sizeof<S>();
+    x += 64;
+  }
+  let total = sum4(f32x4.add(f32x4.add(a, b), f32x4.add(c, d)));
+  for (; i < k; i++) {
+    total += load1<S>(w) * load<f32>(x);
+    w += sizeof<S>();
+    x += 4;
+  }
+  return total;
+}
+
+/** Four tokens meet one row: the row is widened once. k a multiple of 4 goes fast, the rest one by one. */
+// @ts-ignore: decorator
+@inline
+function fourTokens<S>(w: usize, x: usize, k: u32, out: usize, yStride: usize): void {
+  let a = f32x4.splat(0), b = f32x4.splat(0), c = f32x4.splat(0), d = f32x4.splat(0);
+  const x1 = <usize>k << 2, x2 = x1 * 2, x3 = x1 * 3;
+  let i: u32 = 0;
+  for (; i + 4 <= k; i += 4) {
+    const v = load4<S>(w);
+    a = f32x4.relaxed_madd(v, v128.load(x), a);
+    b = f32x4.relaxed_madd(v, v128.load(x + x1), b);
+    c = f32x4.relaxed_madd(v, v128.load(x + x2), c);
+    d = f32x4.relaxed_madd(v, v128.load(x + x3), d);
+    w += 4 * sizeof<S>();
+    x += 16;
+  }
+  let sa = sum4(a), sb = sum4(b), sc = sum4(c), sd = sum4(d);
+  for (; i < k; i++) {
+    const v = load1<S>(w);
+    sa += v * load<f32>(x);
+    sb += v * load<f32>(x + x1);
+    sc += v * load<f32>(x + x2);
+    sd += v * load<f32>(x + x3);
+    w += sizeof<S>();
+    x += 4;
+  }
+  f32.store(out, sa);
+  f32.store(out + yStride, sb);
+  f32.store(out + 2 * yStride, sc);
+  f32.store(out + 3 * yStride, sd);
+}
+
+function plainRows<S>(w: usize, x: usize, y: usize, yStride: usize, r0: usize, r1: usize, k: u32, tokens: usize): void {
+  const wrow: usize = <usize>k * sizeof<S>(), xrow: usize = <usize>k << 2;
+  for (let r = r0; r < r1; r++) {
+    const row = w + r * wrow, out = y + (r << 2);
+    let t: usize = 0;
+    for (; t + 4 <= tokens; t += 4) fourTokens<S>(row, x + t * xrow, k, out + t * yStride, yStride);
+    for (; t < tokens; t++) f32.store(out + t * yStride, dotPlain<S>(row, x + t * xrow, k));
+  }
+}
+
+export function matmulPlain(type: i32, w: usize, x: usize, y: usize, yStride: u32, r0: u32, r1: u32, k: u32, tokens: u32): void {
+  const stride: usize = <usize>yStride << 2;
+  if (type == 0) plainRows<i16>(w, x, y, stride, r0, r1, k, tokens);
+  else if (type == 1) plainRows<u16>(w, x, y, stride, r0, r1, k, tokens);
+  else plainRows<f32>(w, x, y, stride, r0, r1, k, tokens);
+}
+
+function dequantise<S>(bits: u32, group: u32, w: usize, s: usize, b: usize, k: u32, y: usize): void {
+  for (let g: u32 = 0; g < k; g += group) {
+    const scale = load1<S>(s), bias = load1<S>(b);
+    for (let i: u32 = g; i < g + group; i++) {
+      const code: u32 = bits == 8 ? load<u8>(w + i) : (<u32>load<u8>(w + (i >> 1)) >> ((i & 1) << 2)) & 15;
+      f32.store(y + (i << 2), scale * <f32>code + bias);
+    }
+    s += sizeof<S>();
+    b += sizeof<S>();
+  }
+}
+
+export function dequantiseRow(bits: u32, group: u32, scaleType: i32, w: usize, scales: usize, biases: usize, row: u32, k: u32, y: usize): void {
+  const first: usize = <usize>row * (k / group), from = w + <usize>row * ((k * bits) >> 3);
+  if (scaleType == 0) dequantise<i16>(bits, group, from, scales + first * 2, biases + first * 2, k, y);
+  else if (scaleType == 1) dequantise<u16>(bits, group, from, scales + first * 2, biases + first * 2, k, y);
+  else dequantise<f32>(bits, group, from, scales + first * 4, biases + first * 4, k, y);
+}
+
+function widenValues<S>(src: usize, y: usize, n: u32): void {
+  let i: u32 = 0;
+  for (; i + 4 <= n; i += 4) v128.store(y + (i << 2), load4<S>(src + i * <u32>sizeof<S>()));
+  for (; i < n; i++) f32.store(y + (i << 2), load1<S>(src + i * <u32>sizeof<S>()));
+}
+
+export function widen(type: i32, src: usize, y: usize, n: u32): void {
+  if (type == 0) widenValues<i16>(src, y, n);
+  else if (type == 1) widenValues<u16>(src, y, n);
+  else widenValues<f32>(src, y, n);
+}

@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs';
+import type { Kernels } from './kernel-interface.ts';
+
+let compiled: WebAssembly.Module | undefined;
+
+/** ember.wasm, compiled once per thread; it can be posted to workers, which share its machine code. */
+export function kernelModule(): WebAssembly.Module {
+  compiled ??= new WebAssembly.Module(readFileSync(new URL('./ember.wasm', import.meta.url)));
+  return compiled;
+}
+
+/**
+ * The kernels over a shared memory (`new WebAssembly.Memory({ initial, maximum: ≤ 65536, shared: true })`). The memory may grow later;
+ * offsets above 2 GiB are fine. Instantiation costs about a millisecond.
+ */
+export function loadKernels(memory: WebAssembly.Memory, module: WebAssembly.Module = kernelModule()): Kernels {
+  const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernels;
+  return {
+    ...kernels,
+    // wasm gives i32: sizes are unsigned
+    preparedBytes: (activation, bits, group, tokens, k) => kernels.preparedBytes(activation, bits, group, tokens, k) >>> 0,
+    attendScratchBytes: (tokens, qHeads, headDim, contextTokens) => kernels.attendScratchBytes(tokens, qHeads, headDim, contextTokens) >>> 0,
+  };
+}
