@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { defineEndpoint } from './endpoint.ts';
+import { healthDataSchema, listDataSchema, pullDataSchema, rmDataSchema, showDataSchema } from './store-json.ts';
 
 const flag = z.enum(['true', 'false']);
 const ref = z.strictObject({ ref: z.string().min(1).max(512) });
-const data = z.looseObject({});
 
 export const pullRequest = z.strictObject({
   model: z.string().min(1).max(512),
@@ -17,7 +17,18 @@ export const pullRequest = z.strictObject({
 });
 
 /** Progress of a long store verb, then its result once as the last event. */
-export const pullEvent = z.discriminatedUnion('kind', [z.looseObject({ kind: z.literal('progress') }), z.looseObject({ kind: z.literal('result'), data })]);
+export const pullEvent = z.discriminatedUnion('kind', [
+  z.looseObject({
+    kind: z.literal('progress'),
+    file: z.string(),
+    fileDoneBytes: z.number(),
+    fileTotalBytes: z.number(),
+    doneBytes: z.number(),
+    totalBytes: z.number(),
+  }),
+  z.looseObject({ kind: z.literal('notice'), message: z.string() }),
+  z.looseObject({ kind: z.literal('result'), data: pullDataSchema }),
+]);
 
 /** One route per verb of docs/spec/store.md §1; answers hold the `data` of the verb's JSON document. */
 export const storeEndpoints = {
@@ -28,7 +39,7 @@ export const storeEndpoints = {
     scope: 'observe',
     summary: 'Models in the workspaces and the cache.',
     query: z.strictObject({ pattern: z.string().max(512).optional() }),
-    reply: data,
+    reply: listDataSchema,
   }),
   storeShow: defineEndpoint({
     id: 'storeShow',
@@ -38,7 +49,16 @@ export const storeEndpoints = {
     summary: 'One model with its metadata, files or config.',
     params: ref,
     query: z.strictObject({ files: flag.optional(), config: flag.optional() }),
-    reply: data,
+    reply: showDataSchema,
+  }),
+  storeHealth: defineEndpoint({
+    id: 'storeHealth',
+    method: 'GET',
+    path: '/admin/v1/store/{ref}/health',
+    scope: 'observe',
+    summary: 'Whether the files of a model are whole.',
+    params: ref,
+    reply: healthDataSchema,
   }),
   storeRemove: defineEndpoint({
     id: 'storeRemove',
@@ -48,7 +68,7 @@ export const storeEndpoints = {
     summary: 'Delete a model from the cache.',
     params: ref,
     query: z.strictObject({ force: flag.optional() }),
-    reply: data,
+    reply: rmDataSchema,
   }),
   storePull: defineEndpoint({
     id: 'storePull',

@@ -21,7 +21,6 @@ export interface ListedModel extends ResolvedModel {
   /** Such as `4-bit`; null when the weights are not quantised. */
   readonly quantization: string | null;
   readonly capabilities: readonly string[];
-  readonly origin: 'cache' | 'workspace';
 }
 
 /** The gateway's door to the store: names in, files out. app implements it over the store. */

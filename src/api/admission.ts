@@ -1,0 +1,30 @@
+import type { IncomingMessage } from 'node:http';
+import { HearthError } from '../core/index.ts';
+import { checkHost, checkOrigin, type ListenerNames } from '../security/index.ts';
+
+export const MAX_HEADER_BYTES = 16 * 1024;
+export const MAX_URL_BYTES = 8 * 1024;
+
+/** The checks of a TCP request that come before any route, in order: size of URL and headers, Host, Origin (docs/spec/security.md §7, §10). */
+export function admit(incoming: IncomingMessage, listener: ListenerNames): HearthError | null {
+  if (Buffer.byteLength(incoming.url ?? '') > MAX_URL_BYTES) return new HearthError('url_too_long', `The URL is longer than ${MAX_URL_BYTES} bytes.`);
+  let bytes = 0;
+  for (const part of incoming.rawHeaders) bytes += Buffer.byteLength(part) + 2;
+  if (bytes > MAX_HEADER_BYTES) return new HearthError('headers_too_large', `The headers are longer than ${MAX_HEADER_BYTES} bytes.`);
+  return (
+    checkHost(valuesOf(incoming, 'host'), incoming.url ?? '', listener) ??
+    checkRepeated(incoming, ['origin', 'content-length', 'content-type', 'content-encoding', 'authorization', 'transfer-encoding']) ??
+    checkOrigin({ origin: incoming.headers.origin, fetchSite: asOne(incoming.headers['sec-fetch-site']) }, listener)
+  );
+}
+
+function valuesOf(incoming: IncomingMessage, name: string): string[] {
+  return incoming.rawHeaders.filter((_, index, all) => index % 2 === 1 && all[index - 1]!.toLowerCase() === name);
+}
+
+function checkRepeated(incoming: IncomingMessage, names: readonly string[]): HearthError | null {
+  const repeated = names.find((name) => valuesOf(incoming, name).length > 1);
+  return repeated === undefined ? null : new HearthError('invalid_value', `The header ${repeated} is given more than once.`, { details: { param: repeated } });
+}
+
+const asOne = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value);

@@ -1,0 +1,164 @@
+import { Hono } from 'hono';
+import { endpoints } from '../contract/index.ts';
+import { type Clock, HearthError, type Logger, requestId as newRequestId, silentLogger, systemClock } from '../core/index.ts';
+import type { Gateway } from '../gateway/index.ts';
+import { type Caller, checkScope, IN_PROCESS } from '../security/index.ts';
+import type { Store } from '../store/index.ts';
+import { bind, type Handler, type HonoEnv } from './bind.ts';
+import { errorResponse, publicError } from './errors.ts';
+import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHandler, unloadModelHandler, versionHandler } from './routes/admin.ts';
+import { chatHandler } from './routes/chat.ts';
+import { completionsHandler } from './routes/completions.ts';
+import { healthHandler, liveHandler, readyHandler } from './routes/health.ts';
+import { getModelHandler, listModelsHandler } from './routes/models.ts';
+import { storeHealthHandler, storeListHandler, storePullHandler, storeRemoveHandler, storeShowHandler } from './routes/store.ts';
+import { applyTemplateHandler, detokenizeHandler, tokenizeHandler } from './routes/tokenize.ts';
+import type { Services } from './services.ts';
+
+export interface ApiOptions {
+  readonly gateway: Gateway;
+  readonly store: Store;
+  /** Of the product. */
+  readonly version: string;
+  /** Comments on a quiet stream; 8 s. */
+  readonly heartbeatMs?: number;
+  /** Headers of a stream wait this long for the first token; 8 s. */
+  readonly headerHoldMs?: number;
+  /** Decompressed size of a JSON body; 8 MiB. */
+  readonly maxBodyBytes?: number;
+  readonly listeners?: () => readonly string[];
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+}
+
+/** Where a request came from; without it the caller is the own process. */
+export interface RequestOrigin {
+  readonly caller: Caller;
+  /** Set for a page whose origin was checked: it gets the CORS answer. */
+  readonly allowedOrigin?: string;
+}
+
+export interface Api {
+  request(request: Request, origin?: RequestOrigin): Promise<Response>;
+}
+
+const SECURITY_HEADERS = {
+  'x-content-type-options': 'nosniff',
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+} as const;
+
+export function createApi(options: ApiOptions): Api {
+  const logger = options.logger ?? silentLogger;
+  const clock = options.clock ?? systemClock;
+  const services: Services = {
+    gateway: options.gateway,
+    store: options.store,
+    version: options.version,
+    heartbeatMs: options.heartbeatMs ?? 8_000,
+    headerHoldMs: options.headerHoldMs ?? 8_000,
+    maxBodyBytes: options.maxBodyBytes ?? 8 * 1024 * 1024,
+    listeners: options.listeners ?? (() => []),
+    logger,
+    clock,
+    startedAtMs: clock.now(),
+  };
+  const app = createRoutes(services);
+
+  return {
+    async request(request, origin = { caller: IN_PROCESS }) {
+      const requestId = newRequestId();
+      const startedAt = clock.monotonic();
+      const response = await app.fetch(request, { origin, requestId });
+      const headers = new Headers(response.headers);
+      for (const [name, value] of Object.entries(SECURITY_HEADERS)) headers.set(name, value);
+      if (!headers.has('cache-control')) headers.set('cache-control', 'no-store');
+      headers.set('x-request-id', requestId);
+      if (origin.allowedOrigin !== undefined) {
+        headers.set('access-control-allow-origin', origin.allowedOrigin);
+        headers.append('vary', 'origin');
+      }
+      logger.info('request', {
+        request_id: requestId,
+        client_request_id: request.headers.get('x-request-id'),
+        method: request.method,
+        path: new URL(request.url).pathname,
+        status: response.status,
+        model: response.headers.get('x-hearth-model'),
+        ms: Math.round(clock.monotonic() - startedAt),
+      });
+      return new Response(response.body, { status: response.status, headers });
+    },
+  };
+}
+
+type Bindings = { readonly origin: RequestOrigin; readonly requestId: string };
+
+function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }> {
+  const app = new Hono<HonoEnv & { Bindings: Bindings }>();
+  app.use(async (context, next) => {
+    context.set('caller', context.env.origin.caller);
+    context.set('requestId', context.env.requestId);
+    context.set('signal', context.req.raw.signal);
+    await next();
+  });
+  app.onError((error, context) => {
+    const told = publicError(error, context.var.caller);
+    if (told.code === 'internal_error') services.logger.error('request-error', { request_id: context.env.requestId, reason: causeOf(error) });
+    return errorResponse(told, context.env.requestId);
+  });
+  app.notFound((context) => {
+    const { pathname } = new URL(context.req.url);
+    const guarded = /^\/(admin|train)(\/|$)/.test(pathname);
+    const refusal = checkScope(context.env.origin.caller, guarded ? 'admin' : 'public', context.req.raw.headers);
+    if (refusal) return errorResponse(refusal, context.env.requestId);
+    const methods = methodsOf(pathname);
+    if (methods.length === 0) return errorResponse(new HearthError('route_not_found', `There is no route ${pathname.slice(0, 200)}.`), context.env.requestId);
+    const error = new HearthError('method_not_allowed', `${pathname.slice(0, 200)} takes ${methods.join(', ')}, not ${context.req.method}.`);
+    return errorResponse(error, context.env.requestId, { allow: methods.join(', ') });
+  });
+
+  const on = <E extends (typeof endpoints)[keyof typeof endpoints]>(endpoint: E, handler: Handler<E>) =>
+    bind(app as unknown as Hono<HonoEnv>, endpoint, services.maxBodyBytes, handler);
+  on(endpoints.chatCompletions, chatHandler(services));
+  on(endpoints.completions, completionsHandler(services));
+  on(endpoints.listModels, listModelsHandler(services));
+  on(endpoints.getModel, getModelHandler(services));
+  on(endpoints.tokenize, tokenizeHandler(services));
+  on(endpoints.detokenize, detokenizeHandler(services));
+  on(endpoints.applyTemplate, applyTemplateHandler(services));
+  on(endpoints.cancelRequest, cancelRequestHandler(services));
+  on(endpoints.health, healthHandler(services));
+  on(endpoints.healthLive, liveHandler);
+  on(endpoints.healthReady, readyHandler(services));
+  on(endpoints.version, versionHandler(services));
+  on(endpoints.status, statusHandler(services));
+  on(endpoints.residentModels, residentModelsHandler(services));
+  on(endpoints.loadModel, loadModelHandler(services));
+  on(endpoints.unloadModel, unloadModelHandler(services));
+  on(endpoints.storeList, storeListHandler(services));
+  on(endpoints.storePull, storePullHandler(services));
+  on(endpoints.storeShow, storeShowHandler(services));
+  on(endpoints.storeHealth, storeHealthHandler(services));
+  on(endpoints.storeRemove, storeRemoveHandler(services));
+  return app;
+}
+
+const PATTERNS = Object.values(endpoints).flatMap(({ method, path, ...rest }) =>
+  [path, ...('aliases' in rest ? rest.aliases : [])].map((each) => ({
+    method,
+    pattern: new RegExp(
+      `^${each
+        .replaceAll('.', '\\.')
+        .replaceAll(/\{\w+\+\}/g, '.+')
+        .replaceAll(/\{\w+\}/g, '[^/]+')}$`,
+    ),
+  })),
+);
+
+const methodsOf = (pathname: string): string[] => [...new Set(PATTERNS.filter(({ pattern }) => pattern.test(pathname)).map(({ method }) => method))];
+
+const causeOf = (error: unknown): string => {
+  const cause = error instanceof HearthError && error.cause !== undefined ? error.cause : error;
+  return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+};

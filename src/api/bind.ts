@@ -1,0 +1,77 @@
+import type { Hono } from 'hono';
+import type { z } from 'zod';
+import type { EndpointDefinition, EndpointReply, EndpointRequest } from '../contract/index.ts';
+import { HearthError } from '../core/index.ts';
+import { type Caller, checkScope } from '../security/index.ts';
+import { readJsonBody } from './read-body.ts';
+
+/** What every handler gets besides its validated input. */
+export interface CallContext {
+  readonly requestId: string;
+  readonly caller: Caller;
+  /** Aborted when the client goes away. */
+  readonly signal: AbortSignal;
+}
+
+export interface HonoEnv {
+  Variables: CallContext;
+}
+
+export type Handler<E extends EndpointDefinition> = (input: EndpointRequest<E>, context: CallContext) => Promise<EndpointReply<E> | Response>;
+
+/** Binds a handler to an endpoint: scope first, then path, query and body, then the answer as JSON. */
+export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint: E, maxBodyBytes: number, handler: Handler<E>): void {
+  const paths = [endpoint.path, ...(endpoint.aliases ?? [])].map((path) => path.replaceAll(/\{(\w+)\+\}/g, ':$1{.+}').replaceAll(/\{(\w+)\}/g, ':$1'));
+  app.on(endpoint.method, paths, async (context) => {
+    const { caller, requestId, signal } = context.var;
+    const refusal = checkScope(caller, endpoint.scope, context.req.raw.headers);
+    if (refusal) throw refusal;
+    const input = {
+      ...(endpoint.params ? { params: validate(endpoint.params, context.req.param()) } : {}),
+      ...(endpoint.query ? { query: validate(endpoint.query, singleValues(context.req.queries())) } : {}),
+      ...(endpoint.body ? { body: validate(endpoint.body, objectOnly(await readJsonBody(context.req.raw, maxBodyBytes))) } : {}),
+    } as EndpointRequest<E>;
+    const reply = await handler(input, { caller, requestId, signal });
+    return reply instanceof Response ? reply : Response.json(reply);
+  });
+}
+
+function singleValues(queries: Record<string, string[]>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(queries).map(([name, values]) => {
+      if (values.length > 1) throw new HearthError('invalid_value', `${name} is given more than once.`, { details: { param: name } });
+      return [name, values[0]!];
+    }),
+  );
+}
+
+function objectOnly(body: unknown): unknown {
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body;
+  throw new HearthError('invalid_json', 'The body has to be one JSON object.');
+}
+
+/** The parsed value, or invalid_value naming the first field that is wrong. */
+export function validate<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = deepest(result.error.issues[0]!);
+  const path = issue.path.join('.');
+  const param = issue.code === 'unrecognized_keys' ? [path, issue.keys[0]].filter(Boolean).join('.') : path;
+  throw new HearthError('invalid_value', messageOf(issue, param), { details: { param } });
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** For a union, the issue of the branch that came furthest. */
+function deepest(issue: Issue): Issue {
+  if (issue.code !== 'invalid_union') return issue;
+  const inner = issue.errors.flatMap((branch) => branch.slice(0, 1)).sort((a, b) => b.path.length - a.path.length)[0];
+  if (!inner || inner.path.length === 0) return issue;
+  return deepest({ ...inner, path: [...issue.path, ...inner.path] });
+}
+
+function messageOf(issue: Issue, param: string): string {
+  if (issue.code === 'unrecognized_keys') return `${param} is not known here.`;
+  if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) return `${param} is needed.`;
+  return `${param || 'The value'}: ${issue.message.replace(/^Invalid input: /, '')}.`;
+}

@@ -1,0 +1,226 @@
+import { chmod } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { HearthError, requestId } from '../core/index.ts';
+import { type Caller, isAllowedOrigin, isLoopback, type ListenerNames } from '../security/index.ts';
+import { admit, MAX_HEADER_BYTES, MAX_URL_BYTES } from './admission.ts';
+import type { Api, RequestOrigin } from './api.ts';
+import { errorBody, errorResponse, publicError } from './errors.ts';
+import { findPortOwner } from './port-owner.ts';
+
+export interface ListenOptions {
+  /** `127.0.0.1` (the default) and other loopback names bind both IPv4 and, where the machine has it, IPv6 loopback. */
+  readonly host?: string;
+  /** 0 = any free one. null = no TCP listener. */
+  readonly port: number | null;
+  /** Absolute path of a Unix socket; its directory has to be private. */
+  readonly socketPath?: string;
+  readonly hosts?: readonly string[];
+  readonly origins?: readonly string[];
+}
+
+export interface Listener extends AsyncDisposable {
+  /** The port that clients use; null without TCP. */
+  readonly port: number | null;
+  /** Such as `http://127.0.0.1:8000`, `http://[::1]:8000` and the socket's path. */
+  readonly addresses: readonly string[];
+  /** Takes no more connections; those that are open get `graceMs`, then they are cut. */
+  close(options?: { readonly graceMs?: number }): Promise<void>;
+}
+
+/**
+ * Opens the listeners of one API. Throws port_in_use naming the process that has the port, and bind_without_auth for an
+ * address that others reach.
+ */
+export async function listen(api: Api, options: ListenOptions): Promise<Listener> {
+  const servers: Server[] = [];
+  const addresses: string[] = [];
+  let port: number | null = null;
+  try {
+    if (options.port !== null) {
+      const [first, ...others] = bindAddresses(options.host ?? '127.0.0.1');
+      const server = await openTcp(api, first!, options.port, options);
+      servers.push(server);
+      port = (server.address() as AddressInfo).port;
+      addresses.push(urlOf(first!, port));
+      for (const host of others) {
+        const other = await openTcp(api, host, port, options).catch((error: unknown) => {
+          // A machine without IPv6 has no such address; a taken port is an error there too, since clients may try it first.
+          if (isSystemError(error, 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL')) return null;
+          throw error;
+        });
+        if (!other) continue;
+        servers.push(other);
+        addresses.push(urlOf(host, port));
+      }
+    }
+    if (options.socketPath !== undefined) {
+      servers.push(await openSocket(api, options.socketPath));
+      addresses.push(options.socketPath);
+    }
+  } catch (error) {
+    await Promise.all(servers.map((server) => closeServer(server, 0)));
+    throw error;
+  }
+  const close = async ({ graceMs = 0 } = {}) => {
+    await Promise.all(servers.map((server) => closeServer(server, graceMs)));
+  };
+  return { port, addresses, close, [Symbol.asyncDispose]: () => close() };
+}
+
+function bindAddresses(host: string): string[] {
+  if (!isLoopback(host)) {
+    throw new HearthError('bind_without_auth', `${host} is reached by other machines, and there is no key yet that they would need.`);
+  }
+  if (host === '::1') return ['::1', '127.0.0.1'];
+  return host === 'localhost' || host === '127.0.0.1' ? ['127.0.0.1', '::1'] : [host];
+}
+
+const urlOf = (host: string, port: number): string => `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+
+/** Limits of docs/spec/security.md §7. */
+const SERVER_OPTIONS = {
+  requestTimeout: 120_000,
+  headersTimeout: 10_000,
+  keepAliveTimeout: 5_000,
+  connectionsCheckingInterval: 5_000,
+  maxHeaderSize: MAX_HEADER_BYTES + MAX_URL_BYTES + 1024,
+  requireHostHeader: false,
+  insecureHTTPParser: false,
+  noDelay: true,
+} as const;
+
+async function openTcp(api: Api, host: string, port: number, options: ListenOptions): Promise<Server> {
+  const server = createServer(SERVER_OPTIONS);
+  server.maxConnections = 1024;
+  server.on('clientError', answerClientError);
+  await bound(server, () => server.listen({ host, port, ipv6Only: true }), port);
+  const names: ListenerNames = { host, port: (server.address() as AddressInfo).port, hosts: options.hosts ?? [], origins: options.origins ?? [] };
+  server.on('request', tcpRequests(api, names));
+  server.on('upgrade', (incoming: IncomingMessage, socket: Socket) => {
+    const error = admit(incoming, names) ?? new HearthError('route_not_found', 'There are no WebSockets here.');
+    socket.end(rawResponse(error));
+  });
+  return server;
+}
+
+async function openSocket(api: Api, path: string): Promise<Server> {
+  const server = createServer({ ...SERVER_OPTIONS });
+  server.on('clientError', answerClientError);
+  await bound(server, () => server.listen(path), null);
+  await chmod(path, 0o600);
+  server.on(
+    'request',
+    bridge(api, () => ({ caller: { kind: 'trusted', via: 'socket' } })),
+  );
+  return server;
+}
+
+async function bound(server: Server, start: () => void, port: number | null): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.once('listening', resolve);
+      start();
+    });
+  } catch (error) {
+    if (!isSystemError(error, 'EADDRINUSE')) throw error;
+    if (port === null) throw new HearthError('locked', 'The control socket is in use: another hearth daemon runs.', { cause: error });
+    const owner = await findPortOwner(port);
+    const by = owner ? `${owner.name} (pid ${owner.pid})` : 'an unknown process';
+    throw new HearthError('port_in_use', `Port ${port} is in use by ${by}.`, {
+      cause: error,
+      details: { port, ...(owner ? { pid: owner.pid, process: owner.name } : {}) },
+    });
+  }
+}
+
+function tcpRequests(api: Api, names: ListenerNames): RequestListener {
+  const serve = bridge(api, (incoming) => {
+    const { origin } = incoming.headers;
+    const caller: Caller = { kind: 'tcp', remoteAddress: incoming.socket.remoteAddress ?? '' };
+    return origin === undefined ? { caller } : { caller, allowedOrigin: origin };
+  });
+  return (incoming, outgoing) => {
+    const refusal = admit(incoming, names);
+    if (refusal) return refuse(incoming, outgoing, refusal);
+    const { origin } = incoming.headers;
+    if (incoming.method === 'OPTIONS' && origin !== undefined && isAllowedOrigin(origin, names)) return answerPreflight(incoming, outgoing, origin);
+    serve(incoming, outgoing);
+  };
+}
+
+function bridge(api: Api, originOf: (incoming: IncomingMessage) => RequestOrigin): RequestListener {
+  const listener = getRequestListener((request, { incoming }) => api.request(request, originOf(incoming as IncomingMessage)), {
+    overrideGlobalObjects: false,
+    // Over the socket the Host header means nothing.
+    hostname: 'hearth',
+    errorHandler: (error) => {
+      const caller: Caller = { kind: 'tcp', remoteAddress: '' };
+      const known =
+        error instanceof Error && error.name === 'RequestError' ? new HearthError('invalid_value', 'The request line or the Host header is malformed.') : error;
+      return errorResponse(publicError(known, caller), requestId());
+    },
+  });
+  return (incoming, outgoing) => void listener(incoming, outgoing);
+}
+
+function refuse(incoming: IncomingMessage, outgoing: ServerResponse, error: HearthError): void {
+  const id = requestId();
+  outgoing.writeHead(error.row.status, {
+    'content-type': 'application/json',
+    'x-content-type-options': 'nosniff',
+    'cache-control': 'no-store',
+    'x-request-id': id,
+    connection: 'close',
+  });
+  outgoing.end(JSON.stringify(errorBody(error, id)));
+  incoming.resume();
+}
+
+function answerPreflight(incoming: IncomingMessage, outgoing: ServerResponse, origin: string): void {
+  outgoing.writeHead(204, {
+    'access-control-allow-origin': origin,
+    'access-control-allow-methods': 'GET, POST, DELETE',
+    'access-control-allow-headers': incoming.headers['access-control-request-headers'] ?? 'content-type',
+    'access-control-max-age': '600',
+    vary: 'origin',
+  });
+  outgoing.end();
+}
+
+/** What the HTTP parser refuses is told in the shape of every other error. */
+function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  if (error.code === 'HPE_HEADER_OVERFLOW') socket.end(rawResponse(new HearthError('headers_too_large', 'The headers are too long.')));
+  else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') socket.end(rawResponse(new HearthError('request_timeout', 'The request did not arrive in time.')));
+  else socket.end(rawResponse(new HearthError('invalid_value', 'The request is not valid HTTP.')));
+}
+
+function rawResponse(error: HearthError): string {
+  const id = requestId();
+  const body = JSON.stringify(errorBody(error, id));
+  const head = [
+    `HTTP/1.1 ${error.row.status} ${error.code}`,
+    'content-type: application/json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `x-request-id: ${id}`,
+  ];
+  return `${[...head, 'connection: close'].join('\r\n')}\r\n\r\n${body}`;
+}
+
+async function closeServer(server: Server, graceMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => resolve());
+  });
+  server.closeIdleConnections();
+  const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+  await closed;
+  clearTimeout(cut);
+}
+
+const isSystemError = (error: unknown, ...codes: string[]): boolean => error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? '');

@@ -1,0 +1,58 @@
+import { API_VERSION, type endpoints } from '../../contract/index.ts';
+import { HearthError } from '../../core/index.ts';
+import type { Handler } from '../bind.ts';
+import type { Services } from '../services.ts';
+
+export const versionHandler =
+  ({ version }: Services): Handler<typeof endpoints.version> =>
+  async () => ({ name: 'hearth', version, api_version: API_VERSION });
+
+export const statusHandler =
+  ({ gateway, version, listeners, startedAtMs }: Services): Handler<typeof endpoints.status> =>
+  async () => ({
+    version,
+    api_version: API_VERSION,
+    pid: process.pid,
+    started_at: new Date(startedAtMs).toISOString(),
+    draining: gateway.draining,
+    listeners: [...listeners()],
+    models: [...gateway.snapshot().models],
+  });
+
+export const residentModelsHandler =
+  ({ gateway }: Services): Handler<typeof endpoints.residentModels> =>
+  async () => {
+    const { seq, models } = gateway.snapshot();
+    return { seq, models: [...models] };
+  };
+
+/** POST models/load: answers when the model is ready; a path only from the socket or the own process. */
+export const loadModelHandler =
+  ({ gateway }: Services): Handler<typeof endpoints.loadModel> =>
+  async ({ body }, { caller, signal }) => {
+    if (body.adapter !== undefined) throw new HearthError('unsupported_parameter', 'Adapters cannot be loaded yet.', { details: { param: 'adapter' } });
+    if (body.path !== undefined && caller.kind !== 'trusted') {
+      throw new HearthError('permission_denied', 'A path is taken over the Unix socket only.', { details: { param: 'path' } });
+    }
+    const model = body.path === undefined ? await gateway.resolve(body.model!, signal) : await gateway.resolvePath(body.path, signal);
+    const { contextTokens, parallelSequences, ttlSeconds, pinned } = body;
+    const plan = {
+      ...(contextTokens === undefined ? {} : { contextTokens }),
+      ...(parallelSequences === undefined ? {} : { parallelSequences }),
+      ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
+      ...(pinned === undefined ? {} : { pinned }),
+    };
+    return await gateway.load(model, plan, signal);
+  };
+
+export const unloadModelHandler =
+  ({ gateway }: Services): Handler<typeof endpoints.unloadModel> =>
+  async ({ body }, { signal }) => {
+    const model = await gateway.resolve(body.model, signal);
+    return { id: model.id, unloaded: await gateway.unload(model, body.force ?? false) };
+  };
+
+/** DELETE /v1/requests/{id}. Without keys every local caller is the same one, so each may cancel what it knows the id of. */
+export const cancelRequestHandler =
+  ({ gateway }: Services): Handler<typeof endpoints.cancelRequest> =>
+  async ({ params }) => ({ id: params.id, cancelled: gateway.cancel(params.id) });

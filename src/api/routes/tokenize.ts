@@ -1,0 +1,49 @@
+import type { endpoints } from '../../contract/index.ts';
+import { HearthError } from '../../core/index.ts';
+import { decodeMessages } from '../../gateway/index.ts';
+import type { Handler } from '../bind.ts';
+import type { Services } from '../services.ts';
+
+/** POST /tokenize: `content` by llama.cpp's field names, `prompt` or `messages` by vLLM's. */
+export const tokenizeHandler =
+  ({ gateway }: Services): Handler<typeof endpoints.tokenize> =>
+  async ({ body }, { signal }) => {
+    const given = [body.content, body.prompt, body.messages].filter((value) => value !== null && value !== undefined);
+    if (given.length !== 1) throw new HearthError('invalid_value', 'Exactly one of content, prompt and messages is needed.', { details: { param: 'content' } });
+    const input = body.messages
+      ? { messages: decodeMessages(body.messages) }
+      : {
+          text: body.content ?? body.prompt ?? '',
+          addSpecial: body.add_special ?? body.add_special_tokens ?? typeof body.prompt === 'string',
+          parseSpecial: body.parse_special ?? true,
+        };
+    const pieces = body.with_pieces === true || body.return_token_strs === true;
+    return await gateway.withSession(await gateway.resolve(body.model, signal), signal, async (session, contextTokens) => {
+      const tokens = await session.tokenize(input);
+      const texts = pieces ? await Promise.all(tokens.map((token) => session.detokenize([token]))) : [];
+      return {
+        tokens: body.with_pieces === true ? tokens.map((id, index) => ({ id, piece: texts[index]! })) : [...tokens],
+        count: tokens.length,
+        max_model_len: contextTokens,
+        ...(body.return_token_strs === true ? { token_strs: texts } : {}),
+      };
+    });
+  };
+
+export const detokenizeHandler =
+  ({ gateway }: Services): Handler<typeof endpoints.detokenize> =>
+  async ({ body }, { signal }) =>
+    await gateway.withSession(await gateway.resolve(body.model, signal), signal, async (session) => {
+      const content = await session.detokenize(body.tokens);
+      return { content, prompt: content };
+    });
+
+export const applyTemplateHandler =
+  ({ gateway }: Services): Handler<typeof endpoints.applyTemplate> =>
+  async ({ body }, { signal }) => {
+    if (body.tools && body.tools.length > 0) throw new HearthError('unsupported_parameter', 'tools are not supported yet.', { details: { param: 'tools' } });
+    const messages = decodeMessages(body.messages);
+    return await gateway.withSession(await gateway.resolve(body.model, signal), signal, async (session) => ({
+      prompt: await session.applyTemplate(messages, body.chat_template_kwargs ?? {}),
+    }));
+  };

@@ -1,0 +1,19 @@
+import type { Clock, Logger } from '../core/index.ts';
+import type { Gateway } from '../gateway/index.ts';
+import type { Store } from '../store/index.ts';
+
+/** What the routes work with. */
+export interface Services {
+  readonly gateway: Gateway;
+  readonly store: Store;
+  /** Of the product. */
+  readonly version: string;
+  readonly heartbeatMs: number;
+  readonly headerHoldMs: number;
+  readonly maxBodyBytes: number;
+  /** Addresses that this process listens on, for the status. */
+  readonly listeners: () => readonly string[];
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly startedAtMs: number;
+}

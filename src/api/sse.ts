@@ -1,0 +1,97 @@
+import type { Frame } from '../gateway/index.ts';
+import type { Caller } from '../security/index.ts';
+import { errorBody, publicError } from './errors.ts';
+
+export interface SseOptions {
+  readonly requestId: string;
+  readonly caller: Caller;
+  /** Comments keep the connection alive in this interval once headers are out. */
+  readonly heartbeatMs: number;
+  /** Headers wait this long for the first event, so that an early failure is a real HTTP status. */
+  readonly headerHoldMs: number;
+  /** Aborts the source: the client is gone. */
+  readonly onGone: () => void;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const HEADERS = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache', 'x-accel-buffering': 'no' };
+/** Bytes that may wait for a slow reader before the source is no longer pulled. */
+const BUFFER_BYTES = 256 * 1024;
+
+/**
+ * The one writer of server-sent events. Throws what the source throws before headers are out; later failures become one
+ * `data: {"error":…}` without [DONE] (docs/spec/serving.md §2.1 items 7 to 9, 12).
+ */
+export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, options: SseOptions): Promise<Response> {
+  const source = dataFrames(frames);
+  const first = source.next();
+  const held = await raceTimeout(first, options.headerHoldMs);
+  if (held.kind === 'thrown') throw held.error;
+
+  const encoder = new TextEncoder();
+  let pending: Promise<IteratorResult<T, void>> | null = first;
+  let closed = false;
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const write = (text: string) => {
+          if (!closed) controller.enqueue(encoder.encode(text));
+        };
+        pending ??= source.next();
+        const outcome = await raceTimeout(pending, options.heartbeatMs);
+        if (closed) return;
+        if (outcome.kind === 'timeout') return write(`: ${source.comment()}\n\n`);
+        pending = null;
+        if (outcome.kind === 'value' && !outcome.value.done) return write(`data: ${JSON.stringify(outcome.value.value)}\n\n`);
+        write(
+          outcome.kind === 'thrown'
+            ? `data: ${JSON.stringify(errorBody(publicError(outcome.error, options.caller), options.requestId))}\n\n`
+            : 'data: [DONE]\n\n',
+        );
+        closed = true;
+        controller.close();
+      },
+      cancel() {
+        closed = true;
+        options.onGone();
+        void frames.return().catch(() => {});
+      },
+    },
+    { highWaterMark: BUFFER_BYTES, size: (chunk) => chunk.byteLength },
+  );
+  return new Response(body, { status: 200, headers: { ...HEADERS, ...options.headers } });
+}
+
+type Outcome<T> = { readonly kind: 'value'; readonly value: T } | { readonly kind: 'thrown'; readonly error: unknown } | { readonly kind: 'timeout' };
+
+async function raceTimeout<T>(promise: Promise<T>, ms: number): Promise<Outcome<T>> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<Outcome<T>>((resolve) => {
+    timer = setTimeout(resolve, ms, { kind: 'timeout' });
+  });
+  const settled = promise.then(
+    (value): Outcome<T> => ({ kind: 'value', value }),
+    (error: unknown): Outcome<T> => ({ kind: 'thrown', error }),
+  );
+  try {
+    return await Promise.race([settled, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Data alone; the newest comment is kept for the next heartbeat. */
+function dataFrames<T>(frames: AsyncGenerator<Frame<T>, void>): { next(): Promise<IteratorResult<T, void>>; comment(): string } {
+  let comment = 'keep-alive';
+  return {
+    comment: () => comment,
+    async next() {
+      for (;;) {
+        const { done, value } = await frames.next();
+        if (done) return { done: true, value: undefined };
+        if (value.kind === 'data') return { done: false, value: value.data };
+        comment = value.text.replaceAll(/[\r\n]/g, ' ');
+      }
+    },
+  };
+}

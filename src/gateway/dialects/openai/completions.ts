@@ -1,0 +1,120 @@
+import type { CompletionReply, CompletionRequest, GenerateRequest, HearthExtension, Usage } from '../../../contract/index.ts';
+import type { Gateway, Target } from '../../gateway.ts';
+import type { Generation } from '../../generation.ts';
+import { type AnswerHead, answerHead, answerSteps } from './answer.ts';
+import type { Frame } from './encode-chat.ts';
+import { decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from './sampling.ts';
+
+/** One canonical request per prompt; token ids and text are both used without a template. */
+export function decodeCompletion(body: CompletionRequest, target: Target, requestId: string, defaults: Gateway['sampling']): GenerateRequest[] {
+  if (isPresent(body.suffix) && body.suffix !== '') throw unsupported('suffix', target);
+  if (isPresent(body.logprobs)) throw unsupported('logprobs', target);
+  if (isPresent(body.adapter)) throw unsupported('adapter', target);
+  const choices = decodeChoices(body.n, target);
+  if (isPresent(body.best_of) && body.best_of !== choices) throw invalid('best_of', 'best_of has to equal n.');
+  const shared = {
+    ...(isPresent(body.max_tokens) ? { maxTokens: body.max_tokens } : {}),
+    stop: decodeStop(body.stop),
+    sampling: decodeSampling(body, target, defaults),
+    choices,
+  };
+  return prompts(body.prompt).map((prompt, index) => ({
+    requestId: index === 0 ? requestId : `${requestId}.${index}`,
+    ...(typeof prompt === 'string' ? { prompt } : { tokens: prompt }),
+    ...shared,
+  }));
+}
+
+function prompts(prompt: CompletionRequest['prompt']): (string | number[])[] {
+  if (typeof prompt === 'string') return [prompt];
+  return typeof prompt[0] === 'number' ? [prompt as number[]] : (prompt as (string | number[])[]);
+}
+
+export interface CompletionEncoding {
+  readonly choices: number;
+  readonly includeUsage: boolean;
+  /** Text before each answer, by prompt: what `echo` asks for. */
+  readonly echo: readonly string[];
+}
+
+type Choice = CompletionReply['choices'][number];
+
+/** Chunks of a stream over one or several generations, one after the other (docs/spec/serving.md §2.1 item 14). */
+export async function* encodeCompletionStream(
+  generations: AsyncIterable<Generation>,
+  encoding: CompletionEncoding,
+): AsyncGenerator<Frame<CompletionReply>, void> {
+  let head: AnswerHead | null = null;
+  let total: Usage | null = null;
+  let prompt = 0;
+  for await (const generation of generations) {
+    head ??= answerHead('cmpl', generation);
+    const same = head;
+    const first = prompt * encoding.choices;
+    const chunk = (choice: number, text: string, finish: Choice['finish_reason'], extension?: HearthExtension): Frame<CompletionReply> => ({
+      kind: 'data',
+      data: makeReply(same, [makeChoice(first + choice, text, finish)], encoding.includeUsage ? { usage: null } : {}, extension),
+    });
+    const echo = encoding.echo[prompt];
+    if (echo) for (let choice = 0; choice < encoding.choices; choice += 1) yield chunk(choice, echo, null);
+    for await (const step of answerSteps(generation, encoding.choices)) {
+      if (step.kind === 'progress') yield { kind: 'comment', text: `prefill ${step.doneTokens}/${step.totalTokens}` };
+      else if (step.kind === 'usage') total = addUsage(total, step.usage);
+      else if (step.kind === 'finish') yield chunk(step.choice, '', plainFinish(step.reason), step.extension);
+      else yield chunk(step.choice, step.text, null);
+    }
+    prompt += 1;
+  }
+  if (head && total && encoding.includeUsage) yield { kind: 'data', data: makeReply(head, [], { usage: total }) };
+}
+
+/** The JSON answer over all generations of the request. */
+export async function foldCompletion(generations: readonly Generation[], encoding: CompletionEncoding): Promise<CompletionReply> {
+  const head = answerHead('cmpl', generations[0]!);
+  let usage: Usage | null = null;
+  let extension: HearthExtension | undefined;
+  const folded = generations.map(async (generation, prompt) => {
+    const choices = Array.from({ length: encoding.choices }, (_, choice) =>
+      makeChoice(prompt * encoding.choices + choice, encoding.echo[prompt] ?? '', 'stop'),
+    );
+    for await (const step of answerSteps(generation, encoding.choices)) {
+      if (step.kind === 'text' || step.kind === 'reasoning') choices[step.choice]!.text += step.text;
+      else if (step.kind === 'usage') usage = addUsage(usage, step.usage);
+      else if (step.kind === 'finish') {
+        choices[step.choice]!.finish_reason = plainFinish(step.reason);
+        extension = step.extension ?? extension;
+      }
+    }
+    return choices;
+  });
+  const choices = (await Promise.all(folded)).flat();
+  return makeReply(head, choices, { usage }, generations.length === 1 ? extension : undefined);
+}
+
+const plainFinish = (reason: string): Choice['finish_reason'] => (reason === 'length' || reason === 'content_filter' ? reason : 'stop');
+
+const makeChoice = (index: number, text: string, finish_reason: Choice['finish_reason']): Choice => ({ index, text, finish_reason, logprobs: null });
+
+const makeReply = (head: AnswerHead, choices: Choice[], usage: { usage?: Usage | null }, extension?: HearthExtension): CompletionReply => ({
+  id: head.id,
+  object: 'text_completion',
+  created: head.created,
+  model: head.model,
+  system_fingerprint: head.system_fingerprint,
+  choices,
+  ...usage,
+  ...(extension ? { hearth: extension } : {}),
+});
+
+function addUsage(sum: Usage | null, usage: Usage): Usage {
+  if (!sum) return usage;
+  return {
+    prompt_tokens: sum.prompt_tokens + usage.prompt_tokens,
+    completion_tokens: sum.completion_tokens + usage.completion_tokens,
+    total_tokens: sum.total_tokens + usage.total_tokens,
+    prompt_tokens_details: { cached_tokens: (sum.prompt_tokens_details?.cached_tokens ?? 0) + (usage.prompt_tokens_details?.cached_tokens ?? 0) },
+    completion_tokens_details: {
+      reasoning_tokens: (sum.completion_tokens_details?.reasoning_tokens ?? 0) + (usage.completion_tokens_details?.reasoning_tokens ?? 0),
+    },
+  };
+}

@@ -1,0 +1,83 @@
+import { basename } from 'node:path';
+import { HearthError, isHearthError } from '../core/index.ts';
+import { type OpenModel, parseReference, type Store } from '../store/index.ts';
+import type { ListedModel, ModelSource, ResolvedModel } from './model-source.ts';
+
+/** The models of the store, by the names of the API. */
+export function createStoreModels(store: Store): ModelSource {
+  const isPath = (name: string): boolean => parseReference(name).kind === 'path';
+
+  return {
+    async resolve(name, signal) {
+      if (isPath(name))
+        throw new HearthError('model_not_found', 'A path is not a model name; over the API models go by name.', { details: { param: 'model' } });
+      return usable(await store.open({ reference: name, signal }), name);
+    },
+
+    async resolvePath(path, signal) {
+      if (!isPath(path)) throw new HearthError('invalid_value', `${path} is not a path; it has to begin with / or ./`, { details: { param: 'path' } });
+      return usable(await store.open({ reference: path, signal }), path);
+    },
+
+    async list(signal) {
+      const { models } = await store.list({ signal });
+      const rows: ListedModel[] = [];
+      for (const model of models) {
+        if (!model.runtime_compatible || model.health !== 'healthy') continue;
+        const row = await listed(store, model.name, signal);
+        if (row) rows.push(row);
+      }
+      return rows;
+    },
+  };
+}
+
+/** null for one that cannot be named so: a directory of several GGUF files needs its variant. */
+async function listed(store: Store, reference: string, signal: AbortSignal): Promise<ListedModel | null> {
+  try {
+    const open = await store.open({ reference, signal });
+    const { model, facts } = open;
+    return {
+      ...usable(open, reference),
+      createdAtMs: Date.parse(model.last_modified),
+      sizeBytes: model.size_bytes,
+      contextTokens: contextLength(facts.config),
+      quantization: quantizationText(model.quantization),
+      capabilities: model.capabilities,
+    };
+  } catch (error) {
+    if (isHearthError(error)) return null;
+    throw error;
+  }
+}
+
+function usable(open: OpenModel, reference: string): ResolvedModel {
+  const { model, facts } = open;
+  if (model.health !== 'healthy') {
+    throw new HearthError('model_load_failed', `${idOf(open, reference)} is not whole: ${model.reason ?? 'unknown reason'}.`, { details: { param: 'model' } });
+  }
+  return { id: idOf(open, reference), hash: open.identity.hash, facts };
+}
+
+function idOf({ model }: OpenModel, reference: string): string {
+  const { variant } = parseReference(reference) as { readonly variant?: string | null };
+  const name = model.cached ? model.name : basename(model.name);
+  return variant ? `${name}:${variant}` : name;
+}
+
+/** First positive integer of the usual keys, at the top level, then in text_config (docs/spec/store.md §10). */
+function contextLength(config: Readonly<Record<string, unknown>>): number | null {
+  const text = config['text_config'];
+  for (const level of [config, typeof text === 'object' && text !== null ? (text as Record<string, unknown>) : {}]) {
+    for (const key of ['max_position_embeddings', 'n_positions', 'context_length', 'max_sequence_length', 'seq_len']) {
+      const value = level[key];
+      if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return value;
+    }
+  }
+  return null;
+}
+
+function quantizationText(quantization: Readonly<Record<string, unknown>> | null | undefined): string | null {
+  const bits = quantization?.['bits'];
+  return typeof bits === 'number' ? `${bits}-bit` : null;
+}
