@@ -2,6 +2,7 @@
 // Refuses: what the numbers mean to a model; names of MLX tensors (convert).
 // Called by: convert, tokenizer, and the intake gate of security.
 export * from './block-types.ts';
+export * from './decode-blocks.ts';
 export {
   type GgufElementType,
   type GgufHeader,
@@ -18,3 +19,5 @@ export {
 } from './header.ts';
 export * from './open-gguf.ts';
 export * from './parse-header.ts';
+export * from './regroup.ts';
+export * from './write-gguf.ts';

@@ -3,4 +3,5 @@
 // Called by: convert, and engines for prompts and answers.
 export type { Detokenizer } from './detokenizer.ts';
 export type { TextSegment } from './encoder.ts';
+export { TOKEN_TYPE, type VocabularyFiles, vocabularyFromGguf } from './gguf-vocabulary.ts';
 export { loadTokenizer, type Tokenizer } from './tokenizer.ts';

@@ -1,0 +1,44 @@
+import { randomBytes } from 'node:crypto';
+import { access, mkdir, rename, rm, statfs } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { HearthError, syncDirectory } from '../../core/index.ts';
+
+/** Throws `insufficient_space` where the file system of the directory has less free than wanted. */
+export async function requireSpace(directory: string, wantedBytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(directory);
+  const free = bavail * bsize;
+  if (free >= wantedBytes) return;
+  throw new HearthError('insufficient_space', `The conversion needs ${wantedBytes} bytes in ${directory}; ${free} are free.`, {
+    details: { directory, wantedBytes, freeBytes: free },
+  });
+}
+
+export async function refuseExisting(path: string): Promise<void> {
+  const exists = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (exists) throw new HearthError('invalid_argument', `${path} is already there; choose another destination or remove it.`);
+}
+
+/**
+ * Lets `fill` write into a new directory beside the destination and gives it the final name only when it is complete;
+ * on any error nothing is left. Throws `invalid_argument` where the destination exists.
+ */
+export async function fillDirectory<T>(destination: string, fill: (temporary: string) => Promise<T>): Promise<T> {
+  const target = resolve(destination);
+  await refuseExisting(target);
+  await mkdir(dirname(target), { recursive: true });
+  const temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.partial`);
+  await mkdir(temporary);
+  try {
+    const result = await fill(temporary);
+    await syncDirectory(temporary);
+    await rename(temporary, target);
+    await syncDirectory(dirname(target));
+    return result;
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,164 @@
+import { stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { HearthError } from '../../core/index.ts';
+import { type GgufFile, openGguf } from '../gguf/index.ts';
+import { type Dtype, type TensorSource, writeShardedCheckpoint } from '../safetensors/index.ts';
+import { loadTokenizer, vocabularyFromGguf } from '../tokenizer/index.ts';
+import { configFromGguf } from './config-from-gguf.ts';
+import { fillDirectory, refuseExisting, requireSpace } from './directory.ts';
+import { type ImportPlan, type ImportStep, planImport } from './import-plan.ts';
+import { quantizationBlock } from './quantization-block.ts';
+import { CONVERTER_VERSION, type ConversionReport, sumReports } from './report.ts';
+import { rowChunks } from './row-chunks.ts';
+import { verifyImport } from './verify-import.ts';
+
+export interface ImportOptions {
+  readonly signal?: AbortSignal;
+  /** Bytes of the weights written so far. */
+  readonly onProgress?: (progress: { readonly doneBytes: number; readonly totalBytes: number }) => void;
+  /** `sample` (default): first, last and 64 rows of each tensor are decoded on both sides by separate code and compared. */
+  readonly verify?: 'none' | 'sample' | 'full';
+  /** Digest of the verified source, written into conversion.json. */
+  readonly sourceDigest?: string;
+}
+
+/** Files beside the weights, and room for the header and the file system's own needs. */
+const SPARE_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Turns a GGUF model into an MLX checkpoint with the same numbers (docs/spec/formats.md §8.4): config.json, weights and index,
+ * tokenizer.json, tokenizer_config.json, generation_config.json, conversion.json. Written beside the destination and renamed when
+ * complete; an error or a cancel leaves nothing. Streams: memory does not grow with the model.
+ * Throws `gg_*`, `convert_*`, `tokenizer_*`, `insufficient_space`, `invalid_argument` (destination exists), `cancelled`.
+ */
+export async function importGguf(ggufPath: string, destinationDirectory: string, options: ImportOptions = {}): Promise<ConversionReport> {
+  await refuseExisting(resolve(destinationDirectory));
+  await using file = await openGguf(ggufPath);
+  try {
+    return await run(file, destinationDirectory, options);
+  } catch (error) {
+    if (options.signal?.aborted === true) throw new HearthError('cancelled', `The import of ${ggufPath} was cancelled.`, { cause: error });
+    throw error;
+  }
+}
+
+async function run(file: GgufFile, destination: string, options: ImportOptions): Promise<ConversionReport> {
+  const started = performance.now();
+  if (file.header.keys.has('split.count'))
+    throw new HearthError('not_implemented', `${file.path} is one part of a split model; merge the parts into one GGUF file first.`);
+  const imported = configFromGguf(file.header);
+  const vocabulary = vocabularyFromGguf(file.header);
+  const plan = await planImport(file, imported);
+  const config = { ...imported.config, ...vocabulary.generationConfig, ...plan.config, ...quantizationBlock(plan.steps) };
+  const bytesAfter = plan.steps.reduce((sum, step) => sum + step.bytesAfter, 0);
+
+  return fillDirectory(destination, async (temporary) => {
+    await requireSpace(dirname(temporary), bytesAfter + SPARE_BYTES);
+    await writeJson(join(temporary, 'config.json'), config);
+    await writeJson(join(temporary, 'generation_config.json'), vocabulary.generationConfig);
+    await writeJson(join(temporary, 'tokenizer_config.json'), vocabulary.tokenizerConfig);
+    await writeFile(join(temporary, 'tokenizer.json'), JSON.stringify(vocabulary.tokenizer));
+    await loadTokenizer(temporary);
+    const progress = progressOf(options, bytesAfter);
+    await writeShardedCheckpoint(
+      temporary,
+      plan.steps.flatMap((step) => tensorSources(file, step, progress)),
+    );
+    const verified = await verifyImport(file, temporary, plan.steps, options.verify ?? 'sample', options.signal);
+    const report = makeReport(file, plan, verified, options);
+    const finished = {
+      ...report,
+      target: { format: 'mlx' as const, sizeBytes: await sizeOf(temporary, bytesAfter) },
+      seconds: (performance.now() - started) / 1000,
+    };
+    await writeJson(join(temporary, 'conversion.json'), finished);
+    return finished;
+  });
+}
+
+const writeJson = (path: string, value: unknown): Promise<void> => writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
+
+const sizeOf = async (directory: string, fallback: number): Promise<number> =>
+  stat(join(directory, 'model.safetensors')).then(
+    (found) => found.size,
+    () => fallback,
+  );
+
+type Advance = (bytes: Uint8Array) => Uint8Array;
+
+function progressOf(options: ImportOptions, totalBytes: number): { signal: AbortSignal | undefined; advance: Advance } {
+  let doneBytes = 0;
+  return {
+    signal: options.signal,
+    advance: (bytes) => {
+      doneBytes += bytes.length;
+      options.onProgress?.({ doneBytes, totalBytes });
+      return bytes;
+    },
+  };
+}
+
+/** The tensors of an MLX layer; each reads the rows again when its turn comes, so that none has to be kept. */
+function tensorSources(file: GgufFile, step: ImportStep, progress: { signal: AbortSignal | undefined; advance: Advance }): TensorSource[] {
+  const { source, module, leaf, heads, layout } = step;
+  const stream = (convert: (rows: Uint8Array) => Uint8Array) =>
+    async function* () {
+      for await (const rows of rowChunks(file, source, heads, progress.signal)) yield progress.advance(convert(rows));
+    };
+  const shape = source.dims.toReversed();
+  if (layout === null) {
+    return [{ name: `${module}.${leaf}`, dtype: source.type as Dtype, shape, data: stream((rows) => requireFinite(source.type, rows, source.name)) }];
+  }
+  const { type, scaleDtype } = layout;
+  const { bits, group } = type.quantization;
+  const columns = source.dims[0]!;
+  const packed = [...shape.slice(0, -1), (columns * bits) / 32];
+  const groups = [...shape.slice(0, -1), columns / group];
+  return [
+    { name: `${module}.weight`, dtype: 'U32', shape: packed, data: stream(type.codes) },
+    { name: `${module}.scales`, dtype: scaleDtype, shape: groups, data: stream((rows) => type.scales(rows, scaleDtype)) },
+    ...(type.biases === undefined
+      ? []
+      : [{ name: `${module}.biases`, dtype: scaleDtype, shape: groups, data: stream((rows) => type.biases!(rows, scaleDtype)) }]),
+  ];
+}
+
+/** Plain numbers are copied; only infinities and NaN are refused, by their exponent bits. */
+function requireFinite(type: string, bytes: Uint8Array, name: string): Uint8Array {
+  const wide = type === 'F32';
+  const exponent = wide ? 0x7f80_0000 : type === 'F16' ? 0x7c00 : 0x7f80;
+  const words = wide ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4) : new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+  for (const word of words) {
+    if ((word & exponent) === exponent) throw new HearthError('convert_not_finite', `The tensor ${name} holds an infinite number or NaN.`);
+  }
+  return bytes;
+}
+
+function makeReport(
+  file: GgufFile,
+  plan: ImportPlan,
+  verified: Awaited<ReturnType<typeof verifyImport>>,
+  options: ImportOptions,
+): Omit<ConversionReport, 'target' | 'seconds'> {
+  const tensors = plan.steps.map((step) => {
+    const errors = verified.errors.get(step.source.name) ?? { inexactElements: 0, maxAbsError: 0, rmsError: 0, maxBlockRelError: 0 };
+    const to =
+      step.layout === null
+        ? step.source.type
+        : `${step.layout.type.quantization.mode}-${step.layout.type.quantization.bits}-g${step.layout.type.quantization.group}`;
+    return { name: `${step.module}.${step.leaf}`, source: step.source.name, from: step.source.type, to, elements: step.source.elements, ...errors };
+  });
+  const { verdict, totals } = sumReports(tensors);
+  const bytes = (pick: (step: ImportStep) => number) => plan.steps.reduce((sum, step) => sum + pick(step), 0);
+  return {
+    schema: 1,
+    converterVersion: CONVERTER_VERSION,
+    source: { path: basename(file.path), rootDigest: options.sourceDigest ?? null },
+    verdict,
+    totals: { ...totals, subnormalGroups: 0, bytesBefore: bytes((step) => step.source.bytes), bytesAfter: bytes((step) => step.bytesAfter) },
+    tensors,
+    dropped: plan.dropped,
+    warnings: [],
+    verification: { mode: options.verify ?? 'sample', rows: verified.rows },
+  };
+}

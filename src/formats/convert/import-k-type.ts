@@ -1,0 +1,81 @@
+import { HearthError } from '../../core/index.ts';
+import { decodeBlocks, type GgufTypeName } from '../gguf/index.ts';
+import { packCodes, quantise } from '../mlx/index.ts';
+import { f16ToNumber } from '../safetensors/index.ts';
+import type { ImportType } from './import-type.ts';
+
+/** Scale (first) and minimum (second) codes of the eight sub-blocks, 6 bits each in 12 bytes. */
+function sixBitPairs(blocks: Uint8Array, at: number): readonly (readonly [number, number])[] {
+  return Array.from({ length: 8 }, (_, j) =>
+    j < 4
+      ? [blocks[at + j]! & 63, blocks[at + j + 4]! & 63]
+      : [(blocks[at + j + 4]! & 15) | ((blocks[at + j - 4]! >> 6) << 4), (blocks[at + j + 4]! >> 4) | ((blocks[at + j]! >> 6) << 4)],
+  );
+}
+
+/** Products of a 6-bit code with the block's fp16 number: at most 17 significant bits, so float32 holds them exactly. */
+function subBlockNumbers(blocks: Uint8Array, blockBytes: number, which: 0 | 1): Uint8Array {
+  const view = new DataView(blocks.buffer, blocks.byteOffset, blocks.byteLength);
+  const count = blocks.length / blockBytes;
+  const out = new Float32Array(count * 8);
+  for (let block = 0; block < count; block += 1) {
+    const factor = f16ToNumber(view.getUint16(block * blockBytes + 2 * which, true)) * (which === 1 ? -1 : 1);
+    if (!Number.isFinite(factor)) throw new HearthError('convert_not_finite', 'A scale of the GGUF file is infinite or not a number.');
+    sixBitPairs(blocks, block * blockBytes + 4).forEach((pair, j) => {
+      out[block * 8 + j] = factor * pair[which];
+    });
+  }
+  return new Uint8Array(out.buffer);
+}
+
+/** `highBits`: offset of the 32 bytes with fifth bits, or null. `low`: offset of the 128 bytes of nibbles. */
+function subBlockCodes(blocks: Uint8Array, blockBytes: number, bits: 4 | 5, low: number, highBits: number | null): Uint8Array {
+  const count = blocks.length / blockBytes;
+  const codes = new Uint8Array(count * 256);
+  for (let block = 0; block < count; block += 1) {
+    const at = block * blockBytes;
+    for (let element = 0; element < 256; element += 1) {
+      const j = element >> 5;
+      const i = element & 31;
+      const nibble = (blocks[at + low + 32 * (j >> 1) + i]! >> (4 * (j & 1))) & 15;
+      codes[block * 256 + element] = highBits === null ? nibble : nibble | (((blocks[at + highBits + i]! >> j) & 1) << 4);
+    }
+  }
+  return new Uint8Array(packCodes(bits, codes).buffer);
+}
+
+/** Block types of 256 whose sub-blocks of 32 have a scale and a minimum: exact with float32 scales. */
+export const K_IMPORT_TYPES: Partial<Record<GgufTypeName, ImportType>> = {
+  Q4_K: {
+    quantization: { mode: 'affine', bits: 4, group: 32 },
+    codes: (blocks) => subBlockCodes(blocks, 144, 4, 16, null),
+    scales: (blocks) => subBlockNumbers(blocks, 144, 0),
+    biases: (blocks) => subBlockNumbers(blocks, 144, 1),
+  },
+  Q5_K: {
+    quantization: { mode: 'affine', bits: 5, group: 32 },
+    codes: (blocks) => subBlockCodes(blocks, 176, 5, 48, 16),
+    scales: (blocks) => subBlockNumbers(blocks, 176, 0),
+    biases: (blocks) => subBlockNumbers(blocks, 176, 1),
+  },
+};
+
+/**
+ * A type whose groups MLX cannot hold: decoded and quantised to 8 bits, group 32, float32 scales. The error is at most half a step,
+ * 1/510 of the range of a group, which stays inside the 0.5 % rule of docs/spec/formats.md §8.2; it is counted and reported.
+ */
+export function requantisedType(type: GgufTypeName): ImportType {
+  const quantization = { mode: 'affine', bits: 8, group: 32 } as const;
+  const run = (blocks: Uint8Array) => {
+    const values = decodeBlocks(type, blocks);
+    if (!values.every(Number.isFinite)) throw new HearthError('convert_not_finite', `A ${type} block of the GGUF file is infinite or not a number.`);
+    return quantise(quantization, Float32Array.from(values), 'F32');
+  };
+  const bytes = (array: Uint32Array | Float32Array | Uint8Array | undefined) => new Uint8Array(array!.buffer, array!.byteOffset, array!.byteLength);
+  return {
+    quantization,
+    codes: (blocks) => bytes(run(blocks).words),
+    scales: (blocks) => bytes(run(blocks).scales),
+    biases: (blocks) => bytes(run(blocks).biases),
+  };
+}

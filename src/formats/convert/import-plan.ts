@@ -1,0 +1,104 @@
+import { HearthError } from '../../core/index.ts';
+import { canDecode, type GgufFile, type GgufTensor, ggufTypeByName } from '../gguf/index.ts';
+import { DTYPE_BITS, type Dtype } from '../safetensors/index.ts';
+import type { ImportedConfig } from './config-from-gguf.ts';
+import { K_IMPORT_TYPES, requantisedType } from './import-k-type.ts';
+import { fitsHalf, IMPORT_TYPES, type ImportType, type ScaleDtype } from './import-type.ts';
+import { permutedHeads, splitLeaf, toMlxModule } from './names.ts';
+import { recogniseLlama3 } from './rope.ts';
+import { rowChunks } from './row-chunks.ts';
+
+/** What becomes of one tensor of a GGUF file. */
+export interface ImportStep {
+  readonly source: GgufTensor;
+  /** MLX module path and leaf. */
+  readonly module: string;
+  readonly leaf: string;
+  /** Heads whose rows have to be put back into MLX order; 0 = none. */
+  readonly heads: number;
+  /** null: plain numbers, copied as they are. */
+  readonly layout: { readonly type: ImportType; readonly scaleDtype: ScaleDtype; readonly exact: boolean } | null;
+  /** Of the tensors written for this one. */
+  readonly bytesAfter: number;
+}
+
+export interface ImportPlan {
+  readonly steps: readonly ImportStep[];
+  readonly dropped: readonly string[];
+  /** Settings that only tensors tell. */
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+const PLAIN = ['F32', 'F16', 'BF16'];
+
+/**
+ * Decides name, row order and layout of every tensor before anything is written. Throws `convert_unknown_tensor`,
+ * `convert_type_unsupported`, `convert_config_key`.
+ */
+export async function planImport(file: GgufFile, imported: ImportedConfig): Promise<ImportPlan> {
+  const steps: ImportStep[] = [];
+  const dropped: string[] = [];
+  let config = {};
+  for (const tensor of file.header.tensors.values()) {
+    if (tensor.name === 'rope_freqs.weight') {
+      config = { rope_scaling: await readLlama3(file, tensor, imported) };
+      dropped.push(tensor.name);
+      continue;
+    }
+    const { module, leaf } = splitLeaf(tensor.name);
+    const name = toMlxModule(imported.family, module);
+    if (name === undefined || (leaf !== 'weight' && leaf !== 'bias') || tensor.dims.length > 2) {
+      throw new HearthError('convert_unknown_tensor', `The tensor ${tensor.name} has no place in an MLX model of type ${imported.family.modelTypes[0]}.`);
+    }
+    steps.push(await planStep(file, tensor, { module: name, leaf, heads: permutedHeads(imported.family, name, imported.heads) }));
+  }
+  return { steps, dropped, config };
+}
+
+async function planStep(file: GgufFile, source: GgufTensor, target: Pick<ImportStep, 'module' | 'leaf' | 'heads'>): Promise<ImportStep> {
+  if (PLAIN.includes(source.type)) return { source, ...target, layout: null, bytesAfter: source.bytes };
+  const exact = IMPORT_TYPES[source.type] ?? K_IMPORT_TYPES[source.type];
+  if (exact === undefined && !canDecode(source.type)) {
+    throw new HearthError('convert_type_unsupported', `The tensor ${source.name} has type ${source.type}, which cannot be imported yet.`);
+  }
+  if (source.dims.length !== 2 || target.leaf !== 'weight') {
+    throw new HearthError('convert_type_unsupported', `The tensor ${source.name} has type ${source.type}, but only matrices may be quantised.`);
+  }
+  const type = exact ?? requantisedType(source.type);
+  const scaleDtype = await chooseScaleDtype(file, source, type);
+  const groups = source.elements / type.quantization.group;
+  const scaleBytes = scaleDtype === 'U8' ? groups : (groups * 2 * DTYPE_BITS[scaleDtype as Dtype]) / 8;
+  return {
+    source,
+    ...target,
+    layout: { type, scaleDtype, exact: exact !== undefined },
+    bytesAfter: (source.elements * type.quantization.bits) / 8 + scaleBytes,
+  };
+}
+
+/** F16 wherever it is exact: only a bias that is a multiple of d may leave its range. */
+async function chooseScaleDtype(file: GgufFile, source: GgufTensor, type: ImportType): Promise<ScaleDtype> {
+  if (type.quantization.mode === 'mxfp4') return 'U8';
+  if (IMPORT_TYPES[source.type] === undefined) return 'F32';
+  if (type.biasFactor === undefined) return 'F16';
+  for await (const chunk of rowChunks(file, source, 0)) {
+    if (!fitsHalf(chunk, ggufTypeByName(source.type).bytes, type.biasFactor)) return 'F32';
+  }
+  return 'F16';
+}
+
+async function readLlama3(file: GgufFile, tensor: GgufTensor, imported: ImportedConfig): Promise<Record<string, unknown>> {
+  const bytes = await file.readTensor(tensor.name);
+  const rope =
+    tensor.type === 'F32' && tensor.elements === imported.headDim / 2 ? recogniseLlama3(new Float32Array(bytes.buffer), imported.ropeBase) : undefined;
+  if (rope === undefined) {
+    throw new HearthError('convert_config_key', 'The tensor rope_freqs.weight holds rotations that hearth cannot express in config.json.');
+  }
+  return {
+    rope_type: 'llama3',
+    factor: rope.factor,
+    low_freq_factor: rope.low,
+    high_freq_factor: rope.high,
+    original_max_position_embeddings: rope.original,
+  };
+}

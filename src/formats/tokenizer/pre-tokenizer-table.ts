@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto';
+import type { TokenizerPart } from './tokenizer-json.ts';
+
+/** What a name of `tokenizer.ggml.pre` stands for: the pre-tokenizer of the tokenizer.json that the name was made from. */
+export interface PreTokenizerEntry {
+  /** The first one is written, all are read. */
+  readonly names: readonly string[];
+  readonly preTokenizer: TokenizerPart;
+  readonly normalizer: TokenizerPart | null;
+  /** A word that is a token as a whole is taken as it is, without merges. */
+  readonly ignoreMerges: boolean;
+  /** Where `tokenizer.ggml.add_bos_token` is missing. */
+  readonly addBos: boolean;
+}
+
+const byteLevel = (useRegex: boolean): TokenizerPart => ({ type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: useRegex });
+const split = (expression: string): TokenizerPart => ({ type: 'Split', pattern: { Regex: expression }, behavior: 'Isolated', invert: false });
+const sequence = (...pretokenizers: TokenizerPart[]): TokenizerPart => ({ type: 'Sequence', pretokenizers });
+const split1 = (expression: string): TokenizerPart => sequence(split(expression), byteLevel(false));
+
+const CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
+const TAIL = String.raw`\s*[\r\n]+|\s+(?!\S)|\s+`;
+const CASED = String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+`;
+const UPPER = String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*`;
+const words = (digits: string): string => String.raw`${CONTRACTIONS}|[^\r\n\p{L}\p{N}]?\p{L}+|${digits}| ?[^\s\p{L}\p{N}]+[\r\n]*|${TAIL}`;
+const MARKS =
+  String.raw`[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_` + '`' + String.raw`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|${TAIL}`;
+
+const entry = (names: string[], preTokenizer: TokenizerPart, rest: Partial<PreTokenizerEntry> = {}): PreTokenizerEntry => ({
+  names,
+  preTokenizer,
+  normalizer: null,
+  ignoreMerges: false,
+  addBos: false,
+  ...rest,
+});
+
+/** Names as llama.cpp spells them. A name that is not here is refused: a guess would give other ids without anyone noticing. */
+const TABLE: readonly PreTokenizerEntry[] = [
+  entry(['gpt-2', 'olmo', 'mpt'], byteLevel(true)),
+  entry(['smollm', 'starcoder', 'refact', 'command-r'], sequence({ type: 'Digits', individual_digits: true }, byteLevel(true))),
+  entry(['llama-bpe', 'llama3', 'llama-v3'], split1(words(String.raw`\p{N}{1,3}`)), { ignoreMerges: true, addBos: true }),
+  entry(['qwen2', 'stablelm2', 'deepseek-r1-qwen'], split1(words(String.raw`\p{N}`)), { normalizer: { type: 'NFC' } }),
+  entry(['qwen35'], split1(String.raw`${CONTRACTIONS}|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|${TAIL}`), {
+    normalizer: { type: 'NFC' },
+  }),
+  entry(['tekken'], split1(String.raw`${CASED}|${UPPER}|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|${TAIL}`), { ignoreMerges: true, addBos: true }),
+  entry(['gpt-4o', 'llama4'], split1(String.raw`${CASED}${CONTRACTIONS}?|${UPPER}${CONTRACTIONS}?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|${TAIL}`)),
+  entry(['deepseek-v3'], sequence(split(String.raw`\p{N}{1,3}`), split('[一-龥\u3040-ゟ゠-ヿ]+'), split(MARKS), byteLevel(false))),
+];
+
+export const preTokenizerByName = (name: string): PreTokenizerEntry | undefined => TABLE.find((row) => row.names.includes(name));
+
+const BY_DIGEST = new Map(TABLE.map((row) => [digest(row.preTokenizer), row]));
+
+/** The entry whose pre-tokenizer is this one, compared by the SHA-256 of its canonical JSON. */
+export const preTokenizerByPart = (part: TokenizerPart | null): PreTokenizerEntry | undefined => (part === null ? undefined : BY_DIGEST.get(digest(part)));
+
+function digest(part: TokenizerPart): string {
+  return createHash('sha256')
+    .update(JSON.stringify(canonical(part)))
+    .digest('hex');
+}
+
+/** Keys sorted; settings that change no ids (`trim_offsets`) or have their default are left out. */
+function canonical(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(canonical);
+  if (typeof value !== 'object' || value === null) return value;
+  const kept = Object.entries(value).filter(([key, setting]) => {
+    if (key === 'trim_offsets' || setting === null) return false;
+    return !((key === 'use_regex' && setting === true) || (key === 'invert' && setting === false));
+  });
+  return Object.fromEntries(kept.map(([key, setting]) => [key, canonical(setting)] as const).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
