@@ -2,3 +2,4 @@
 // Refuses: any knowledge of models; it starts what a ProcessSpec describes.
 // Called by: engines (types), gateway, app.
 export * from './process-spec.ts';
+export { createSupervisor, type SupervisorOptions } from './supervisor.ts';

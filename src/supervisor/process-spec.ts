@@ -7,6 +7,7 @@ export interface ProcessSpec {
   readonly cwd: string;
   /** Added to the allow-list of environment variables. */
   readonly env: Readonly<Record<string, string>>;
+  /** `ipc`: newline-delimited JSON both ways over an inherited socket on descriptor 3. */
   readonly channel: 'ipc' | 'unix-socket';
   readonly readPaths: readonly string[];
   readonly writePaths: readonly string[];
@@ -22,14 +23,19 @@ export interface ProcessExit {
   readonly signal: string | null;
   /** The last lines that the process wrote. */
   readonly lastLines: readonly string[];
+  /** What it sent that is not its protocol, when it was ended for that. */
+  readonly violation?: string;
 }
 
 /** Message channel to a child; messages are JSON values of at most 1 MiB. */
 export interface ProcessChannel {
+  /** Does nothing when the child is gone. Throws HearthError request_too_large over 1 MiB. */
   send(message: unknown): void;
-  /** Called for each message, in order; one listener at a time. */
+  /** Called for each message, in order; one listener at a time. Nothing is read before the first listener. */
   onMessage(listener: (message: unknown) => void): void;
-  /** Settles when the child is gone; never rejects. */
+  /** Ends the child at once because of what it sent; the reason becomes `violation` of its exit. */
+  refuse(reason: string): void;
+  /** Settles when the child is gone and its last messages were delivered; never rejects. */
   readonly exited: Promise<ProcessExit>;
 }
 

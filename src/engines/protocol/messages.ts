@@ -1,0 +1,118 @@
+import { z } from 'zod';
+
+/**
+ * The messages between an engine session and its worker process (docs/spec/engines.md §1.4): both sides parse what they get with these schemas,
+ * and a message that does not parse ends the worker.
+ */
+export const PROTOCOL_VERSION = 1;
+
+const count = z.int().nonnegative();
+const tokens = z.array(count);
+const textPart = z.strictObject({ kind: z.literal('text'), text: z.string() });
+const chatMessage = z.strictObject({
+  role: z.enum(['system', 'user', 'assistant', 'tool']),
+  content: z.array(textPart),
+  name: z.string().optional(),
+  toolCallId: z.string().optional(),
+});
+const sampling = z.strictObject({
+  temperature: z.number().min(0),
+  topK: count,
+  topP: z.number().positive().max(1),
+  minP: z.number().min(0).max(1),
+  repetitionPenalty: z.number().positive(),
+  repetitionContextSize: count,
+  presencePenalty: z.number(),
+  frequencyPenalty: z.number(),
+  xtcProbability: z.number().min(0).max(1),
+  xtcThreshold: z.number().min(0).max(1),
+  logitBias: z.record(z.string().regex(/^\d+$/), z.number()),
+  seed: z.number().optional(),
+});
+const templateArguments = z.record(z.string(), z.unknown());
+const generateRequest = z.strictObject({
+  requestId: z.string(),
+  messages: z.array(chatMessage).optional(),
+  prompt: z.string().optional(),
+  tokens: tokens.optional(),
+  templateArguments: templateArguments.optional(),
+  maxTokens: z.int().positive().optional(),
+  stop: z.array(z.string().min(1)),
+  sampling,
+  choices: z.int().positive(),
+  stopAtRoleMarks: z.boolean().optional(),
+});
+
+const id = count;
+
+/** Messages to the worker. `sequence` names one generate request, `id` one question that is answered by `reply` or by an `error` with that id. */
+export const toWorker = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('load'), options: z.record(z.string(), z.unknown()) }),
+  z.strictObject({ kind: z.literal('generate'), sequence: id, request: generateRequest }),
+  z.strictObject({ kind: z.literal('cancel'), sequence: id }),
+  z.strictObject({
+    kind: z.literal('tokenize'),
+    id,
+    text: z.string().optional(),
+    addSpecial: z.boolean().optional(),
+    parseSpecial: z.boolean().optional(),
+    messages: z.array(chatMessage).optional(),
+  }),
+  z.strictObject({ kind: z.literal('detokenize'), id, tokens }),
+  z.strictObject({ kind: z.literal('template'), id, messages: z.array(chatMessage), templateArguments: templateArguments.optional() }),
+  z.strictObject({ kind: z.literal('stats'), id }),
+  z.strictObject({ kind: z.literal('health'), id }),
+  z.strictObject({ kind: z.literal('clear'), id }),
+  z.strictObject({ kind: z.literal('stop') }),
+]);
+
+const memory = z.object({ weightsBytes: count, kvBytes: count, computeBytes: count, processBytes: count });
+
+export const loadReport = z.object({
+  version: z.string(),
+  device: z.string(),
+  contextTokens: count,
+  modelContextTokens: count,
+  parallelSequences: count,
+  ranks: count,
+  measured: memory,
+  loadMs: z.number(),
+});
+
+export const sessionStats = z.object({
+  memory,
+  running: count,
+  waiting: count,
+  promptTokensComputed: count,
+  promptTokensCached: count,
+  generatedTokens: count,
+  steps: count,
+  batchSizes: z.array(count),
+  lastStepMs: z.number(),
+  lastProgressAtMs: z.number(),
+});
+
+/** Messages from the worker. */
+export const fromWorker = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('hello'), version: z.int(), build: z.string(), device: z.string() }),
+  z.object({ kind: z.literal('load-progress'), doneBytes: z.number().nonnegative(), totalBytes: z.number().nonnegative() }),
+  z.object({ kind: z.literal('ready'), report: loadReport }),
+  z.object({ kind: z.literal('start'), sequence: id, promptTokens: count, cachedTokens: count }),
+  z.object({ kind: z.literal('prefill-progress'), sequence: id, doneTokens: count, totalTokens: count }),
+  z.object({ kind: z.literal('step'), sequence: id, choice: count, tokens, text: z.string() }),
+  z.object({
+    kind: z.literal('finish'),
+    sequence: id,
+    choice: count,
+    reason: z.enum(['stop', 'length', 'tool_calls', 'content_filter']),
+    stopString: z.string().optional(),
+  }),
+  z.object({ kind: z.literal('done'), sequence: id, promptTokens: count, cachedTokens: count, completionTokens: count, reasoningTokens: count }),
+  z.object({ kind: z.literal('error'), sequence: id.optional(), id: id.optional(), code: z.string(), message: z.string() }),
+  z.object({ kind: z.literal('reply'), id, value: z.unknown() }),
+  z.object({ kind: z.literal('log'), level: z.enum(['debug', 'info', 'warning', 'error']), message: z.string() }),
+]);
+
+export type ToWorker = z.infer<typeof toWorker>;
+export type FromWorker = z.infer<typeof fromWorker>;
+export type WorkerGenerateRequest = z.infer<typeof generateRequest>;
