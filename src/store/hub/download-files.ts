@@ -38,7 +38,7 @@ export async function downloadFiles(options: StoreOptions, request: DownloadRequ
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
       const current = file;
       await using _ = await blobLock(options, request.target.directory, current.digest);
-      bytes += await downloadBlob(options, {
+      const fetched = await downloadBlob(options, {
         name: request.target.name,
         commit: request.commit,
         file: current,
@@ -46,6 +46,7 @@ export async function downloadFiles(options: StoreOptions, request: DownloadRequ
         onBytes: (done) => report(current, done),
         signal,
       });
+      bytes += fetched;
     }
   };
   const count = Math.max(1, Math.min(request.parameters.workers ?? 4, missing.length));
