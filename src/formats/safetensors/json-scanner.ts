@@ -22,6 +22,8 @@ export interface ScannerRules {
   readonly maxDepth: number;
   /** Whether numbers may have a fraction or an exponent. */
   readonly anyNumber: boolean;
+  /** Frequent ASCII strings, no two with the same length, first and last letter: they are given back without making a new string. */
+  readonly words?: readonly string[];
 }
 
 /**
@@ -32,6 +34,7 @@ export class JsonScanner {
   readonly #bytes: Buffer;
   readonly #end: number;
   readonly #rules: ScannerRules;
+  readonly #words = new Map<number, string>();
   position: number;
 
   constructor(bytes: Uint8Array, start: number, end: number, rules: ScannerRules) {
@@ -39,6 +42,7 @@ export class JsonScanner {
     this.#end = end;
     this.#rules = rules;
     this.position = start;
+    for (const word of rules.words ?? []) this.#words.set(wordKey(word.length, word.charCodeAt(0), word.charCodeAt(word.length - 1)), word);
   }
 
   /** The next byte that is not white space, not consumed; −1 at the end. */
@@ -51,15 +55,19 @@ export class JsonScanner {
     return -1;
   }
 
-  /** Walks an object; `entry` must consume the value. A key seen twice is refused, compared after unescaping. */
-  object(depth: number, entry: (key: string) => void): void {
+  /**
+   * Walks an object; `entry` must consume the value. A key seen twice is refused, compared after unescaping; `isKnown` answers for
+   * callers that keep the keys themselves.
+   */
+  object(depth: number, entry: (key: string) => void, isKnown?: (key: string) => boolean): void {
     this.#enter(OPEN_BRACE, depth);
     if (this.#take(CLOSE_BRACE)) return;
-    const seen = new Set<string>();
+    const seen = isKnown ? undefined : new Set<string>();
     do {
       const key = this.string();
-      if (seen.has(key)) throw new Refusal('st_duplicate_key', `a key is given twice in one JSON object, near byte ${this.position}`);
-      seen.add(key);
+      if (isKnown ? isKnown(key) : seen!.has(key))
+        throw new Refusal('st_duplicate_key', `a key is given twice in one JSON object, near byte ${this.position}`);
+      seen?.add(key);
       this.#expect(COLON);
       entry(key);
     } while (this.#take(COMMA));
@@ -83,7 +91,7 @@ export class JsonScanner {
     for (; this.position < this.#end; this.position++) {
       const byte = bytes[this.position]!;
       if (byte === QUOTE) {
-        const text = ascii ? bytes.toString('latin1', start, this.position) : bytes.toString('utf8', start, this.position);
+        const text = this.#word(start) ?? bytes.toString(ascii ? 'latin1' : 'utf8', start, this.position);
         this.position++;
         return text;
       }
@@ -139,6 +147,15 @@ export class JsonScanner {
     if (this.#bytes.toString('latin1', this.position, Math.min(this.position + word.length, this.#end)) !== word) return false;
     this.position += word.length;
     return true;
+  }
+
+  /** The frequent string between `start` and `position`, if it is one. */
+  #word(start: number): string | undefined {
+    const length = this.position - start;
+    const word = this.#words.get(wordKey(length, this.#bytes[start]!, this.#bytes[this.position - 1]!));
+    if (word === undefined) return undefined;
+    for (let i = 1; i < length; i++) if (this.#bytes[start + i] !== word.charCodeAt(i)) return undefined;
+    return word;
   }
 
   #enter(open: number, depth: number): void {
@@ -204,5 +221,7 @@ export class JsonScanner {
     return new Refusal('st_bad_json', `the JSON is broken near byte ${this.position}: ${what}`);
   }
 }
+
+const wordKey = (length: number, first: number, last: number): number => (length * 256 + first) * 256 + last;
 
 const isNumberStart = (byte: number): boolean => byte === MINUS || (byte >= ZERO && byte <= NINE);

@@ -1,4 +1,4 @@
-import type { TensorEntry } from './parse-header.ts';
+import type { TensorEntry } from './entry-reader.ts';
 import { quoted, Refusal } from './refusal.ts';
 
 /** Tensors must cover the data exactly: from its first byte to its last, without gap or overlap. Throws Refusal. */

@@ -1,7 +1,8 @@
 import { constants, type FileHandle, open } from 'node:fs/promises';
 import { HearthError } from '../../core/index.ts';
 import { DTYPE_BITS } from './dtype.ts';
-import { headerLength, parseSafetensorsHeader, type SafetensorsHeader, type TensorEntry } from './parse-header.ts';
+import type { TensorEntry } from './entry-reader.ts';
+import { headerLength, parseSafetensorsHeader, type SafetensorsHeader } from './parse-header.ts';
 import { Refusal } from './refusal.ts';
 
 export interface ReadOptions {

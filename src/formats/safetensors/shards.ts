@@ -2,9 +2,9 @@ import { isUtf8 } from 'node:buffer';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HearthError } from '../../core/index.ts';
+import type { TensorEntry } from './entry-reader.ts';
 import { JsonScanner, OPEN_BRACE } from './json-scanner.ts';
 import { openSafetensors, type ReadOptions, type SafetensorsFile } from './open.ts';
-import type { TensorEntry } from './parse-header.ts';
 import { quoted, Refusal } from './refusal.ts';
 
 export interface ShardedTensorEntry extends TensorEntry {
