@@ -1,6 +1,59 @@
-import { HearthError } from '../core/index.ts';
+import { createApi } from '../api/index.ts';
+import { createCatalog } from '../catalog/index.ts';
+import { readHubEnvironment } from '../config/index.ts';
+import { registerSecret, systemClock } from '../core/index.ts';
+import { createGateway, createStoreModels } from '../gateway/index.ts';
+import { memoryTotalBytes } from '../hardware/index.ts';
+import { createSupervisor } from '../supervisor/index.ts';
+import { createLogger } from '../telemetry/index.ts';
+import { withCatalog } from './catalogued-store.ts';
+import { createEngines, probeOf } from './create-engines.ts';
+import { createHearthStore } from './create-hearth-store.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
 
-export async function createHearth(_options: HearthOptions): Promise<Hearth> {
-  throw new HearthError('not_implemented', 'The parts are not wired together yet.');
+/** The only place that constructs everything: config in, the product out. */
+export async function createHearth(options: HearthOptions): Promise<Hearth> {
+  const { config } = options;
+  const hub = readHubEnvironment(options.env, options.userHome);
+  if (hub.token !== undefined) registerSecret('hub-token', hub.token);
+  const logger = createLogger({ level: options.logLevel ?? config.logs.level, json: config.logs.json, output: options.stderr, userHome: options.userHome });
+  const supervisor = createSupervisor({
+    environment: options.env,
+    onLine: (line, child) => logger.debug(line, { pid: child.pid, stream: child.stream }),
+  });
+  const engines = createEngines();
+  const store = withCatalog(createHearthStore(options, hub, probeOf(engines), logger), createCatalog(), config.models.defaultQuant);
+  const gateway = createGateway({
+    models: createStoreModels(store),
+    engines,
+    supervisor,
+    engineOptions: {
+      ember: { activations: config.engines.ember.activations, ...(config.engines.ember.threads === null ? {} : { threads: config.engines.ember.threads }) },
+    },
+    contextTokens: config.gateway.contextTokens,
+    parallelSequences: config.gateway.parallelSequences,
+    ttlSeconds: config.gateway.ttlSeconds,
+    maxTokens: config.serve.maxTokens,
+    queueWaitMs: config.gateway.queueWaitMs,
+    drainTimeoutMs: config.gateway.drainTimeoutMs,
+    memoryBudgetBytes: Math.floor(((await memoryTotalBytes()) * config.memory.hardLimitPct) / 100),
+    clock: systemClock,
+    logger,
+  });
+  const api = createApi({
+    gateway,
+    store,
+    version: options.version,
+    logger,
+    clock: systemClock,
+    ...(options.listeners ? { listeners: options.listeners } : {}),
+  });
+  return {
+    request: (request, origin) => api.request(request, origin),
+    logger,
+    async close(how = {}) {
+      await gateway.close(how.drainTimeoutMs === undefined ? {} : { drainTimeoutMs: how.drainTimeoutMs });
+      await supervisor[Symbol.asyncDispose]();
+    },
+  };
 }

