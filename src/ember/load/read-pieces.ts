@@ -1,5 +1,4 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { HearthError } from '../../core/index.ts';
 import type { Kernels } from '../kernel-interface.ts';
 import type { ReadPiece } from './rank-plan.ts';
 
@@ -53,7 +52,7 @@ function readRows(file: number, piece: ReadPiece, memory: Uint8Array, destinatio
 /** Columns of every row: rows are read whole, and the wanted part of each is kept. */
 function readColumns(file: number, piece: ReadPiece, memory: Uint8Array, rowBuffer: Uint8Array, onBytes: (bytes: number) => void): void {
   const rowsAtOnce = Math.max(1, Math.floor(rowBuffer.length / piece.rowBytes));
-  if (piece.rowBytes > rowBuffer.length) throw new HearthError('model_load_failed', `Tensor ${piece.tensor} has rows of ${piece.rowBytes} bytes.`);
+  if (piece.rowBytes > rowBuffer.length) throw new Error(`Tensor ${piece.tensor} has rows of ${piece.rowBytes} bytes, more than can be read at once.`);
   for (let row = 0; row < piece.rows; row += rowsAtOnce) {
     const count = Math.min(rowsAtOnce, piece.rows - row);
     readFully(file, piece, rowBuffer, 0, count * piece.rowBytes, piece.fileOffset + (piece.firstRow + row) * piece.rowBytes);
@@ -68,7 +67,7 @@ function readColumns(file: number, piece: ReadPiece, memory: Uint8Array, rowBuff
 function readFully(file: number, piece: ReadPiece, into: Uint8Array, offset: number, count: number, position: number): void {
   for (let done = 0; done < count; ) {
     const got = readSync(file, into, offset + done, count - done, position + done);
-    if (got === 0) throw new HearthError('model_load_failed', `${piece.file} ends inside the tensor ${piece.tensor}.`, { details: { tensor: piece.tensor } });
+    if (got === 0) throw new Error(`${piece.file} ends inside the tensor ${piece.tensor}.`);
     done += got;
   }
 }

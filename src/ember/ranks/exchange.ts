@@ -1,5 +1,3 @@
-import { HearthError } from '../../core/index.ts';
-
 /**
  * The only memory that ranks share: words for commands and the barrier, the step, each rank's part of a sum, and their candidates.
  * Every word that is waited for has a cache line of its own.
@@ -51,7 +49,7 @@ export function createBarrier(control: Int32Array, ranks: number): () => void {
     Atomics.add(control, WORD.sleepers, 1);
     count = Atomics.load(control, WORD.arrived);
     while (behind(count)) {
-      if (Atomics.load(control, WORD.failed) !== 0) throw new HearthError('engine_crashed', 'Another compute thread of the model failed.');
+      if (Atomics.load(control, WORD.failed) !== 0) throw new Error('Another compute thread of the model failed.');
       Atomics.wait(control, WORD.arrived, count, LOOK_UP_MS);
       count = Atomics.load(control, WORD.arrived);
     }

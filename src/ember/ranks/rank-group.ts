@@ -49,7 +49,7 @@ export async function startRanks(options: RankGroupOptions): Promise<RankGroup> 
       } else if (message.kind === 'bytes') {
         peeks.get(message.request)?.resolve(message.bytes);
         peeks.delete(message.request);
-      } else fail(new HearthError(message.code === 'internal_error' && loaded < starts.length ? 'model_load_failed' : message.code, message.message));
+      } else fail(new HearthError(loaded < starts.length ? 'model_load_failed' : 'engine_crashed', message.message));
     });
     worker.on('error', (error) => fail(new HearthError('engine_crashed', `A compute thread failed: ${error.message}`, { cause: error })));
     worker.on('exit', (code) => fail(new HearthError('engine_crashed', `A compute thread ended with code ${code}.`)));

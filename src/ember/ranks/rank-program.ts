@@ -1,5 +1,4 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { toHearthError } from '../../core/index.ts';
 import type { Kernels } from '../kernel-interface.ts';
 import { readPieces } from '../load/read-pieces.ts';
 import { COMMAND, WORD } from './exchange.ts';
@@ -8,7 +7,8 @@ import type { RankReport, RankRequest, RankStart } from './rank-start.ts';
 
 /**
  * The program of one rank's thread: fills its memory, then waits for commands. It never returns to its event loop while the model is loaded:
- * commands come by an atomic word, rare requests through a port that is read at the command `messages`.
+ * commands come by an atomic word, rare requests through a port that is read at the command `messages`. It imports nothing of other modules,
+ * so that a thread costs little: it reports why it failed, and the control thread makes the error.
  */
 const PAGE_BYTES = 65_536;
 const start = workerData as RankStart;
@@ -24,10 +24,9 @@ try {
   report({ kind: 'loaded' });
   serve(createForward(start, kernels, buffer), new Uint8Array(buffer));
 } catch (error) {
-  const { code, message } = toHearthError(error);
   Atomics.store(control, WORD.failed, 1);
   Atomics.notify(control, WORD.arrived);
-  report({ kind: 'failed', code, message });
+  report({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
 }
 
 async function bindKernels(memory: WebAssembly.Memory, module: WebAssembly.Module | null): Promise<Kernels> {

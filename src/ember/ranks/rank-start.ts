@@ -1,5 +1,4 @@
 import type { MessagePort } from 'node:worker_threads';
-import type { HearthError } from '../../core/index.ts';
 import type { Activation } from '../kernel-interface.ts';
 import type { RankPlan } from '../load/rank-plan.ts';
 import type { Rope } from '../models/model-graph.ts';
@@ -35,7 +34,7 @@ export type RankReport =
   | { readonly kind: 'progress'; readonly bytes: number }
   | { readonly kind: 'loaded' }
   | { readonly kind: 'bytes'; readonly request: number; readonly bytes: Uint8Array }
-  | { readonly kind: 'failed'; readonly code: HearthError['code']; readonly message: string };
+  | { readonly kind: 'failed'; readonly message: string };
 
 /** From the control thread to a rank, read at the command `messages`. */
 export interface RankRequest {

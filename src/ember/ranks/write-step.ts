@@ -1,0 +1,69 @@
+import { HearthError } from '../../core/index.ts';
+import { PAGE_TOKENS } from '../kernel-interface.ts';
+import type { StepSequence } from '../types.ts';
+import { HEADER, MAX_ADJUSTMENTS, MAX_CANDIDATES, RECORD } from './step-words.ts';
+
+export interface StepLimits {
+  readonly batchTokens: number;
+  readonly pageCount: number;
+  readonly vocabulary: number;
+}
+
+/** Checks a batch and writes it; returns the rows of logits that it will give. */
+export function writeStep(sequences: readonly StepSequence[], words: Int32Array, floats: Float32Array, limits: StepLimits): number {
+  const tokens = sequences.reduce((sum, s) => sum + s.tokens.length, 0);
+  const adjustments = sequences.reduce((sum, s) => sum + s.adjustments.length, 0);
+  if (sequences.length === 0 || tokens > limits.batchTokens) throw refuse(`a step holds 1 to ${limits.batchTokens} tokens, not ${tokens}`);
+  if (adjustments > MAX_ADJUSTMENTS) throw refuse(`a step holds at most ${MAX_ADJUSTMENTS} adjusted logits, not ${adjustments}`);
+  const firstToken = HEADER.words + sequences.length * RECORD.words;
+  let token = 0;
+  let row = 0;
+  let end = firstToken + tokens;
+  sequences.forEach((sequence, i) => {
+    const pages = checkSequence(sequence, i, limits);
+    const at = HEADER.words + i * RECORD.words;
+    const rows = sequence.output === 'none' ? 0 : sequence.output === 'last' ? 1 : sequence.tokens.length;
+    words[at + RECORD.position] = sequence.position;
+    words[at + RECORD.tokens] = sequence.tokens.length;
+    words[at + RECORD.firstToken] = token;
+    words[at + RECORD.rows] = rows;
+    words[at + RECORD.firstRow] = row;
+    floats[at + RECORD.temperature] = sequence.temperature > 0 ? sequence.temperature : 1;
+    words[at + RECORD.candidates] = sequence.candidates;
+    for (const id of sequence.tokens) words[firstToken + token++] = id;
+    row += rows;
+    words[at + RECORD.pages] = end;
+    for (let page = 0; page < pages; page++) words[end++] = sequence.pages[page]!;
+    words[at + RECORD.adjustments] = end;
+    words[at + RECORD.adjustmentCount] = sequence.adjustments.length;
+    for (const { id, multiply, add } of sequence.adjustments) {
+      words[end] = id;
+      floats[end + 1] = multiply;
+      floats[end + 2] = add;
+      end += 3;
+    }
+  });
+  words[HEADER.sequences] = sequences.length;
+  words[HEADER.tokens] = tokens;
+  words[HEADER.rows] = row;
+  words[HEADER.used] = end;
+  words[HEADER.firstToken] = firstToken;
+  return row;
+}
+
+/** Pages that the sequence needs; refuses what a kernel must never see, since it would read beside its buffers. */
+function checkSequence(sequence: StepSequence, index: number, { vocabulary, pageCount }: StepLimits): number {
+  const { position, tokens, candidates } = sequence;
+  const cells = position + tokens.length;
+  const pages = Math.ceil(cells / PAGE_TOKENS);
+  if (tokens.length === 0) throw refuse(`sequence ${index} brings no token`);
+  if (!Number.isSafeInteger(position) || position < 0 || pages > pageCount) throw refuse(`sequence ${index} ends at cell ${cells}, outside the pool`);
+  if (sequence.pages.length < pages) throw refuse(`sequence ${index} has ${sequence.pages.length} pages for ${cells} cells`);
+  for (let page = 0; page < pages; page++) if (sequence.pages[page]! >= pageCount) throw refuse(`sequence ${index} names page ${sequence.pages[page]}`);
+  for (const id of tokens) if (!(Number.isInteger(id) && id >= 0 && id < vocabulary)) throw refuse(`token ${id} is not one of the ${vocabulary} of the model`);
+  if (!(Number.isInteger(candidates) && candidates >= 0 && candidates <= MAX_CANDIDATES))
+    throw refuse(`${candidates} candidates wanted, but 0 to ${MAX_CANDIDATES} can be had`);
+  return pages;
+}
+
+const refuse = (what: string) => new HearthError('invalid_value', `The step was refused: ${what}.`);
