@@ -2,6 +2,7 @@ import { chmod, type FileHandle, open, readFile, rename, rm, stat, writeFile } f
 import { join } from 'node:path';
 import { HearthError, isHearthError, syncDirectory } from '../../core/index.ts';
 import type { HubOptions, StoreOptions } from '../options.ts';
+import { createDeadline, type Deadline } from './deadline.ts';
 import { blobHash, hashFile } from './digest.ts';
 import type { HubFile } from './file-set.ts';
 import { checkStatus, retryDelayMs } from './hub-client.ts';
@@ -100,10 +101,10 @@ async function discard(request: BlobRequest): Promise<void> {
 
 async function fetchRest(hub: HubOptions, request: BlobRequest, held: Held, onFetched: (bytes: number) => void): Promise<void> {
   const { file, blobsDirectory, signal } = request;
-  const stall = new StallTimer(hub.timeoutMs);
+  using deadline = createDeadline(signal, hub.timeoutMs);
   const range = held.bytes > 0 ? { range: `bytes=${held.bytes}-`, 'if-range': held.etag ?? '' } : {};
   const path = `/${request.name}/resolve/${request.commit}/${file.path.split('/').map(encodeURIComponent).join('/')}`;
-  const answer = await hubGet(hub, path, range, AbortSignal.any([signal, stall.signal]));
+  const answer = await hubGet(hub, path, range, deadline);
   const { response } = answer;
   if (response.status === 416) {
     // What we hold is longer than what the source has: begin again.
@@ -129,10 +130,9 @@ async function fetchRest(hub: HubOptions, request: BlobRequest, held: Held, onFe
   else await rm(etagPath(blobsDirectory, file.digest), { force: true });
   const handle = await open(partialPath(blobsDirectory, file.digest), start > 0 ? 'r+' : 'w', 0o600);
   try {
-    await copyBody(handle, response, start, { request, stall, onFetched });
+    await copyBody(handle, response, start, { request, deadline, onFetched });
     await handle.sync();
   } finally {
-    stall.stop();
     await handle.close();
   }
 }
@@ -141,16 +141,16 @@ async function copyBody(
   handle: FileHandle,
   response: Response,
   start: number,
-  context: { readonly request: BlobRequest; readonly stall: StallTimer; readonly onFetched: (bytes: number) => void },
+  context: { readonly request: BlobRequest; readonly deadline: Deadline; readonly onFetched: (bytes: number) => void },
 ): Promise<void> {
-  const { request, stall, onFetched } = context;
+  const { request, deadline, onFetched } = context;
   let position = start;
   request.onBytes(position);
   if (start === 0) await handle.truncate(0);
   const chunks = (response.body ?? new ReadableStream<Uint8Array>({ start: (controller) => controller.close() }))[Symbol.asyncIterator]();
   for (;;) {
-    stall.restart();
-    const next = await readChunk(chunks, request, stall);
+    deadline.restart();
+    const next = await readChunk(chunks, deadline);
     if (next === null) break;
     if (position + next.length > request.file.sizeBytes) {
       await chunks.return?.();
@@ -169,14 +169,13 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number)
   for (let done = 0; done < bytes.length; ) done += (await handle.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
 }
 
-async function readChunk(chunks: AsyncIterator<Uint8Array>, request: BlobRequest, stall: StallTimer): Promise<Uint8Array | null> {
+async function readChunk(chunks: AsyncIterator<Uint8Array>, deadline: Deadline): Promise<Uint8Array | null> {
   try {
     const next = await chunks.next();
     return next.done === true ? null : next.value;
   } catch (error) {
-    request.signal.throwIfAborted();
-    if (isHearthError(error)) throw error;
-    throw new TransientError(stall.signal.aborted ? 'no byte came for too long' : 'the connection broke', error);
+    if (deadline.signal.aborted && !deadline.expired) throw error;
+    throw new TransientError(deadline.expired ? 'no byte came for too long' : 'the connection broke', error);
   }
 }
 
@@ -195,28 +194,3 @@ function checkListed({ hubHeaders, response, fromHub }: HubResponse, request: Bl
 }
 
 const bareEtag = (etag: string): string => etag.replace(/^W\//, '').replaceAll('"', '');
-
-/** Aborts when it is not restarted in time. */
-class StallTimer {
-  readonly #controller = new AbortController();
-  readonly #ms: number;
-  #timer: NodeJS.Timeout | null = null;
-
-  constructor(ms: number) {
-    this.#ms = ms;
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  restart(): void {
-    this.stop();
-    this.#timer = setTimeout(() => this.#controller.abort(), this.#ms);
-  }
-
-  stop(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-  }
-}

@@ -31,7 +31,9 @@ export async function downloadFiles(options: StoreOptions, request: DownloadRequ
   await makePrivateDirectory(blobsDirectory);
   const report = progressOf(request, files, missing);
   const stop = new AbortController();
-  const signal = AbortSignal.any([request.signal, stop.signal]);
+  const onAbort = (): void => stop.abort(request.signal.reason);
+  request.signal.throwIfAborted();
+  request.signal.addEventListener('abort', onAbort);
   const queue = missing.toSorted((a, b) => b.sizeBytes - a.sizeBytes);
   let bytes = 0;
   const worker = async (): Promise<void> => {
@@ -44,7 +46,7 @@ export async function downloadFiles(options: StoreOptions, request: DownloadRequ
         file: current,
         blobsDirectory,
         onBytes: (done) => report(current, done),
-        signal,
+        signal: stop.signal,
       });
       bytes += fetched;
     }
@@ -59,6 +61,7 @@ export async function downloadFiles(options: StoreOptions, request: DownloadRequ
       }),
     ),
   );
+  request.signal.removeEventListener('abort', onAbort);
   request.signal.throwIfAborted();
   const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []));
   if (failures.length > 0) throw failures.find((failure) => failure instanceof HearthError) ?? failures[0];

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { HearthError } from '../../core/index.ts';
 import type { HubOptions, StoreOptions } from '../options.ts';
+import { createDeadline, type Deadline } from './deadline.ts';
 import { checkFilePaths } from './file-names.ts';
 import type { HubFile } from './file-set.ts';
 import { type HubResponse, hubGet, TransientError } from './hub-request.ts';
@@ -42,9 +43,10 @@ export async function fetchHubModel(
 ): Promise<HubModel> {
   const path = `/api/models/${request.name}/revision/${encodeURIComponent(request.revision)}?blobs=true`;
   const { value, warning } = await withRetries(context.sleep, request.signal, async () => {
-    const answer = await hubGet(context.hub, path, { accept: 'application/json' }, request.signal);
+    using deadline = createDeadline(request.signal, context.hub.timeoutMs);
+    const answer = await hubGet(context.hub, path, { accept: 'application/json' }, deadline);
     await checkStatus(answer, context.hub, request);
-    return readInfo(answer.response, request.name);
+    return await readInfo(answer.response, request.name, deadline);
   });
   return { ...value, warning };
 }
@@ -96,7 +98,7 @@ export async function checkStatus(
   throw new HearthError('download_failed', `The hub answered ${response.status} for ${request.name}.`, { details });
 }
 
-async function readInfo(response: Response, name: string): Promise<Omit<HubModel, 'warning'>> {
+async function readInfo(response: Response, name: string, deadline: Deadline): Promise<Omit<HubModel, 'warning'>> {
   const invalid = (why: string): HearthError => new HearthError('download_failed', `The hub's description of ${name} cannot be used: ${why}.`);
   let body: unknown;
   try {
@@ -105,7 +107,7 @@ async function readInfo(response: Response, name: string): Promise<Omit<HubModel
     body = JSON.parse(text);
   } catch (error) {
     if (error instanceof SyntaxError) throw invalid('it is not JSON');
-    if (error instanceof HearthError || (error instanceof Error && error.name === 'AbortError')) throw error;
+    if (error instanceof HearthError || (deadline.signal.aborted && !deadline.expired)) throw error;
     throw new TransientError('the description of the model broke off', error);
   }
   const info = infoSchema.safeParse(body);

@@ -1,5 +1,6 @@
 import { HearthError } from '../../core/index.ts';
 import type { HubOptions } from '../options.ts';
+import type { Deadline } from './deadline.ts';
 
 /** One GET on the hub with our redirect rules: each hop is checked, and the token stays with the hub's own origin (docs/spec/security.md §4.6). */
 export interface HubResponse {
@@ -23,7 +24,7 @@ const UNREACHABLE: ReadonlySet<string> = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
-export async function hubGet(hub: HubOptions, path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HubResponse> {
+export async function hubGet(hub: HubOptions, path: string, headers: Readonly<Record<string, string>>, deadline: Deadline): Promise<HubResponse> {
   if (hub.offline) throw new HearthError('offline', 'HF_HUB_OFFLINE is set, so the hub is not asked.');
   const endpoint = new URL(hub.endpoint);
   let url = new URL(path, endpoint);
@@ -35,7 +36,7 @@ export async function hubGet(hub: HubOptions, path: string, headers: Readonly<Re
       hub,
       url,
       { ...headers, 'accept-encoding': 'identity', ...(own && hub.token !== null ? { authorization: `Bearer ${hub.token}` } : {}) },
-      signal,
+      deadline,
     );
     if (own) hubHeaders = mergeHeaders(hubHeaders, response.headers);
     const location = response.headers.get('location');
@@ -64,22 +65,18 @@ function mergeHeaders(first: Headers | null, next: Headers): Headers {
   return first;
 }
 
-async function send(hub: HubOptions, url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
-  const patience = new AbortController();
-  const timer = setTimeout(() => patience.abort(), hub.timeoutMs);
-  // Both signals end the request; the body that follows is guarded by the caller's own stall timer.
+async function send(hub: HubOptions, url: URL, headers: Record<string, string>, deadline: Deadline): Promise<Response> {
+  deadline.restart();
   try {
-    return await hub.fetch(url, { headers, redirect: 'manual', signal: AbortSignal.any([signal, patience.signal]) });
+    return await hub.fetch(url, { headers, redirect: 'manual', signal: deadline.signal });
   } catch (error) {
-    signal.throwIfAborted();
+    if (deadline.expired) throw new TransientError(`${url.host} gave no answer for ${deadline.ms / 1000} s`, error);
+    if (deadline.signal.aborted) throw error;
     const code = causeCode(error);
-    if (patience.signal.aborted) throw new TransientError(`${url.host} gave no answer for ${hub.timeoutMs / 1000} s`, error);
     if (code !== null && UNREACHABLE.has(code)) {
       throw new HearthError('hub_unreachable', `The model hub ${url.host} cannot be reached (${code}).`, { cause: error });
     }
     throw new TransientError(`the connection to ${url.host} failed${code === null ? '' : ` (${code})`}`, error);
-  } finally {
-    clearTimeout(timer);
   }
 }
 
