@@ -2,7 +2,7 @@
 // Types stand for constants: S = format of the scales, K = inner loop (size 1, 2, 4 = W4X8, W4X16, W8X16), G = group (size·8), T = tile (size).
 import { load1, load4, sums4 } from './numbers';
 import { W4X8, W4X16, W8X16 } from './layout';
-import { add, dotBlock, even, finish1, finish4, meet, odd, quarter, values32, weights32 } from './integer-dots';
+import { add, dotBlock, even, finish1, finish4, maskOf, meet, odd, onesOf, quarter, values32, weights32 } from './integer-dots';
 
 /** Scales of four blocks from p; a group of 128 has two blocks. */
 // @ts-ignore: decorator
@@ -15,12 +15,13 @@ function scales4<S, G>(p: usize): v128 {
 /** Four blocks of one row. */
 // @ts-ignore: decorator
 @inline
-function rowQuad<S, K, G>(w: usize, x: usize, s: usize, b: usize, xs: v128, xb: v128, acc: v128): v128 {
+function rowQuad<S, K, G>(w: usize, x: usize, s: usize, b: usize, xs: v128, xb: v128, acc: v128, mask: v128, ones: v128): v128 {
   const kind: i32 = sizeof<K>(), B: i32 = sizeof<G>() == 4 ? 32 : 64;
   const wb = weights32(kind) * (B >> 5), vb = values32(kind) * (B >> 5);
   const dots = finish4(
     kind, B,
-    dotBlock(kind, B, w, x), dotBlock(kind, B, w + wb, x + vb), dotBlock(kind, B, w + 2 * wb, x + 2 * vb), dotBlock(kind, B, w + 3 * wb, x + 3 * vb),
+    dotBlock(kind, B, w, x, mask), dotBlock(kind, B, w + wb, x + vb, mask),
+    dotBlock(kind, B, w + 2 * wb, x + 2 * vb, mask), dotBlock(kind, B, w + 3 * wb, x + 3 * vb, mask), ones,
   );
   return f32x4.relaxed_madd(dots, f32x4.mul(scales4<S, G>(s), xs), f32x4.relaxed_madd(scales4<S, G>(b), xb, acc));
 }
@@ -28,10 +29,10 @@ function rowQuad<S, K, G>(w: usize, x: usize, s: usize, b: usize, xs: v128, xb: 
 /** One block behind the last whole four. */
 // @ts-ignore: decorator
 @inline
-function rowBlock<S, K, G>(w: usize, x: usize, s: usize, b: usize, xs: f32, xb: f32, acc: v128): v128 {
+function rowBlock<S, K, G>(w: usize, x: usize, s: usize, b: usize, xs: f32, xb: f32, acc: v128, mask: v128, ones: v128): v128 {
   const kind: i32 = sizeof<K>(), B: i32 = sizeof<G>() == 4 ? 32 : 64;
   const bias = f32x4.replace_lane(f32x4.splat(0), 0, load1<S>(b) * xb);
-  return f32x4.relaxed_madd(finish1(kind, dotBlock(kind, B, w, x)), f32x4.splat(load1<S>(s) * xs), f32x4.add(acc, bias));
+  return f32x4.relaxed_madd(finish1(kind, dotBlock(kind, B, w, x, mask), ones), f32x4.splat(load1<S>(s) * xs), f32x4.add(acc, bias));
 }
 
 /** One token, rows r0 ≤ r < r1, four at a time; the last four repeat a row where there are fewer. */
@@ -41,7 +42,7 @@ export function oneToken<S, K, G>(w: usize, sc: usize, bi: usize, x8: usize, y: 
   const blocks: usize = k / B, quads = blocks >> 2, rest = blocks & 3;
   const wrow: usize = kind == W8X16 ? k : k >> 1, srow: usize = k / (<u32>sizeof<G>() * 8) * <u32>sizeof<S>();
   const scaleStep: usize = (sizeof<G>() == 16 ? 2 : 4) * sizeof<S>();
-  const scales = x8 + blocks * vb, toSums: usize = blocks << 2, toBias = bi - sc;
+  const scales = x8 + blocks * vb, toSums: usize = blocks << 2, toBias = bi - sc, mask = maskOf(kind), ones = onesOf();
   for (let r = r0; r < r1; r += 4) {
     const second: usize = r + 1 < r1 ? 1 : 0, third: usize = r + 2 < r1 ? 2 : 0, fourth: usize = r + 3 < r1 ? 3 : 0;
     let w0 = w + r * wrow, w1 = w0 + second * wrow, w2 = w0 + third * wrow, w3 = w0 + fourth * wrow;
@@ -50,10 +51,10 @@ export function oneToken<S, K, G>(w: usize, sc: usize, bi: usize, x8: usize, y: 
     let x = x8, at = scales;
     for (let q: usize = 0; q < quads; q++) {
       const xs = v128.load(at), xb = v128.load(at + toSums);
-      a0 = rowQuad<S, K, G>(w0, x, s0, s0 + toBias, xs, xb, a0);
-      a1 = rowQuad<S, K, G>(w1, x, s1, s1 + toBias, xs, xb, a1);
-      a2 = rowQuad<S, K, G>(w2, x, s2, s2 + toBias, xs, xb, a2);
-      a3 = rowQuad<S, K, G>(w3, x, s3, s3 + toBias, xs, xb, a3);
+      a0 = rowQuad<S, K, G>(w0, x, s0, s0 + toBias, xs, xb, a0, mask, ones);
+      a1 = rowQuad<S, K, G>(w1, x, s1, s1 + toBias, xs, xb, a1, mask, ones);
+      a2 = rowQuad<S, K, G>(w2, x, s2, s2 + toBias, xs, xb, a2, mask, ones);
+      a3 = rowQuad<S, K, G>(w3, x, s3, s3 + toBias, xs, xb, a3, mask, ones);
       w0 += 4 * wb; w1 += 4 * wb; w2 += 4 * wb; w3 += 4 * wb;
       s0 += scaleStep; s1 += scaleStep; s2 += scaleStep; s3 += scaleStep;
       x += 4 * vb;
@@ -62,10 +63,10 @@ export function oneToken<S, K, G>(w: usize, sc: usize, bi: usize, x8: usize, y: 
     for (let i: usize = 0; i < rest; i++) {
       const xs = load<f32>(at), xb = load<f32>(at + toSums);
       const o: usize = (sizeof<G>() == 16 ? i >> 1 : i) * sizeof<S>();
-      a0 = rowBlock<S, K, G>(w0, x, s0 + o, s0 + toBias + o, xs, xb, a0);
-      a1 = rowBlock<S, K, G>(w1, x, s1 + o, s1 + toBias + o, xs, xb, a1);
-      a2 = rowBlock<S, K, G>(w2, x, s2 + o, s2 + toBias + o, xs, xb, a2);
-      a3 = rowBlock<S, K, G>(w3, x, s3 + o, s3 + toBias + o, xs, xb, a3);
+      a0 = rowBlock<S, K, G>(w0, x, s0 + o, s0 + toBias + o, xs, xb, a0, mask, ones);
+      a1 = rowBlock<S, K, G>(w1, x, s1 + o, s1 + toBias + o, xs, xb, a1, mask, ones);
+      a2 = rowBlock<S, K, G>(w2, x, s2 + o, s2 + toBias + o, xs, xb, a2, mask, ones);
+      a3 = rowBlock<S, K, G>(w3, x, s3 + o, s3 + toBias + o, xs, xb, a3, mask, ones);
       w0 += wb; w1 += wb; w2 += wb; w3 += wb;
       x += vb;
       at += 4;
@@ -100,7 +101,7 @@ export function tileTokens<S, K, G, T>(w: usize, sc: usize, bi: usize, x8: usize
   const kind: i32 = sizeof<K>(), B: i32 = sizeof<G>() == 4 ? 32 : 64, tile: usize = sizeof<T>();
   const blocks: usize = k / B, vb = values32(kind), wb = weights32(kind);
   const wrow: usize = kind == W8X16 ? k : k >> 1, srow: usize = k / (<u32>sizeof<G>() * 8) * <u32>sizeof<S>();
-  const scales = x8 + tile * blocks * (B >> 5) * vb, toSums: usize = (tile * blocks) << 2, toBias = bi - sc;
+  const scales = x8 + tile * blocks * (B >> 5) * vb, toSums: usize = (tile * blocks) << 2, toBias = bi - sc, mask = maskOf(kind), ones = onesOf();
   for (let r = r0; r < r1; r++) {
     let wp = w + r * wrow, s = sc + r * srow, x = x8, at = scales;
     let low = f32x4.splat(0), high = f32x4.splat(0);
@@ -109,10 +110,10 @@ export function tileTokens<S, K, G, T>(w: usize, sc: usize, bi: usize, x8: usize
       let n0: v128, n1: v128, n2: v128, n3: v128;
       if (kind == W4X8) {
         const u = v128.load(wp), v = B == 64 ? v128.load(wp + 16) : u;
-        n0 = even(u); n1 = odd(u); n2 = even(v); n3 = odd(v);
+        n0 = even(u, mask); n1 = odd(u, mask); n2 = even(v, mask); n3 = odd(v, mask);
       } else if (kind == W4X16) {
         const u = v128.load(wp);
-        n0 = quarter(u, 0); n1 = quarter(u, 1); n2 = quarter(u, 2); n3 = quarter(u, 3);
+        n0 = quarter(u, 0, mask); n1 = quarter(u, 1, mask); n2 = quarter(u, 2, mask); n3 = quarter(u, 3, mask);
       } else {
         n0 = v128.load_ext<u8>(wp); n1 = v128.load_ext<u8>(wp + 8); n2 = v128.load_ext<u8>(wp + 16); n3 = v128.load_ext<u8>(wp + 24);
       }
@@ -128,7 +129,7 @@ export function tileTokens<S, K, G, T>(w: usize, sc: usize, bi: usize, x8: usize
         const z = x + tile * vb;
         if (kind == W4X16) {
           const u = v128.load(wp + 16);
-          n0 = quarter(u, 0); n1 = quarter(u, 1); n2 = quarter(u, 2); n3 = quarter(u, 3);
+          n0 = quarter(u, 0, mask); n1 = quarter(u, 1, mask); n2 = quarter(u, 2, mask); n3 = quarter(u, 3, mask);
         } else {
           n0 = v128.load_ext<u8>(wp + 32); n1 = v128.load_ext<u8>(wp + 40); n2 = v128.load_ext<u8>(wp + 48); n3 = v128.load_ext<u8>(wp + 56);
         }
@@ -145,10 +146,10 @@ export function tileTokens<S, K, G, T>(w: usize, sc: usize, bi: usize, x8: usize
       }
       const scale = f32x4.splat(load1<S>(s)), bias = f32x4.splat(load1<S>(s + toBias));
       low = f32x4.relaxed_madd(bias, v128.load(at + toSums), low);
-      low = f32x4.relaxed_madd(finish4(kind, B, p0, p1, p2, p3), f32x4.mul(scale, v128.load(at)), low);
+      low = f32x4.relaxed_madd(finish4(kind, B, p0, p1, p2, p3, ones), f32x4.mul(scale, v128.load(at)), low);
       if (tile == 8) {
         high = f32x4.relaxed_madd(bias, v128.load(at + toSums + 16), high);
-        high = f32x4.relaxed_madd(finish4(kind, B, p4, p5, p6, p7), f32x4.mul(scale, v128.load(at + 16)), high);
+        high = f32x4.relaxed_madd(finish4(kind, B, p4, p5, p6, p7, ones), f32x4.mul(scale, v128.load(at + 16)), high);
       }
       wp += wb * (B >> 5);
       x += tile * vb * (B >> 5);

@@ -1,5 +1,18 @@
 // Plain values and scales, four at a time. Types stand for formats at compile time: u16 = BF16, i16 = F16, f32 = F32.
 
+/**
+ * Always 0, but only the caller of the module could know. V8 builds a vector constant anew (three instructions) at every use inside a loop;
+ * one that is made with this value before the loop stays in its register.
+ */
+export let zero: i32 = 0;
+
+// @ts-ignore: decorator
+@inline
+export function heldInt(value: i32): v128 { return i32x4.splat(value | zero); }
+// @ts-ignore: decorator
+@inline
+export function heldFloat(value: f32): v128 { return i32x4.splat(reinterpret<i32>(value) | zero); }
+
 // @ts-ignore: decorator
 @inline
 const F16_REBIAS: f32 = 5192296858534827628530496329220096.0; // 2^112: moves the exponent of an F16, placed in the bits of an F32, to where it belongs
