@@ -37,7 +37,9 @@ export function createLogger(options: LoggerOptions): Logger {
 /** `12:00:01 warning The engine ended  pid=12 code=null`. */
 function toText(line: string): string {
   const { level, ts, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
-  const rest = Object.entries(fields).map(([name, value]) => `${name}=${typeof value === 'string' && !/[\s"=]/.test(value) ? value : JSON.stringify(value)}`);
+  const rest = Object.entries(fields)
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => `${name}=${typeof value === 'string' && !/[\s"=]/.test(value) ? value : JSON.stringify(value)}`);
   return `${String(ts).slice(11, 19)} ${String(level).padEnd(7)} ${escapeControls([msg, ...rest].join('  '))}\n`;
 }
 

@@ -17,7 +17,7 @@ export function takeDaemonLock(path: string): DaemonLock | null {
     throw new HearthError('file_system_error', `The lock file ${path} could not be opened.`, { cause: error });
   }
   try {
-    database.exec('PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE;');
+    database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE;');
   } catch (error) {
     database.close();
     if (error instanceof Error && /locked|busy/i.test(error.message)) return null;
