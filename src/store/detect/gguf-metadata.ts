@@ -51,7 +51,7 @@ async function readValue(reader: HeadReader, type: number): Promise<string | num
   if (type !== ARRAY) return reader.scalar(type);
   const elementType = (await reader.take(4)).readUInt32LE();
   const length = await reader.count(MAX_ARRAY);
-  if (elementType === STRING) for (let i = 0; i < length; i++) await reader.skip(await reader.count(MAX_STRING_BYTES));
+  if (elementType === STRING) await reader.skipStrings(length);
   else await reader.skip(length * scalarBytes(elementType));
   return { arrayLength: length };
 }
@@ -73,7 +73,6 @@ class HeadReader {
     this.#file = file;
   }
 
-  /** `take` without the promise where the bytes are here: a vocabulary has 50,000 strings. */
   async take(bytes: number): Promise<Buffer> {
     if (this.#buffer.length - this.#at < bytes) await this.#fill(bytes);
     const taken = this.#buffer.subarray(this.#at, this.#at + bytes);
@@ -88,6 +87,15 @@ class HeadReader {
       this.#filePosition += bytes - held;
       this.#buffer = Buffer.alloc(0);
       this.#at = 0;
+    }
+  }
+
+  /** Without a promise per string: a vocabulary has up to 250,000. */
+  async skipStrings(count: number): Promise<void> {
+    for (let left = count; left > 0; left--) {
+      const bytes = this.#buffer.length - this.#at >= 8 ? Number(this.#buffer.readBigUInt64LE(this.#at)) : -1;
+      if (bytes >= 0 && bytes <= this.#buffer.length - this.#at - 8) this.#at += 8 + bytes;
+      else await this.skip(await this.count(MAX_STRING_BYTES));
     }
   }
 

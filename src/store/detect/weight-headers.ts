@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { openSafetensors } from '../../formats/index.ts';
 import { isObject } from '../health/json-value.ts';
 import type { ModelFile, ModelView } from '../model-view.ts';
 import { type GgufMetadata, readGgufMetadata } from './gguf-metadata.ts';
@@ -13,8 +13,7 @@ export interface GgufSummary {
   readonly pooling: boolean;
 }
 
-const PLAIN_DTYPES: ReadonlySet<unknown> = new Set(['F32', 'F16', 'BF16']);
-const MAX_HEADER_BYTES = 25_000_000;
+const PLAIN_DTYPES: ReadonlySet<string> = new Set(['F32', 'F16', 'BF16']);
 
 export async function summariseGguf(file: ModelFile): Promise<GgufSummary | null> {
   const metadata = await readGgufMetadata(file.realPath);
@@ -51,41 +50,27 @@ function configOf(metadata: GgufMetadata, architecture: string): Record<string, 
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
 
-/** `__metadata__.format` of a safetensors file, or null. */
+/** `__metadata__.format` of a safetensors file, or null when the strict parse refuses the file. */
 export async function safetensorsFormat(file: ModelFile): Promise<string | null> {
-  const header = await readSafetensorsHeader(file);
-  const metadata = header?.['__metadata__'];
-  return isObject(metadata) && typeof metadata['format'] === 'string' ? metadata['format'] : null;
+  try {
+    await using opened = await openSafetensors(file.realPath);
+    return opened.metadata?.['format'] ?? null;
+  } catch {
+    return null;
+  }
 }
 
 /** Whether every weight file is safetensors with plain floating-point tensors: the only PyTorch models that are ever loaded. */
 export async function plainSafetensors(view: ModelView, weightFiles: readonly string[]): Promise<boolean> {
   for (const path of weightFiles) {
     const file = view.find(path);
-    const header = file !== undefined && path.endsWith('.safetensors') ? await readSafetensorsHeader(file) : null;
-    if (header === null) return false;
-    const tensors = Object.entries(header).filter(([name]) => name !== '__metadata__');
-    if (!tensors.every(([, entry]) => isObject(entry) && PLAIN_DTYPES.has(entry['dtype']))) return false;
+    if (file === undefined || !path.endsWith('.safetensors')) return false;
+    try {
+      await using opened = await openSafetensors(file.realPath);
+      for (const tensor of opened.tensors.values()) if (!PLAIN_DTYPES.has(tensor.dtype)) return false;
+    } catch {
+      return false;
+    }
   }
   return weightFiles.length > 0;
-}
-
-async function readSafetensorsHeader(file: ModelFile): Promise<Record<string, unknown> | null> {
-  try {
-    const handle = await open(file.realPath, 'r');
-    try {
-      const prefix = Buffer.alloc(8);
-      if ((await handle.read(prefix, 0, 8, 0)).bytesRead < 8) return null;
-      const length = prefix.readBigUInt64LE();
-      if (length > MAX_HEADER_BYTES || Number(length) + 8 > file.sizeBytes) return null;
-      const bytes = Buffer.alloc(Number(length));
-      if ((await handle.read(bytes, 0, bytes.length, 8)).bytesRead < bytes.length) return null;
-      const header: unknown = JSON.parse(bytes.toString('utf8'));
-      return isObject(header) ? header : null;
-    } finally {
-      await handle.close();
-    }
-  } catch {
-    return null;
-  }
 }
