@@ -168,14 +168,16 @@ function bridge(api: Api, originOf: (incoming: IncomingMessage) => RequestOrigin
 
 function refuse(incoming: IncomingMessage, outgoing: ServerResponse, error: HearthError): void {
   const id = requestId();
+  const body = JSON.stringify(errorBody(error, id));
   outgoing.writeHead(error.row.status, {
     'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
     'x-content-type-options': 'nosniff',
     'cache-control': 'no-store',
     'x-request-id': id,
     connection: 'close',
   });
-  outgoing.end(JSON.stringify(errorBody(error, id)));
+  outgoing.end(body);
   incoming.resume();
 }
 

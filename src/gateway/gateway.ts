@@ -81,8 +81,9 @@ export function createGateway(options: GatewayOptions): Gateway {
         queueMs: lease.queueMs,
         signal: controller.signal,
         onDeath: listenTo(resident.deathListeners),
-        onProgress: () => {
-          resident.lastProgressAt = settings.clock.monotonic();
+        onWait(waiting) {
+          resident.awaited += waiting ? 1 : -1;
+          if (!waiting || resident.awaited === 1) resident.lastProgressAt = settings.clock.monotonic();
         },
         onEnd() {
           forget();

@@ -29,7 +29,8 @@ export interface GenerationOrder {
   readonly signal: AbortSignal;
   /** Calls the listener when the child is gone; answers the function that takes it off again. */
   readonly onDeath: (listener: (reason: string) => void) => () => void;
-  readonly onProgress: () => void;
+  /** Before and after each event that the engine owes: a child that is waited for in vain hangs. */
+  readonly onWait: (waiting: boolean) => void;
   readonly onEnd: () => void;
   readonly nowMs: () => number;
 }
@@ -56,12 +57,12 @@ export function startGeneration(order: GenerationOrder): Generation {
     let ended = false;
     try {
       for (;;) {
-        const next = await Promise.race([source.next(), interruption.promise]);
+        order.onWait(true);
+        const next = await Promise.race([source.next(), interruption.promise]).finally(() => order.onWait(false));
         if (next.done) {
           if (!ended) yield { kind: 'error', code: 'engine_crashed', message: 'The engine ended the answer without finishing it.' };
           return;
         }
-        order.onProgress();
         const event = next.value;
         if (event.kind === 'text-delta' || event.kind === 'reasoning-delta') {
           lastAt = order.nowMs();

@@ -25,6 +25,8 @@ export interface Resident {
   loaded: LoadedModel | null;
   loadStartedAt: number;
   readyAt: number;
+  /** Requests that wait for the engine's next event, and since when none came. A slow reader's request does not wait. */
+  awaited: number;
   lastProgressAt: number;
   readonly deathListeners: Set<(reason: string) => void>;
   readonly stopListeners: Set<() => void>;

@@ -79,7 +79,7 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
     },
   });
   const tell = (event: SchedulerEvent) => scheduler.handle(event, clock.monotonic());
-  const watch = setInterval(() => void killHung(), Math.max(20, Math.min(1000, settings.progressTimeoutMs / 3))).unref();
+  const watch = setInterval(killHung, Math.max(20, Math.min(1000, settings.progressTimeoutMs / 3))).unref();
 
   function takeWaiter(id: number): Waiter | undefined {
     const waiter = waiters.get(id);
@@ -94,7 +94,6 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
     const { resident } = waiter;
     const now = clock.monotonic();
     const loadMs = Math.max(0, resident.readyAt - Math.max(waiter.arrivedAt, resident.loadStartedAt));
-    resident.lastProgressAt = now;
     let held = true;
     waiter.resolve({
       loaded,
@@ -155,25 +154,12 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
     for (const listener of [...resident.stopListeners]) listener();
   }
 
-  /** Work in flight and no progress: a process that answers nothing is ended, and its requests are told (docs/spec/serving.md §5.4). */
-  async function killHung(): Promise<void> {
-    for (const resident of residents.values()) {
-      const { loaded } = resident;
-      if (!loaded || !scheduler.state(resident.key)?.running.size) continue;
-      if (clock.monotonic() - resident.lastProgressAt < settings.progressTimeoutMs) continue;
-      resident.lastProgressAt = clock.monotonic();
-      // A slow reader can stop the events of a healthy child; one that still answers is not hung.
-      const answered = await Promise.race([
-        loaded.session.stats().then(
-          () => true,
-          () => false,
-        ),
-        delay(Math.min(5000, settings.progressTimeoutMs)),
-      ]);
-      if (answered !== true && resident.loaded === loaded) {
-        logger.error('model-hung', { model: resident.model.id, pid: loaded.process.pid });
-        loaded.process.kill();
-      }
+  /** Requests wait and no event comes: the process is ended and its requests are told; that it answers other things is no proof of life. */
+  function killHung(): void {
+    for (const { loaded, awaited, lastProgressAt, model } of residents.values()) {
+      if (!loaded || awaited === 0 || clock.monotonic() - lastProgressAt < settings.progressTimeoutMs) continue;
+      logger.error('model-hung', { model: model.id, pid: loaded.process.pid });
+      loaded.process.kill();
     }
   }
 
@@ -202,6 +188,7 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
         loaded: null,
         loadStartedAt: 0,
         readyAt: 0,
+        awaited: 0,
         lastProgressAt: 0,
         deathListeners: new Set(),
         stopListeners: new Set(),
@@ -273,5 +260,3 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
     },
   };
 }
-
-const delay = (ms: number): Promise<null> => new Promise((resolve) => setTimeout(resolve, ms, null).unref());

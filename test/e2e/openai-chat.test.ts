@@ -182,7 +182,7 @@ describe('requests of one model', () => {
     await using server = await startHttp({ parallel: 4, tokenMs: 5 });
     const prompts = Array.from({ length: 12 }, (_, index) => `canary${index} `.repeat(6).trim());
     const answers = await Promise.all(prompts.map((prompt) => server.openai.chat.completions.create({ model, messages: user(prompt) })));
-    answers.forEach((answer, index) => expect(answer.choices[0]?.message.content).toBe(`echo: ${prompts[index]}`));
+    expect(answers.map((answer) => answer.choices[0]?.message.content)).toEqual(prompts.map((prompt) => `echo: ${prompt}`));
     const [resident] = server.gateway.snapshot().models;
     expect(resident).toMatchObject({ state: 'ready', inFlight: 0, waiting: 0 });
     const stats = await server.gateway.stats(await server.gateway.resolve(model, AbortSignal.timeout(1000)));

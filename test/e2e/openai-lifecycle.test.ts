@@ -1,0 +1,242 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import OpenAI from 'openai';
+import { describe, expect, test } from 'vitest';
+import { fetchOverSocket, listen } from '../../src/api/index.ts';
+import { ClientError, createClient } from '../../src/client/index.ts';
+import { endpoints } from '../../src/contract/index.ts';
+import { fakeModels, type HttpFixture, startHttp } from '../support/http-fixture.ts';
+
+const model = 'org/fake';
+const user = (content: string) => [{ role: 'user' as const, content }];
+const long = 'word '.repeat(500).trim();
+
+const resident = (server: HttpFixture) => server.gateway.snapshot().models[0];
+const childStats = async (server: HttpFixture) => server.gateway.stats(await server.gateway.resolve(model, AbortSignal.timeout(5000)));
+
+const postStream = (server: HttpFixture, body: object): Promise<Response> =>
+  fetch(`${server.baseUrl}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model, stream: true, ...body }),
+  });
+
+describe('failures of the engine', () => {
+  test('[serving V44] a failure before the first token is a real HTTP status, in streams too', async () => {
+    await using broken = await startHttp({ failLoad: 'tensor x is missing' });
+    const load = await postStream(broken, { messages: user('hi') });
+    expect(load.status).toBe(500);
+    expect(load.headers.get('x-should-retry')).toBe('false');
+    expect(await load.json()).toMatchObject({ error: { code: 'model_load_failed', message: expect.stringContaining('tensor x is missing') } });
+
+    await using server = await startHttp({ contextTokens: 64 });
+    const prompt = await postStream(server, { messages: user(long) });
+    expect(prompt.status).toBe(400);
+    expect(await prompt.json()).toMatchObject({ error: { code: 'context_length_exceeded' } });
+
+    // The child is killed before its first token.
+    await using slow = await startHttp({ tokenMs: 700 });
+    await slow.client.call(endpoints.loadModel, { body: { model } });
+    const killed = postStream(slow, { messages: user('hi') });
+    await expect.poll(() => resident(slow)?.inFlight, { interval: 5 }).toBe(1);
+    process.kill(resident(slow)!.pid!, 'SIGKILL');
+    expect((await killed).status).toBe(500);
+    expect(await (await killed).json()).toMatchObject({ error: { code: 'engine_crashed', retryable: true } });
+  });
+
+  test('once headers are out the error travels in the stream, without [DONE], and the official client throws it', async () => {
+    // The load takes one token, the answer three, then the child exits.
+    await using server = await startHttp({ dieAfterTokens: 4 });
+    const response = await postStream(server, { messages: user('a b c d e') });
+    expect(response.status).toBe(200);
+    const text = await response.text();
+    expect(text).not.toContain('[DONE]');
+    const events = text.split('\n\n').filter((event) => event.startsWith('data: '));
+    expect(JSON.parse(events.at(-1)!.slice(6))).toMatchObject({ error: { code: 'engine_crashed', type: 'server_error', retryable: true } });
+    expect(JSON.parse(events[1]!.slice(6)).choices[0].delta.content).toBe('echo:');
+
+    const read = async () => {
+      for await (const _ of await server.openai.chat.completions.create({ model, messages: user('a b c d e'), stream: true })) {
+        // Only the end matters.
+      }
+    };
+    const error = await read().catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(OpenAI.APIError);
+    expect(error).toMatchObject({ code: 'engine_crashed' });
+    // And a JSON request is an HTTP error, never half an answer.
+    await expect(server.openai.chat.completions.create({ model, messages: user('a b c d e') })).rejects.toMatchObject({ status: expect.any(Number) });
+  });
+
+  test('a held stream keeps its connection alive by comments, and a late failure is told in it', async () => {
+    await using server = await startHttp({ tokenMs: 400, dieAfterTokens: 3 }, { api: { headerHoldMs: 30, heartbeatMs: 50 } });
+    const response = await postStream(server, { messages: user('a b c d e') });
+    expect(response.status).toBe(200);
+    const text = await response.text();
+    expect(text.startsWith(': prefill 5/5\n\n')).toBe(true);
+    expect(text).toContain('"code":"engine_crashed"');
+    expect(text).not.toContain('[DONE]');
+  });
+
+  test('three crashes in ten minutes open the breaker: 503 with Retry-After', async () => {
+    await using server = await startHttp({ dieAfterTokens: 2 }, { gateway: { restartDelayMs: 1 } });
+    const codes: string[] = [];
+    for (let attempt = 0; attempt < 4; attempt += 1) {
+      const response = await postStream(server, { messages: user('x y z') });
+      const text = await response.text();
+      codes.push(/"code":"(\w+)"/.exec(text)?.[1] ?? 'none');
+      if (attempt === 3) {
+        expect(response.status).toBe(503);
+        expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(60);
+      }
+    }
+    expect(codes).toEqual(['engine_crashed', 'engine_crashed', 'engine_crashed', 'breaker_open']);
+  });
+
+  test('a child that makes no token is ended by the progress limit, and the next request loads again', async () => {
+    await using server = await startHttp({ stallAfterTokens: 4 }, { gateway: { progressTimeoutMs: 500 } });
+    const stalled = await postStream(server, { messages: user('a b c d e f') });
+    expect(await stalled.text()).toContain('"code":"engine_crashed"');
+    const again = await postStream(server, { messages: user('z') });
+    expect(await again.text()).toContain('[DONE]');
+  });
+});
+
+describe('clients that go away', () => {
+  test('a disconnect in decode frees the sequence in the child, in stream and in JSON mode', async () => {
+    for (const stream of [true, false]) {
+      await using server = await startHttp({ tokenMs: 20 });
+      const abort = new AbortController();
+      const answer = fetch(`${server.baseUrl}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model, stream, messages: user(long) }),
+        signal: abort.signal,
+      }).then((response) => response.text());
+      await expect.poll(async () => (await childStats(server))?.running, { timeout: 20_000 }).toBe(1);
+      await expect.poll(async () => (await childStats(server))?.generatedTokens, { timeout: 20_000 }).toBeGreaterThan(3);
+      abort.abort();
+      await expect(answer).rejects.toThrow();
+      // One second is the promise; without the cancel the answer would run for ten.
+      await expect.poll(async () => (await childStats(server))?.running, { timeout: 1000, interval: 20 }).toBe(0);
+      expect(resident(server)).toMatchObject({ state: 'ready', inFlight: 0 });
+    }
+  });
+
+  test('a request is cancelled by its id over DELETE /v1/requests/{id}', async () => {
+    await using server = await startHttp({ tokenMs: 20 });
+    const response = await postStream(server, { messages: user(long) });
+    const id = response.headers.get('x-request-id')!;
+    const reply = await fetch(`${server.baseUrl}/v1/requests/${id}`, { method: 'DELETE' });
+    expect(await reply.json()).toEqual({ id, cancelled: true });
+    expect(await response.text()).toContain('"code":"cancelled"');
+    await expect.poll(async () => (await childStats(server))?.running).toBe(0);
+    expect(await (await fetch(`${server.baseUrl}/v1/requests/${id}`, { method: 'DELETE' })).json()).toEqual({ id, cancelled: false });
+  });
+});
+
+describe('models', () => {
+  test('[serving V40] /v1/models lists loaded models first, with status, context and capabilities; ids with slashes resolve raw and encoded', async () => {
+    await using server = await startHttp({}, { models: fakeModels(['alpha/one', 'org/fake', 'org/other']) });
+    const before = await server.openai.models.list();
+    expect(before.data.map(({ id }) => id)).toEqual(['alpha/one', 'org/fake', 'org/other']);
+    await server.openai.chat.completions.create({ model: 'org/fake', messages: user('hi') });
+    const { data } = await server.openai.models.list();
+    expect(data.map(({ id }) => id)).toEqual(['org/fake', 'alpha/one', 'org/other']);
+    expect(data[0]).toMatchObject({ object: 'model', status: 'ready', context_length: 2048, capabilities: ['text-generation', 'chat'], owned_by: 'org' });
+    expect(data[0]).toMatchObject({ hearth: { engine: 'fake', local: true, loaded: { context_tokens: 2048, in_flight: 0 } } });
+    expect(data[1]).toMatchObject({ status: 'unloaded', hearth: { loaded: null } });
+    for (const id of ['org/fake', encodeURIComponent('org/fake')]) {
+      expect(await (await fetch(`${server.baseUrl}/v1/models/${id}`)).json()).toMatchObject({ id: 'org/fake', status: 'ready' });
+    }
+    expect(await server.openai.models.retrieve('alpha/one')).toMatchObject({ id: 'alpha/one' });
+    expect((await fetch(`${server.baseUrl}/v1/models/nobody/nothing`)).status).toBe(404);
+  });
+
+  test('a hundred requests for a cold model cause one load, and one that fails is told to all who wait', async () => {
+    await using server = await startHttp({ readyAfterMs: 200, parallel: 100 });
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, () => postStream(server, { messages: user('hi'), stream: false }).then((response) => response.json())),
+    );
+    for (const answer of answers) expect(answer).toMatchObject({ choices: [{ message: { content: 'echo: hi' } }] });
+    expect(answers.every((answer) => (answer as { hearth: { timings: { load_ms: number } } }).hearth.timings.load_ms > 0)).toBe(true);
+    expect((await childStats(server))?.generatedTokens).toBe(201);
+  });
+
+  test('load by path works in process and over the socket, never over TCP; unload ends the child', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'hearth-socket-'));
+    const socketPath = join(directory, 'hearthd.sock');
+    await using server = await startHttp({}, { listen: { socketPath } });
+    const overSocket = createClient({ baseUrl: 'http://hearth', fetch: fetchOverSocket(socketPath) });
+    const loaded = await overSocket.call(endpoints.loadModel, { body: { path: '/nowhere/org/fake', contextTokens: 1024 } });
+    expect(loaded).toMatchObject({ id: model, state: 'ready', engine: 'fake', inFlight: 0 });
+    expect(await overSocket.call(endpoints.version, {})).toMatchObject({ name: 'hearth', api_version: 1 });
+    const events = [];
+    for await (const event of overSocket.stream(endpoints.chatCompletions, { body: { model, messages: user('a b'), stream: true } })) events.push(event);
+    expect(events.map((event) => event.choices[0]?.delta.content ?? '').join('')).toBe('echo: a b');
+
+    const pid = loaded.pid!;
+    expect(await overSocket.call(endpoints.unloadModel, { body: { model } })).toEqual({ id: model, unloaded: true });
+    expect(() => process.kill(pid, 0)).toThrow();
+    expect(resident(server)?.state).toBe('unloaded');
+
+    const failure = await createClient({ baseUrl: server.baseUrl, fetch: (request) => fetch(request) })
+      .call(endpoints.loadModel, { body: { path: '/nowhere/org/fake' } })
+      .catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(ClientError);
+    expect(failure).toMatchObject({ code: 'invalid_api_key', status: 401, exitCode: 1 });
+    await rm(directory, { recursive: true });
+  });
+
+  test('an idle model is unloaded after its time, and never while it answers', async () => {
+    await using server = await startHttp({ tokenMs: 30 }, { gateway: { ttlSeconds: 0.2 } });
+    const answer = await postStream(server, { messages: user('a b c d e f g h i j k l'), stream: false });
+    expect((await answer.json()) as object).toMatchObject({ choices: [{ finish_reason: 'stop' }] });
+    expect(resident(server)?.pid).not.toBeNull();
+    await expect.poll(() => resident(server)?.state, { timeout: 5000 }).toBe('unloaded');
+    expect(((await (await postStream(server, { messages: user('again'), stream: false })).json()) as { choices: unknown[] }).choices).toHaveLength(1);
+  });
+});
+
+describe('stopping', () => {
+  test('draining refuses new requests with 503 and lets streams finish', async () => {
+    await using server = await startHttp({ tokenMs: 20 });
+    const running = await postStream(server, { messages: user('a b c d e f g h') });
+    const closed = server.gateway.close({ drainTimeoutMs: 20_000 });
+    const refused = await postStream(server, { messages: user('late') });
+    expect(refused.status).toBe(503);
+    expect(await refused.json()).toMatchObject({ error: { code: 'draining', type: 'overloaded_error' } });
+    expect((await fetch(`${server.baseUrl}/health`)).status).toBe(503);
+    expect(await running.text()).toContain('data: [DONE]');
+    await closed;
+    expect(resident(server)?.pid).toBeNull();
+  });
+
+  test('at the end of the drain time a stream gets an in-band error', async () => {
+    await using server = await startHttp({ tokenMs: 50 });
+    const running = await postStream(server, { messages: user(long) });
+    await server.gateway.close({ drainTimeoutMs: 100 });
+    const text = await running.text();
+    expect(text).toContain('"code":"draining"');
+    expect(text).not.toContain('[DONE]');
+  });
+});
+
+describe('listening', () => {
+  test('a taken port is port_in_use and names the process that has it', async () => {
+    await using server = await startHttp();
+    const other = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => other.once('listening', resolve));
+    const { port } = other.address() as { port: number };
+    const failure = await listen(server.api, { port }).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'port_in_use', details: { port, pid: process.pid } });
+    expect((failure as Error).message).toContain(`pid ${process.pid}`);
+    other.close();
+  });
+
+  test('an address that others reach is refused while there are no keys', async () => {
+    await using server = await startHttp();
+    await expect(listen(server.api, { host: '0.0.0.0', port: 0 })).rejects.toMatchObject({ code: 'bind_without_auth' });
+  });
+});
