@@ -75,8 +75,13 @@ function quantiseFloatGroup(mode: 'mxfp4' | 'mxfp8' | 'nvfp4', values: Float32Ar
   return byte;
 }
 
-/** rint(log2(scale)) + 127; a group of zeros has the neutral 127. */
+/**
+ * The smallest power of two that is not below the scale, as E8M0, so that the largest value of the group is not clipped, as MLX 0.32 does
+ * (older ones took the nearest power). A group of zeros has the neutral 127.
+ */
 function exponentByte(scale: number): number {
   if (scale === 0) return 127;
-  return Math.min(Math.max(rint(fround(Math.log2(scale))) + 127, 0), 254);
+  let exponent = Math.floor(Math.log2(scale));
+  while (2 ** exponent < scale) exponent++;
+  return Math.min(Math.max(exponent + 127, 0), 254);
 }

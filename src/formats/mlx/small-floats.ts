@@ -19,10 +19,9 @@ export function numberToE4m3(x: number): number {
   return (x < 0 || Object.is(x, -0) ? 0x80 : 0) | Math.min(nearestMagnitude(Math.min(Math.abs(x), 448), 3, -6), 0x7e);
 }
 
-/** Nearest E2M1 code; a tie takes the smaller code. */
+/** Nearest E2M1 code; between equally near ones the smaller code, so that nothing becomes −0. */
 export function numberToFp4(x: number): number {
-  const magnitude = Math.abs(x);
   let best = 0;
-  for (let code = 1; code < 8; code++) if (Math.abs(FP4_VALUES[code]! - magnitude) < Math.abs(FP4_VALUES[best]! - magnitude)) best = code;
-  return (x < 0 || Object.is(x, -0) ? 8 : 0) | best;
+  for (let code = 1; code < 16; code++) if (Math.abs(FP4_VALUES[code]! - x) < Math.abs(FP4_VALUES[best]! - x)) best = code;
+  return best;
 }

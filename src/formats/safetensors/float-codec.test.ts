@@ -61,7 +61,7 @@ describe('16-bit floats', () => {
     expect(numberToF16(1 + 2 ** -11 + 2 ** -40)).toBe(0x3c01);
   });
 
-  it('[formats §9] bf16 values that fp16 holds, and that it does not', () => {
+  it('bf16 values that fp16 holds, and that it does not', () => {
     const holds = (bits: number): boolean => f16ToNumber(numberToF16(bf16ToNumber(bits))) === bf16ToNumber(bits);
     expect([0x3780, 0x3701, 0x3682, 0x477f].map(holds)).toEqual([true, true, true, true]);
     expect([0x3681, 0x4780].map(holds)).toEqual([false, false]);

@@ -65,8 +65,7 @@ export class JsonScanner {
     const seen = isKnown ? undefined : new Set<string>();
     do {
       const key = this.string();
-      if (isKnown ? isKnown(key) : seen!.has(key))
-        throw new Refusal('st_duplicate_key', `a key is given twice in one JSON object, near byte ${this.position}`);
+      if (isKnown ? isKnown(key) : seen!.has(key)) throw new Refusal('st_duplicate_key', `a key is given twice in one JSON object, near byte ${this.position}`);
       seen?.add(key);
       this.#expect(COLON);
       entry(key);
