@@ -3,6 +3,7 @@
 // Called by: convert, tokenizer, and the intake gate of security.
 export * from './block-types.ts';
 export * from './decode-blocks.ts';
+export * from './encode-blocks.ts';
 export {
   type GgufElementType,
   type GgufHeader,
@@ -17,7 +18,7 @@ export {
   ggufString,
   ggufStrings,
 } from './header.ts';
-export * from './open-gguf.ts';
+export { type GgufFile, openGguf } from './open-gguf.ts';
 export * from './parse-header.ts';
 export * from './regroup.ts';
 export * from './write-gguf.ts';

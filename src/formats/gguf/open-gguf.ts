@@ -4,7 +4,7 @@ import { HearthError } from '../../core/index.ts';
 import { ggufRowBytes, ggufTypeByName } from './block-types.ts';
 import type { GgufHeader, GgufTensor } from './header.ts';
 import { MAX_HEADER_BYTES } from './header-reader.ts';
-import { parseGgufHeader } from './parse-header.ts';
+import { type GgufParse, parseGgufHeader } from './parse-header.ts';
 
 export interface GgufFile extends AsyncDisposable {
   readonly path: string;
@@ -24,17 +24,25 @@ const FIRST_READ = 1024 * 1024;
 export async function openGguf(path: string): Promise<GgufFile> {
   const handle = await openRegular(path);
   try {
-    const before = await handle.stat();
-    const header = await readHeader(handle, path, before.size);
-    const after = await handle.stat();
-    if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
-      throw new HearthError('gg_file_changed', `${path} changed while it was read.`);
-    }
-    return createFile(handle, path, before.size, header);
+    const { header, sizeBytes } = await readHeaderStably(handle, path);
+    return createFile(handle, path, sizeBytes, header);
   } catch (error) {
     await handle.close();
     throw error;
   }
+}
+
+export type ReadableFile = Pick<FileHandle, 'stat' | 'read'>;
+
+/** Parses the header of an open file, which must have the same size and time afterwards. */
+export async function readHeaderStably(file: ReadableFile, path: string): Promise<{ header: GgufHeader; sizeBytes: number }> {
+  const before = await file.stat({ bigint: true });
+  const sizeBytes = Number(before.size);
+  const parsed = await readHeader(file, path, sizeBytes);
+  const after = await file.stat({ bigint: true });
+  if (after.size !== before.size || after.mtimeNs !== before.mtimeNs) throw new HearthError('gg_file_changed', `${path} changed while it was read.`);
+  if (!parsed.ok) throw new HearthError(parsed.code, `${path}: ${parsed.message}`);
+  return { header: parsed.header, sizeBytes };
 }
 
 async function openRegular(path: string): Promise<FileHandle> {
@@ -55,16 +63,15 @@ async function openRegular(path: string): Promise<FileHandle> {
 }
 
 /** Headers grow with the vocabulary: reads a little first and more only where the parse asks for it. */
-async function readHeader(handle: FileHandle, path: string, size: number): Promise<GgufHeader> {
+async function readHeader(file: ReadableFile, path: string, size: number): Promise<GgufParse> {
   for (let length = FIRST_READ; ; length *= 4) {
     const wanted = Math.min(length, size, MAX_HEADER_BYTES + 1);
-    const parsed = parseGgufHeader(await readRange(handle, path, 0, wanted), size, { fileName: basename(path) });
-    if (parsed.ok) return parsed.header;
-    if (parsed.code !== 'gg_truncated' || wanted < length) throw new HearthError(parsed.code, `${path}: ${parsed.message}`);
+    const parsed = parseGgufHeader(await readRange(file, path, 0, wanted), size, { fileName: basename(path) });
+    if (parsed.ok || parsed.code !== 'gg_truncated' || wanted < length) return parsed;
   }
 }
 
-async function readRange(handle: FileHandle, path: string, offset: number, length: number): Promise<Uint8Array> {
+async function readRange(handle: ReadableFile, path: string, offset: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
   let done = 0;
   while (done < length) {
