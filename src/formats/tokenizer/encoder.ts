@@ -2,7 +2,7 @@ import { createAddedTokenSplitter, type Permission } from './added-tokens.ts';
 import { createModel, type TokenizerModel } from './model.ts';
 import { createNormalizer } from './normalizer.ts';
 import { createPreTokenizer } from './pre-tokenizer.ts';
-import { invalid, type TokenizerJson } from './tokenizer-json.ts';
+import type { TokenizerJson } from './tokenizer-json.ts';
 
 /** A stretch of a prompt. `special`: written by the template or the caller's own hand, so its control tokens count. */
 export interface TextSegment {
@@ -43,8 +43,11 @@ export function createEncoder(json: TokenizerJson): Encoder {
   return {
     model,
     encode(segments) {
-      if (segments.some((segment) => !segment.text.isWellFormed())) throw invalid('The text holds half of a surrogate pair.');
-      const text = segments.map((segment) => segment.text).join('');
+      // Half of a surrogate pair has no UTF-8: it becomes one replacement character, of the same length.
+      const text = segments
+        .map((segment) => segment.text)
+        .join('')
+        .toWellFormed();
       const allowed = specialRange(segments);
       const permit: Permission = (token, start, end) => !token.special || allowed(start, end);
       return raw(text, permit).flatMap((section) =>
