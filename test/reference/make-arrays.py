@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import mlx.core as mx
+import numpy as np
+from safetensors.numpy import save_file
 
 ROOT = Path(__file__).parent / "mlx-arrays"
 DTYPES = {"BF16": mx.bfloat16, "F16": mx.float16, "F32": mx.float32}
@@ -53,3 +55,10 @@ for name, (metadata, arrays) in files.items():
         mx.save_safetensors(str(ROOT / f"{name}.safetensors"), arrays, metadata)
     else:
         mx.save_safetensors(str(ROOT / f"{name}.safetensors"), arrays)
+
+# The writer that everybody else uses.
+save_file(
+    {"b": np.arange(12, dtype=np.float32).reshape(3, 4), "a": np.arange(5, dtype=np.uint8), "c": np.array(7, dtype=np.int64), "d": np.arange(3, dtype=np.float16)},
+    str(ROOT / "standard-writer.safetensors"),
+    metadata={"format": "pt"},
+)

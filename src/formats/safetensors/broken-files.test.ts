@@ -123,12 +123,12 @@ const codeOf = (bytes: Uint8Array, size = bytes.length): string => {
 };
 
 describe('broken safetensors files', () => {
-  it('[formats F2] every code has a broken file here or among the checks of files and indexes', () => {
+  it('[formats F2] [security G21] every code has a broken file here or among the checks of files and indexes', () => {
     expect([...Object.keys(BROKEN), ...ELSEWHERE].sort()).toEqual([...SAFETENSORS_CODES].sort());
     expect(codeOf(fileOf(entry(GOOD)))).toBe('ok');
   });
 
-  it.each(Object.entries(BROKEN))('[formats F2] %s is given for each of its broken files, from bytes and from disk', async (code, files) => {
+  it.each(Object.entries(BROKEN))('[formats F2] [security G21] %s is given for each of its broken files, from bytes and from disk', async (code, files) => {
     for (const [i, bytes] of files.entries()) {
       expect([i, codeOf(bytes)]).toEqual([i, code]);
       const path = join(directory, `${code}-${i}.safetensors`);

@@ -17,8 +17,8 @@ const counting = (length: number): Uint8Array => Uint8Array.from({ length }, (_,
 const source = (name: string, dtype: Dtype, shape: number[]): TensorSource => ({ name, dtype, shape, data: counting(tensorBytes(dtype, shape)) });
 
 describe('openSafetensors', () => {
-  it('[formats F1] files that MLX wrote (recorded: unaligned, unordered, null metadata) and copies by this writer load with equal tables and bytes', async () => {
-    for (const name of ['no-metadata', 'metadata', 'packing', 'quantised']) {
+  it('[formats F1] [security G21] files that MLX wrote (recorded: unaligned, unordered, null metadata), one of the standard writer, and copies by this writer load with equal tables and bytes', async () => {
+    for (const name of ['no-metadata', 'metadata', 'packing', 'quantised', 'standard-writer']) {
       await using original = await openSafetensors(join(RECORDED, `${name}.safetensors`));
       const tensors: TensorSource[] = [];
       for (const { name: tensor, dtype, shape } of original.tensors.values())
@@ -48,6 +48,9 @@ describe('openSafetensors', () => {
     expect(other.tensors.get('scalar')).toMatchObject({ dtype: 'I64', shape: [], bytes: 8 });
     expect(other.tensors.get('none')).toMatchObject({ shape: [0, 4], bytes: 0 });
     expect([...(await other.readTensor('flags'))]).toEqual([1, 0, 1]);
+    await using standard = await openSafetensors(join(RECORDED, 'standard-writer.safetensors'));
+    expect(standard.metadata).toEqual({ format: 'pt' });
+    expect([...new Float32Array((await standard.readTensor('b', { rows: [1, 2] })).buffer)]).toEqual([4, 5, 6, 7]);
   });
 
   it('[formats F4] row ranges of every dtype equal the same part of a full read', async () => {

@@ -42,7 +42,7 @@ describe('openShards', () => {
     await expect(shards.readTensor('e')).rejects.toMatchObject({ code: 'st_tensor_unknown' });
   });
 
-  it('[formats F6] a missing file and a missing tensor have their codes', async () => {
+  it('[formats F6] [security G21] a missing file and a missing tensor have their codes', async () => {
     const absent = await makeModel();
     await rm(join(absent.folder, SECOND));
     await expect(openShards(absent.folder)).rejects.toMatchObject({ code: 'st_index_missing_file' });
@@ -61,13 +61,13 @@ describe('openShards', () => {
     await expect(openShards(fewer.folder)).rejects.toMatchObject({ code: 'st_index_missing_tensor' });
   });
 
-  it('[formats F6] an unlisted file is refused, since other engines would load it', async () => {
+  it('[formats F6] [security G21] an unlisted file is refused, since other engines would load it', async () => {
     const { folder } = await makeModel();
     await writeSafetensors(join(folder, 'model-extra.safetensors'), [source('e')]);
     await expect(openShards(folder)).rejects.toMatchObject({ code: 'st_index_unlisted_file' });
   });
 
-  it('[formats F6] a tensor in two files, and one in another file than the index says, have their codes', async () => {
+  it('[formats F6] [security G21] a tensor in two files, and one in another file than the index says, have their codes', async () => {
     const twice = await makeModel();
     await writeSafetensors(join(twice.folder, SECOND), ['a', 'c', 'd'].map(source));
     await expect(openShards(twice.folder)).rejects.toMatchObject({ code: 'st_index_duplicate_tensor' });
@@ -78,7 +78,7 @@ describe('openShards', () => {
     await expect(openShards(moved.folder)).rejects.toMatchObject({ code: 'st_index_wrong_file' });
   });
 
-  it('[formats F6] a file name that leaves the directory or is no plain name is refused', async () => {
+  it('[formats F6] [security G21] a file name that leaves the directory or is no plain name is refused', async () => {
     for (const name of [
       '../x.safetensors',
       '/etc/x.safetensors',
