@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { HubEnvironment } from '../config/index.ts';
 import { type Logger, type RuntimeProbe, systemClock } from '../core/index.ts';
-import { createCommandRunner, createStore, DEFAULT_CDN_HOSTS, freeSpaceOf, type Store, sleepFor } from '../store/index.ts';
+import { createCommandRunner, createStore, freeSpaceOf, type Store, sleepFor } from '../store/index.ts';
 import type { HearthOptions } from './hearth-options.ts';
 
 /** The store with what config and the variables of the Hugging Face tools say. */
@@ -22,7 +22,7 @@ export function createHearthStore(options: HearthOptions, hub: HubEnvironment, r
       token: hub.token ?? null,
       offline: hub.offline,
       timeoutMs: hub.readTimeoutMs,
-      cdnHosts: DEFAULT_CDN_HOSTS,
+      cdnHosts: config.hub.cdnHosts,
       fetch: globalThis.fetch,
     },
     logger,

@@ -66,7 +66,12 @@ export const configSchema = z.strictObject({
       json: z.boolean().default(false).describe('Log lines as JSON objects.'),
     })
     .prefault({}),
-  hub: z.strictObject({ endpoint: z.url().default('https://huggingface.co').describe('Origin of the model hub.') }).prefault({}),
+  hub: z
+    .strictObject({
+      endpoint: z.url().default('https://huggingface.co').describe('Origin of the model hub.'),
+      cdnHosts: list.default(['*.huggingface.co', '*.hf.co']).describe('Hosts that the hub may send a download to, besides its own.'),
+    })
+    .prefault({}),
   workspaces: z
     .strictObject({ home: z.string().nullable().default(null).describe('Directory of editable models; ignored when it does not exist.') })
     .prefault({}),

@@ -8,7 +8,7 @@ export function toStoreError(error: unknown, otherwise: ErrorCode): HearthError 
   const where = path === undefined ? '' : ` at ${path}`;
   if (code === 'ENOSPC' || code === 'EDQUOT') return new HearthError('insufficient_space', `The disk is full${where}.`, { cause: error });
   if (code === 'EACCES' || code === 'EPERM') return new HearthError('permission_denied', `The system does not allow it${where}.`, { cause: error });
-  if (code === 'EROFS' || code === 'EMFILE' || code === 'EIO')
+  if (code !== undefined && ['EROFS', 'EMFILE', 'EIO', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG'].includes(code))
     return new HearthError('file_system_error', `The system says ${code}${where}.`, { cause: error });
   return new HearthError(otherwise, message, { cause: error });
 }

@@ -54,7 +54,7 @@ export async function createTestHome(): Promise<TestHome> {
     const program = options.program?.startsWith('/') ? options.program : join(root, 'bin', `${options.program ?? 'hearth'}.js`);
     const child = spawn(process.execPath, [program, ...args], {
       cwd: options.cwd ?? directory,
-      env: { ...cleanEnvironment(), HOME: directory, HEARTH_HOME: home, HF_HOME: hfHome, HF_ENDPOINT: 'http://127.0.0.1:9', ...options.env },
+      env: { ...cleanEnvironment(), HOME: directory, HEARTH_HOME: home, HF_HOME: hfHome, HF_ENDPOINT: 'http://127.0.0.1:2', ...options.env },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     const texts = { stdout: '', stderr: '' };

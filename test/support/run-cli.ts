@@ -23,7 +23,7 @@ export async function runInProcess(
   const code = await runCli({
     program: 'hearth',
     argv,
-    env: { HEARTH_HOME: `${facts.directory}/home`, HF_HOME: `${facts.directory}/hf`, HF_ENDPOINT: 'http://127.0.0.1:9', ...facts.env },
+    env: { HEARTH_HOME: `${facts.directory}/home`, HF_HOME: `${facts.directory}/hf`, HF_ENDPOINT: 'http://127.0.0.1:2', ...facts.env },
     cwd: facts.directory,
     userHome: facts.directory,
     stdin: Readable.from([]),
