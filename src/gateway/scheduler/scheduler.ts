@@ -221,7 +221,7 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
   function pumpAll(now: number): void {
     // The model whose oldest waiter waited longest goes first, so that memory is given in order of arrival.
     const waiting = [...models.values()].filter(({ queue }) => queue.length > 0);
-    for (const model of waiting.sort((a, b) => a.queue[0]!.sinceMs - b.queue[0]!.sinceMs)) pump(model, now);
+    for (const model of waiting.sort((a, b) => a.queue[0]!.sinceMs - b.queue[0]!.sinceMs || a.queue[0]!.waiter - b.queue[0]!.waiter)) pump(model, now);
   }
 
   function pump(model: ModelState, now: number): void {
