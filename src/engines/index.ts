@@ -1,4 +1,6 @@
 // Owns: the engine port and the engines behind it.
 // Refuses: spawning, HTTP, deciding what is loaded.
 // Called by: gateway, training, stack (through the port) and app.
+export { createEmberEngine, type EmberEngineSettings } from './ember/ember-engine.ts';
 export * from './port.ts';
+export { connectWorker, SESSION_LIMITS, type SessionLimits } from './protocol/session.ts';

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
+import { hasEnded, isRunning } from '../../test/support/process-state.ts';
 import { childEnvironment, commandLine, findSetpriv } from './command-line.ts';
 import { createSupervisor, type ProcessSpec } from './index.ts';
 
@@ -23,18 +23,6 @@ const spec = (script: string, more: Partial<ProcessSpec> = {}): ProcessSpec => (
   ...more,
 });
 const channelCode = 'const net = require("node:net"); const socket = new net.Socket({ fd: 3 });';
-const alive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-};
-const gone = async (pid: number): Promise<boolean> => {
-  for (let i = 0; i < 100 && alive(pid); i++) await sleep(50);
-  return !alive(pid);
-};
 
 test('a child answers over its channel and sees only the allowed environment and its launch id', async () => {
   await using supervisor = createSupervisor({ environment: { PATH: '/bin', HF_TOKEN: 'secret', LANG: 'C' } });
@@ -74,10 +62,10 @@ test('a child that ignores SIGTERM is killed after the grace time, with its own 
     ),
   );
   const grandchild = await new Promise<number>((resolve) => child.channel.onMessage((m) => resolve(m as number)));
-  expect(alive(grandchild)).toBe(true);
+  expect(isRunning(grandchild)).toBe(true);
   expect(await child.stop()).toEqual({ method: 'forced' });
   expect(await child.channel.exited).toMatchObject({ signal: 'SIGKILL' });
-  expect(await gone(grandchild)).toBe(true);
+  expect(await hasEnded(grandchild)).toBe(true);
 });
 
 test('a child that sends something that is no message is ended, and the parent lives on', async () => {
@@ -113,7 +101,7 @@ test.skipIf(findSetpriv() === null)('a busy child ends when its parent is killed
     setInterval(() => {}, 1000);`;
   const parent = spawn(process.execPath, ['--input-type=module', '-e', parentScript], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [pid] = (await once(parent.stdout, 'data')) as [Buffer];
-  expect(alive(Number(pid))).toBe(true);
+  expect(isRunning(Number(pid))).toBe(true);
   parent.kill('SIGKILL');
-  expect(await gone(Number(pid))).toBe(true);
+  expect(await hasEnded(Number(pid))).toBe(true);
 });

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { createFakeEngine, type FakeEngineFlags, fakeProcessSpec } from '../../../test/support/fake-engine.ts';
+import { hasEnded, isRunning } from '../../../test/support/process-state.ts';
 import type { GenerateEvent, GenerateRequest } from '../../contract/index.ts';
 import { createSupervisor } from '../../supervisor/index.ts';
 
@@ -137,17 +137,8 @@ describe('a session over a worker', () => {
     const parent = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
     const [line] = (await once(parent.stdout, 'data')) as [Buffer];
     const pid = Number(line);
-    process.kill(pid, 0);
+    expect(isRunning(pid)).toBe(true);
     parent.kill('SIGKILL');
-    let alive = true;
-    for (let i = 0; i < 100 && alive; i++) {
-      await sleep(50);
-      try {
-        process.kill(pid, 0);
-      } catch {
-        alive = false;
-      }
-    }
-    expect(alive).toBe(false);
+    expect(await hasEnded(pid)).toBe(true);
   });
 });

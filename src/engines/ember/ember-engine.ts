@@ -1,0 +1,123 @@
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { HearthError, type ModelFacts, programUrl } from '../../core/index.ts';
+import { defaultRanks, readCgroupQuotaCpus } from '../../ember/index.ts';
+import type { ProcessSpec } from '../../supervisor/index.ts';
+import type { Capabilities, Engine } from '../port.ts';
+import { connectWorker, SESSION_LIMITS, type SessionLimits } from '../protocol/session.ts';
+import { canRun } from './can-run.ts';
+import { estimateMemory } from './estimate.ts';
+import { installPaths } from './install-paths.ts';
+import { DEFAULTS, type EmberEngineOptions, emberOptions } from './options.ts';
+import { createPrepare } from './prepare.ts';
+
+export interface EmberEngineSettings {
+  /** Where imported GGUF models are kept: `<home>/converted`. */
+  readonly convertedDirectory: string;
+  /** Where the workers' view directories are made; `views` beside the converted models when absent. */
+  readonly viewDirectory?: string;
+  /** The package's own directory; found by itself when absent. */
+  readonly installDirectory?: string;
+  /** What the machine grants; asked of the system when absent. */
+  readonly processors?: { readonly availableParallelism: number; readonly cgroupQuotaCpus: number | null };
+  readonly limits?: Partial<SessionLimits>;
+}
+
+const VERSION = '0.1.0';
+const PROGRAM = fileURLToPath(programUrl(import.meta.url, './worker/main'));
+
+/** hearth's own engine behind the port: one child process per model (docs/spec/engines.md §2). */
+export function createEmberEngine(settings: EmberEngineSettings): Engine {
+  const processors = settings.processors ?? { availableParallelism: availableParallelism(), cgroupQuotaCpus: readCgroupQuotaCpus() };
+  const ranksOf = (options: EmberEngineOptions): number => defaultRanks({ ...processors, override: options.threads });
+  const readable = installPaths(settings.installDirectory);
+  return {
+    id: 'ember',
+    async probe() {
+      return { available: true, version: VERSION, device: 'cpu', devices: ['cpu'] };
+    },
+    canRun,
+    capabilities: (facts, options) => capabilities(facts, parse(options)),
+    estimate(facts, options) {
+      const parsed = parse(options);
+      return estimateMemory(facts, parsed, ranksOf(parsed));
+    },
+    optionsSchema: emberOptions,
+    prepare: createPrepare({
+      convertedDirectory: settings.convertedDirectory,
+      viewRoot: settings.viewDirectory ?? join(settings.convertedDirectory, 'views'),
+    }),
+    processSpec(model, options): ProcessSpec {
+      const parsed = parse(options);
+      const ranks = ranksOf(parsed);
+      const memory = estimateMemory(model.facts, parsed, ranks);
+      const readPaths = [model.directory, ...readable];
+      return {
+        command: process.execPath,
+        args: [
+          '--permission',
+          '--allow-worker',
+          '--disable-warning=SecurityWarning',
+          ...readPaths.map((path) => `--allow-fs-read=${path}`),
+          PROGRAM,
+          `--model-directory=${model.directory}`,
+          `--ranks=${ranks}`,
+        ],
+        cwd: model.directory,
+        env: {},
+        channel: 'ipc',
+        readPaths,
+        writePaths: [],
+        devices: 'none',
+        memoryBytes: memory.weightsBytes + memory.kvPoolBytes + memory.computeBytes + memory.processBytes,
+        threads: ranks + 1,
+        startTimeoutMs: 600_000,
+        stopGraceMs: 10_000,
+      };
+    },
+    async connect(channel, signal) {
+      if (channel instanceof URL) throw new HearthError('not_implemented', 'ember runs in a process of its own, not behind a URL.');
+      return connectWorker(channel, signal, { ...SESSION_LIMITS, ...settings.limits });
+    },
+  };
+}
+
+/** Throws engine_options_invalid naming the option. */
+function parse(options: unknown): EmberEngineOptions {
+  const result = emberOptions.safeParse(options ?? {});
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => {
+    const names = issue.code === 'unrecognized_keys' ? issue.keys : [issue.path.join('.') || 'options'];
+    return `${names.join(', ')}: ${issue.code === 'unrecognized_keys' ? 'no such option' : issue.message}`;
+  });
+  throw new HearthError('engine_options_invalid', `The engine ember was given options that it does not take: ${problems.join('; ')}.`, {
+    details: { options: result.error.issues.flatMap((issue) => (issue.code === 'unrecognized_keys' ? issue.keys : [issue.path.join('.')])) },
+  });
+}
+
+function capabilities(facts: ModelFacts, options: EmberEngineOptions): Capabilities {
+  const declared = facts.config['max_position_embeddings'];
+  const contextTokens = options.contextTokens ?? DEFAULTS.contextTokens;
+  return {
+    tools: false,
+    forcedToolChoice: false,
+    jsonSchema: false,
+    grammar: false,
+    logitBias: true,
+    seed: true,
+    maxLogprobs: 0,
+    maxChoices: 8,
+    images: false,
+    audio: false,
+    embeddings: false,
+    rerank: false,
+    transcription: false,
+    translation: false,
+    adaptersPerRequest: false,
+    batching: true,
+    prefixCache: 'none',
+    reasoning: false,
+    contextTokens: typeof declared === 'number' && declared > 0 ? Math.min(declared, contextTokens) : contextTokens,
+  };
+}

@@ -1,0 +1,136 @@
+import { randomInt } from 'node:crypto';
+import type { z } from 'zod';
+import type { GenerateRequest } from '../../../contract/index.ts';
+import { HearthError } from '../../../core/index.ts';
+import { createPagePool, type Ember, loadEmber, PAGE_TOKENS } from '../../../ember/index.ts';
+import { loadTokenizer } from '../../../formats/index.ts';
+import type { FromWorker, loadReport, sessionStats } from '../../protocol/messages.ts';
+import { createAnswerText, createSampler } from '../../text/index.ts';
+import { DEFAULTS, type EmberEngineOptions } from '../options.ts';
+import { createPrefillRate } from './plan-step.ts';
+import { createModelText, type ModelText, promptTokens, stopStrings } from './prepare-request.ts';
+import type { ActiveRequest, Sequence } from './sequence.ts';
+import { createStepLoop } from './step-loop.ts';
+
+export const BUILD = 'ember 0.1.0';
+
+export interface LoadModelOptions {
+  readonly directory: string;
+  readonly ranks: number;
+  readonly options: EmberEngineOptions;
+  readonly send: (message: FromWorker) => void;
+  readonly onFailure: (error: unknown) => void;
+}
+
+export interface LoadedModel {
+  readonly report: z.infer<typeof loadReport>;
+  readonly text: ModelText;
+  readonly vocabularySize: number;
+  generate(sequence: number, request: GenerateRequest): void;
+  cancel(sequence: number): void;
+  stats(): z.infer<typeof sessionStats>;
+}
+
+/** Tokenizer, weights, and a first token: only a model that gave one is ready (docs/spec/engines.md §1.5). */
+export async function loadModel({ directory, ranks, options, send, onFailure }: LoadModelOptions): Promise<LoadedModel> {
+  const startedAt = performance.now();
+  const tokenizer = await loadTokenizer(directory);
+  const text = createModelText(tokenizer);
+  if (text.renderer.problem !== null) send({ kind: 'log', level: 'warning', message: `${text.renderer.problem}. Plain conversation blocks are used.` });
+  const batchTokens = options.batchTokens ?? DEFAULTS.batchTokens;
+  const wanted = options.contextTokens ?? DEFAULTS.contextTokens;
+  const ember = await loadEmber({
+    directory,
+    ranks,
+    activations: options.activations ?? DEFAULTS.activations,
+    contextTokens: wanted,
+    batchTokens,
+    onProgress: (doneBytes, totalBytes) => send({ kind: 'load-progress', doneBytes, totalBytes }),
+  });
+  const contextTokens = Math.min(wanted, ember.modelContextTokens);
+  const rate = createPrefillRate(batchTokens);
+  await firstToken(ember, tokenizer.bosId ?? 0, (tokens, milliseconds) => rate.observe(tokens, milliseconds));
+  const parallelSequences = options.parallelSequences ?? DEFAULTS.parallelSequences;
+  const loop = createStepLoop({
+    ember,
+    pool: createPagePool(ember.pageCount),
+    stopTokens: text.stopTokens,
+    parallelSequences,
+    batchTokens,
+    rate,
+    send,
+    onFailure,
+  });
+  const measured = () => ({
+    ...ember.memory,
+    processBytes: Math.max(0, process.memoryUsage.rss() - ember.memory.weightsBytes - ember.memory.kvBytes - ember.memory.computeBytes),
+  });
+  return {
+    text,
+    vocabularySize: ember.vocabularySize,
+    report: {
+      version: BUILD,
+      device: 'cpu',
+      contextTokens,
+      modelContextTokens: ember.modelContextTokens,
+      parallelSequences,
+      ranks: ember.ranks,
+      measured: measured(),
+      loadMs: performance.now() - startedAt,
+    },
+    generate(id, request) {
+      loop.add(toSequences(id, request, text, ember.vocabularySize, contextTokens));
+    },
+    cancel: (id) => loop.cancel(id),
+    stats: () => ({
+      memory: measured(),
+      running: loop.running,
+      waiting: loop.waiting,
+      promptTokensCached: 0,
+      ...loop.counters,
+      batchSizes: Array.from(loop.counters.batchSizes, (n) => n ?? 0),
+    }),
+  };
+}
+
+/** One token from a full prefill chunk of the smallest size: shows that the model works, and measures its rate. */
+async function firstToken(ember: Ember, id: number, observe: (tokens: number, milliseconds: number) => void): Promise<void> {
+  const tokens = new Array<number>(PAGE_TOKENS).fill(id);
+  const startedAt = performance.now();
+  const [output] = await ember.step([{ pages: new Uint32Array([0]), position: 0, tokens, output: 'last', temperature: 1, adjustments: [], candidates: 1 }]);
+  observe(tokens.length, performance.now() - startedAt);
+  if (output === undefined || output === null || output.ids.length === 0 || !Number.isFinite(output.max) || !Number.isFinite(output.sum))
+    throw new HearthError('model_load_failed', 'The model gave no first token: its logits are not finite numbers, so its weights are damaged.');
+}
+
+/** Checks a request against the model and makes one sequence per choice. Throws context_length_exceeded, invalid_value. */
+function toSequences(id: number, request: GenerateRequest, text: ModelText, vocabularySize: number, contextTokens: number): Sequence[] {
+  const prompt = promptTokens(text, request, vocabularySize);
+  if (prompt.length === 0) throw new HearthError('invalid_value', 'The prompt is empty.');
+  const room = contextTokens - prompt.length;
+  if (room < 1)
+    throw new HearthError(
+      'context_length_exceeded',
+      `The prompt has ${prompt.length} tokens, but the context holds ${contextTokens}, and one is needed for the answer.`,
+      {
+        details: { promptTokens: prompt.length, contextTokens },
+      },
+    );
+  const unknown = Object.keys(request.sampling.logitBias).find((token) => Number(token) >= vocabularySize);
+  if (unknown !== undefined) throw new HearthError('invalid_value', `logit_bias names token ${unknown}, but the vocabulary has ${vocabularySize}.`);
+  const active: ActiveRequest = { id, promptTokens: prompt.length, openChoices: request.choices, completionTokens: 0, started: false, cancelled: false };
+  const seed = request.sampling.seed ?? randomInt(2 ** 47);
+  const stops = stopStrings(request);
+  return Array.from({ length: request.choices }, (_, choice) => ({
+    request: active,
+    choice,
+    tokens: [...prompt],
+    promptTokens: prompt.length,
+    maxTokens: Math.min(request.maxTokens ?? room, room),
+    sampler: createSampler(request.sampling, seed, choice, prompt),
+    answer: createAnswerText(text.tokenizer.createDetokenizer({ skipSpecial: true }), stops),
+    computed: 0,
+    pages: new Uint32Array(),
+    ended: false,
+  }));
+}

@@ -1,0 +1,97 @@
+import { parseArgs } from 'node:util';
+import type { GenerateRequest } from '../../../contract/index.ts';
+import { HearthError, toHearthError } from '../../../core/index.ts';
+import { PROTOCOL_VERSION, type ToWorker } from '../../protocol/messages.ts';
+import { openParentChannel } from '../../protocol/parent-channel.ts';
+import { emberOptions } from '../options.ts';
+import { BUILD, type LoadedModel, loadModel } from './loaded-model.ts';
+import { promptTokens } from './prepare-request.ts';
+
+/** The program of ember's child process: one model, driven over the worker protocol (docs/spec/engines.md §1.4). */
+const { values } = parseArgs({ options: { 'model-directory': { type: 'string' }, ranks: { type: 'string' }, 'hearth-launch': { type: 'string' } } });
+let asked = false;
+let model: LoadedModel | undefined;
+
+const channel = openParentChannel(receive);
+process.on('SIGTERM', () => process.exit(0));
+process.on('uncaughtException', (error) => crash(error));
+channel.send({ kind: 'hello', version: PROTOCOL_VERSION, build: BUILD, device: 'cpu' });
+
+function receive(message: ToWorker): void {
+  switch (message.kind) {
+    case 'load':
+      if (!asked) void load(message.options);
+      asked = true;
+      break;
+    case 'generate':
+      answer({ sequence: message.sequence }, (loaded) => loaded.generate(message.sequence, message.request as GenerateRequest));
+      break;
+    case 'cancel':
+      model?.cancel(message.sequence);
+      break;
+    case 'stop':
+      process.exit(0);
+      break;
+    default:
+      answer({ id: message.id }, (loaded) => channel.send({ kind: 'reply', id: message.id, value: question(loaded, message) }));
+  }
+}
+
+async function load(options: Record<string, unknown>): Promise<void> {
+  try {
+    const directory = values['model-directory'];
+    if (directory === undefined) throw new HearthError('internal_error', 'The worker was started without --model-directory.');
+    model = await loadModel({
+      directory,
+      ranks: Number(values.ranks ?? 1),
+      options: emberOptions.parse(options),
+      send: (message) => channel.send(message),
+      onFailure: crash,
+    });
+    channel.send({ kind: 'ready', report: model.report });
+  } catch (error) {
+    const { code, message } = toHearthError(error);
+    channel.send({ kind: 'error', code, message });
+  }
+}
+
+type Question = Extract<ToWorker, { id: number }>;
+
+function question(loaded: LoadedModel, message: Question): unknown {
+  const { tokenizer, renderer } = loaded.text;
+  switch (message.kind) {
+    case 'tokenize':
+      if (message.messages !== undefined)
+        return promptTokens(loaded.text, { messages: message.messages as GenerateRequest['messages'] & object }, loaded.vocabularySize);
+      return tokenizer.encodeSegments([{ text: message.text ?? '', special: message.parseSpecial ?? true }], {
+        addBos: (message.addSpecial ?? false) && tokenizer.addBos,
+      });
+    case 'detokenize':
+      return tokenizer.decode(message.tokens, { skipSpecial: false });
+    case 'template':
+      return renderer
+        .render(message.messages as GenerateRequest['messages'] & object, message.templateArguments)
+        .map((segment) => segment.text)
+        .join('');
+    case 'stats':
+      return loaded.stats();
+    case 'health':
+    case 'clear':
+      return null;
+  }
+}
+
+/** A request that cannot be done is told to its asker; it never ends the process. */
+function answer(to: { sequence: number } | { id: number }, work: (loaded: LoadedModel) => void): void {
+  try {
+    if (model === undefined) throw new HearthError('model_load_failed', 'The model is not loaded.');
+    work(model);
+  } catch (error) {
+    const { code, message } = toHearthError(error);
+    channel.send({ kind: 'error', ...to, code, message });
+  }
+}
+
+function crash(error: unknown): void {
+  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`, () => process.exit(1));
+}

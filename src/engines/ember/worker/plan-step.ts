@@ -1,0 +1,50 @@
+/** How many tokens each running sequence brings to the next step. Pure. */
+
+export interface StepShare {
+  /** Tokens that are not in the cache yet; 1 = the sequence decodes (or is at the last token of its prompt). */
+  readonly remaining: number;
+}
+
+export interface StepLimits {
+  readonly batchTokens: number;
+  readonly prefillChunk: number;
+}
+
+/** One token for each decoding sequence, then prefill chunks in queue order (docs/spec/serving.md §4 item 1). */
+export function planStep(sequences: readonly StepShare[], limits: StepLimits): number[] {
+  const counts: number[] = sequences.map((sequence) => (sequence.remaining === 1 ? 1 : 0));
+  const decoding = counts.reduce((sum, n) => sum + n, 0);
+  let room = Math.max(0, Math.min(limits.batchTokens - decoding, limits.prefillChunk));
+  sequences.forEach((sequence, i) => {
+    if (sequence.remaining <= 1) return;
+    const take = Math.min(sequence.remaining, room);
+    counts[i] = take;
+    room -= take;
+  });
+  return counts;
+}
+
+export interface PrefillRate {
+  /** A step with `tokens` tokens, at least one of a prefill, took so long. */
+  observe(tokens: number, milliseconds: number): void;
+  /** Tokens of the next prefill chunk. */
+  chunk(somethingDecodes: boolean): number;
+}
+
+/** What is done in 250 ms while something decodes and in 500 ms otherwise, by the measured rate; 8 (32) to `largest` tokens. */
+export function createPrefillRate(largest: number): PrefillRate {
+  let tokensPerMs: number | null = null;
+  return {
+    observe(tokens, milliseconds) {
+      // Steps of a few tokens measure the reading of the weights, not the rate of a prefill.
+      if (tokens < 8 || milliseconds <= 0) return;
+      const rate = tokens / milliseconds;
+      tokensPerMs = tokensPerMs === null ? rate : tokensPerMs + (rate - tokensPerMs) / 2;
+    },
+    chunk(somethingDecodes) {
+      const least = somethingDecodes ? 8 : 32;
+      const wanted = tokensPerMs === null ? least : Math.floor(tokensPerMs * (somethingDecodes ? 250 : 500));
+      return Math.min(largest, Math.max(least, wanted));
+    },
+  };
+}

@@ -1,0 +1,52 @@
+import type { GenerateRequest } from '../../../contract/index.ts';
+import { HearthError } from '../../../core/index.ts';
+import type { Tokenizer } from '../../../formats/index.ts';
+import { type ChatRenderer, createChatRenderer, ROLE_MARKS, stopTokenIds } from '../../text/index.ts';
+
+/** The text side of a loaded model: its files are untrusted, so all of it runs in the worker. */
+export interface ModelText {
+  readonly tokenizer: Tokenizer;
+  readonly renderer: ChatRenderer;
+  readonly stopTokens: ReadonlySet<number>;
+}
+
+export function createModelText(tokenizer: Tokenizer): ModelText {
+  const textOf = (id: number | null | undefined): string => (id === null || id === undefined ? '' : tokenizer.decode([id], { skipSpecial: false }));
+  return {
+    tokenizer,
+    renderer: createChatRenderer({
+      template: tokenizer.chatTemplate,
+      bosToken: textOf(tokenizer.bosId),
+      eosToken: textOf(tokenizer.eosIds.at(-1)),
+      specialTokens: tokenizer.specialTokens.keys(),
+    }),
+    stopTokens: stopTokenIds(tokenizer),
+  };
+}
+
+type PromptSource = Pick<GenerateRequest, 'messages' | 'prompt' | 'tokens' | 'templateArguments'>;
+
+/**
+ * Ids of a prompt. A template writes its own BOS; prompts without one get what the tokenizer's files say. In a bare `prompt` control tokens
+ * count, since its caller writes the whole prompt (fill-in-the-middle marks, hand-made templates).
+ */
+export function promptTokens(text: ModelText, source: PromptSource, vocabularySize: number): number[] {
+  const { tokenizer, renderer } = text;
+  const given = [source.messages, source.prompt, source.tokens].filter((value) => value !== undefined).length;
+  if (given !== 1) throw new HearthError('invalid_value', 'A request needs exactly one of messages, prompt and tokens.');
+  if (source.tokens !== undefined) {
+    const wrong = source.tokens.find((id) => id >= vocabularySize);
+    if (wrong !== undefined) throw new HearthError('invalid_value', `Token id ${wrong} is outside the vocabulary of ${vocabularySize}.`);
+    return [...source.tokens];
+  }
+  const addBos = tokenizer.addBos;
+  if (source.prompt !== undefined) return tokenizer.encodeSegments([{ text: source.prompt, special: true }], { addBos });
+  const segments = renderer.render(source.messages ?? [], source.templateArguments);
+  const templated = tokenizer.chatTemplate !== null && renderer.problem === null;
+  return tokenizer.encodeSegments(segments, { addBos: addBos && !templated });
+}
+
+export const stopStrings = (request: Pick<GenerateRequest, 'stop' | 'stopAtRoleMarks'>): string[] => [
+  ...request.stop,
+  ...(request.stopAtRoleMarks === true ? ROLE_MARKS : []),
+];

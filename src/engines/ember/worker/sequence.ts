@@ -1,0 +1,63 @@
+import type { PagePool } from '../../../ember/index.ts';
+import { PAGE_TOKENS } from '../../../ember/index.ts';
+import type { AnswerText, Sampler } from '../../text/index.ts';
+
+/** One request of the gateway; its choices are sequences of their own. */
+export interface ActiveRequest {
+  readonly id: number;
+  readonly promptTokens: number;
+  openChoices: number;
+  completionTokens: number;
+  started: boolean;
+  cancelled: boolean;
+}
+
+/** One choice on its way: its tokens, how many of them are in the cache, and its own sampler and text. */
+export interface Sequence {
+  readonly request: ActiveRequest;
+  readonly choice: number;
+  /** Prompt, then answer. */
+  readonly tokens: number[];
+  readonly promptTokens: number;
+  /** The answer ends here. */
+  readonly maxTokens: number;
+  readonly sampler: Sampler;
+  readonly answer: AnswerText;
+  /** Cells in the cache. */
+  computed: number;
+  pages: Uint32Array;
+  ended: boolean;
+}
+
+export const generatedTokens = (sequence: Sequence): number => sequence.tokens.length - sequence.promptTokens;
+export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
+
+/** Room for `tokens` cells; false when the pool has too few pages (nothing is taken then). */
+export function growPages(sequence: Sequence, tokens: number, pool: PagePool): boolean {
+  const missing = pagesFor(tokens) - sequence.pages.length;
+  if (missing <= 0) return true;
+  const more = pool.allocate(missing);
+  if (more === null) return false;
+  const pages = new Uint32Array(sequence.pages.length + missing);
+  pages.set(sequence.pages);
+  pages.set(more, sequence.pages.length);
+  sequence.pages = pages;
+  return true;
+}
+
+export function freePages(sequence: Sequence, pool: PagePool): void {
+  pool.release(sequence.pages);
+  sequence.pages = new Uint32Array();
+  sequence.computed = 0;
+}
+
+/** New tokens that an admission reserves room for (docs/spec/serving.md §4 item 2). */
+const RESERVED_TOKENS = 1_024;
+
+/** Whether a sequence may join those that run: its tokens and the answer's first 1,024 fit beside what the others already hold or still have to prefill. */
+export function mayEnter(next: Sequence, running: readonly Sequence[], pool: PagePool): boolean {
+  if (running.length === 0) return true;
+  const owed = running.reduce((sum, other) => sum + Math.max(0, pagesFor(other.tokens.length) - other.pages.length), 0);
+  const left = next.maxTokens - generatedTokens(next);
+  return pagesFor(next.tokens.length + Math.min(left, RESERVED_TOKENS)) <= pool.free - owed;
+}

@@ -1,0 +1,133 @@
+import { randomInt } from 'node:crypto';
+import { Template } from '@huggingface/jinja';
+import type { ChatMessage } from '../../contract/index.ts';
+import { HearthError } from '../../core/index.ts';
+import { fallbackPrompt } from './fallback-prompt.ts';
+
+/** A stretch of a prompt. Control tokens are recognised in `special` stretches only. */
+export interface PromptSegment {
+  readonly text: string;
+  readonly special: boolean;
+}
+
+export interface ChatRenderer {
+  /** Why the fallback is used although the model has a template; null when all is well. */
+  readonly problem: string | null;
+  /** The prompt up to and including the mark that opens the answer. Throws invalid_value when the template refuses the conversation. */
+  render(messages: readonly ChatMessage[], templateArguments?: Readonly<Record<string, unknown>>): PromptSegment[];
+}
+
+export interface ChatRendererOptions {
+  /** Jinja source; null: plain conversation blocks (docs/spec/store.md §10). */
+  readonly template: string | null;
+  readonly bosToken: string;
+  readonly eosToken: string;
+  /** Texts of the control tokens of the model. */
+  readonly specialTokens: Iterable<string>;
+}
+
+const MAX_TEMPLATE_CHARACTERS = 1024 * 1024;
+const MAX_PROMPT_CHARACTERS = 4 * 1024 * 1024;
+
+/**
+ * Renders conversations so that texts of messages can never become control tokens (docs/spec/security.md §5), while the template sees what it
+ * would see elsewhere.
+ *
+ * 1. In every text that did not come with the model, each control token's text is replaced by a mark that nobody can foresee. Texts without
+ *    such tokens, nearly all, are rendered as they are, so trims, tests and replacements of the template do what they always do. Afterwards
+ *    marks become plain segments with the original text, everything else is a special segment.
+ * 2. A template could still glue a control token together from a text (by removing something from its middle, or by what it writes beside
+ *    it). So the conversation is rendered once more with inert words: control tokens that also occur there are the template's own. If the
+ *    two sequences differ, step 3 decides.
+ * 3. Every character of a text that a control token begins with becomes a mark of its own: no control token can begin in a text at all.
+ */
+export function createChatRenderer(options: ChatRendererOptions): ChatRenderer {
+  const tokens = [...options.specialTokens].filter((token) => token !== '').sort((a, b) => b.length - a.length);
+  let template: Template | null = null;
+  let problem: string | null = null;
+  if (options.template !== null) {
+    try {
+      if (options.template.length > MAX_TEMPLATE_CHARACTERS) throw new RangeError('it is longer than 1 MiB');
+      template = new Template(options.template);
+    } catch (error) {
+      problem = `The chat template of this model cannot be used: ${(error as Error).message}`;
+    }
+  }
+  const compiled = template;
+  if (compiled === null) return { problem, render: (messages) => [{ text: fallbackPrompt(messages), special: false }] };
+
+  const anyToken = tokens.length === 0 ? /(?!)/g : new RegExp(tokens.map(escapePattern).join('|'), 'g');
+  const anyStart = new RegExp([...new Set(tokens.map((token) => escapePattern(String.fromCodePoint(token.codePointAt(0)!))))].join('|') || '(?!)', 'gu');
+
+  return {
+    problem,
+    render(messages, templateArguments = {}) {
+      const run = (change: (text: string) => string): string => {
+        const text = compiled.render({
+          ...(mapStrings(templateArguments, change) as object),
+          messages: messages.map((message) => toTemplateMessage(message, change)),
+          add_generation_prompt: true,
+          bos_token: options.bosToken,
+          eos_token: options.eosToken,
+        });
+        if (text.length > MAX_PROMPT_CHARACTERS) throw new RangeError('the prompt is longer than 4 MiB');
+        return text;
+      };
+      try {
+        const marks = createMarks();
+        const segments = marks.split(run((text) => text.replace(anyToken, marks.hide)));
+        const own = (): string[] | null => {
+          try {
+            return run((text) => (text.trim() === '' ? text : 'x')).match(anyToken) ?? [];
+          } catch {
+            return null;
+          }
+        };
+        const seen = segments.filter((segment) => segment.special).flatMap((segment) => segment.text.match(anyToken) ?? []);
+        if (JSON.stringify(own()) === JSON.stringify(seen)) return segments;
+        const strict = createMarks();
+        return strict.split(run((text) => text.replace(anyStart, strict.hide)));
+      } catch (error) {
+        throw new HearthError('invalid_value', `The chat template of this model refuses the conversation: ${(error as Error).message}`, { cause: error });
+      }
+    },
+  };
+}
+
+interface Marks {
+  hide(text: string): string;
+  split(rendered: string): PromptSegment[];
+}
+
+/** Private-use characters around random digits: no filter of a template language changes them, and no text can hold them by chance. */
+function createMarks(): Marks {
+  const secret = Array.from({ length: 3 }, () => String(randomInt(10 ** 9)).padStart(9, '0')).join('');
+  const hidden: string[] = [];
+  const pattern = new RegExp(`\\uE000${secret}-(\\d+)\\uE001`);
+  return {
+    hide: (text) => `\uE000${secret}-${hidden.push(text) - 1}\uE001`,
+    split: (rendered) =>
+      rendered
+        .split(pattern)
+        .map((part, i) => (i % 2 === 0 ? { text: part, special: true } : { text: hidden[Number(part)] ?? '', special: false }))
+        .filter((segment) => segment.text !== ''),
+  };
+}
+
+function toTemplateMessage(message: ChatMessage, change: (text: string) => string): Record<string, unknown> {
+  return {
+    role: message.role,
+    content: change(message.content.map((part) => part.text).join('')),
+    ...(message.name === undefined ? {} : { name: change(message.name) }),
+    ...(message.toolCallId === undefined ? {} : { tool_call_id: change(message.toolCallId) }),
+  };
+}
+
+function mapStrings(value: unknown, change: (text: string) => string): unknown {
+  if (typeof value === 'string') return change(value);
+  if (Array.isArray(value)) return value.map((item) => mapStrings(item, change));
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mapStrings(item, change)]));
+}
+
+const escapePattern = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
