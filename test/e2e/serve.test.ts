@@ -1,0 +1,103 @@
+import { existsSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { serverDataSchema } from '../../src/contract/index.ts';
+import { createTestHome, type Started, type TestHome } from '../support/hearth-process.ts';
+
+/** The start document of `serve --json`, once it is there. */
+async function started(server: Started): Promise<ReturnType<typeof serverDataSchema.parse>> {
+  const text = await server.waitFor('stdout', /\n\}\n/);
+  const document = JSON.parse(text) as { status: string; command: string; data: unknown; error: null };
+  expect(document).toMatchObject({ status: 'success', command: 'server', error: null });
+  return serverDataSchema.parse(document.data);
+}
+
+const freePort = async (): Promise<number> => {
+  const probe = createServer();
+  await new Promise<void>((ready) => probe.listen(0, '127.0.0.1', ready));
+  const { port } = probe.address() as { port: number };
+  await new Promise((done) => probe.close(done));
+  return port;
+};
+
+const healthy = async (port: number): Promise<boolean> => (await fetch(`http://127.0.0.1:${port}/health`).catch(() => null))?.status === 200;
+
+describe('hearth serve', () => {
+  it('[store K111] listens on HEARTH_PORT, and on MLXK2_PORT; --port wins', async () => {
+    await using home = await createTestHome();
+    const [first, second, third] = [await freePort(), await freePort(), await freePort()];
+    const runs: readonly (readonly [args: readonly string[], env: Readonly<Record<string, string>>, port: number])[] = [
+      [[], { HEARTH_PORT: String(first) }, first],
+      [[], { MLXK2_PORT: String(second) }, second],
+      [['--port', String(third)], { HEARTH_PORT: String(first), MLXK2_PORT: String(second) }, third],
+    ];
+    for (const [args, env, port] of runs) {
+      const server = home.start(['serve', '--json', ...args], { env });
+      expect((await started(server)).port).toBe(port);
+      expect(await healthy(port)).toBe(true);
+      server.child.kill('SIGTERM');
+      expect((await server.ended).code).toBe(0);
+    }
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)('ends with exit 0 at %s, frees the port and leaves no socket', async (signal) => {
+    await using home = await createTestHome();
+    const server = home.start(['serve', '--json', '--port', '0']);
+    const { port } = await started(server);
+    expect(statSync(join(home.home, 'run/hearthd.sock')).mode & 0o777).toBe(0o600);
+    expect(statSync(home.home).mode & 0o777).toBe(0o700);
+    server.child.kill(signal);
+    expect((await server.ended).code).toBe(0);
+    expect(await healthy(port)).toBe(false);
+    expect(existsSync(join(home.home, 'run/hearthd.sock'))).toBe(false);
+  });
+
+  it('refuses a second daemon of one home, naming the first, also after kill -9 of an earlier one', async () => {
+    await using home = await createTestHome();
+    const killed = home.start(['serve', '--json', '--port', '0']);
+    await started(killed);
+    killed.child.kill('SIGKILL');
+    await killed.ended;
+    const server = home.start(['serve', '--json', '--port', '0']);
+    const { port } = await started(server);
+    const second = await home.run(['serve', '--port', '0']);
+    expect(second.code).toBe(1);
+    expect(second.stderr).toContain(`pid ${server.child.pid}`);
+    expect(second.stderr).toContain(`http://127.0.0.1:${port}`);
+    expect(second.stderr).not.toContain('hearthd.lock');
+  });
+
+  it('names the process that has the port', async () => {
+    await using home = await createTestHome();
+    await using other: TestHome = await createTestHome();
+    const server = home.start(['serve', '--json', '--port', '0']);
+    const { port } = await started(server);
+    const { code, stdout } = await other.run(['serve', '--json', '--port', String(port)]);
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({
+      status: 'error',
+      command: 'server',
+      error: { code: 'port_in_use', message: expect.stringContaining(String(port)) },
+    });
+    if (process.platform === 'linux') expect(stdout).toContain(`pid ${server.child.pid}`);
+  });
+
+  it('answers the other verbs over its socket as they answer without it', async () => {
+    await using home = await createTestHome();
+    const alone = await home.run(['list', '--json']);
+    const server = home.start(['serve', '--json', '--log-json', '--port', '0']);
+    await started(server);
+    expect(await home.run(['list', '--json'])).toEqual(alone);
+    await server.waitFor('stderr', '/admin/v1/store');
+    for (const line of server.stderr().trim().split('\n'))
+      expect(JSON.parse(line)).toMatchObject({ ts: expect.any(String), level: expect.any(String), msg: expect.any(String) });
+    expect((await home.run(['show', 'nothing'])).code).toBe(1);
+  });
+
+  it('a listener that others reach is refused while there are no keys', async () => {
+    await using home = await createTestHome();
+    const { code, stdout } = await home.run(['serve', '--json', '--host', '0.0.0.0', '--port', '0']);
+    expect([code, (JSON.parse(stdout) as { error: { code: string } }).error.code]).toEqual([1, 'bind_without_auth']);
+  });
+});
