@@ -38,10 +38,12 @@ export interface StepSequence {
   readonly adjustments: readonly LogitAdjustment[];
   /** Candidates wanted, ≤ 256. */
   readonly candidates: number;
+  /** Candidates wanted of the raw logits too, ≤ 256; absent: no `raw` in the output. */
+  readonly rawCandidates?: number;
 }
 
-/** Of the last token of a sequence, after its adjustments. */
-export interface StepOutput {
+/** What is told of one row of logits. */
+export interface LogitSummary {
   /** Largest logit. */
   readonly max: number;
   /** Σ exp((logit − max) / temperature) over the whole vocabulary. */
@@ -49,6 +51,12 @@ export interface StepOutput {
   /** The largest logits, largest first, lowest id first on a tie. */
   readonly ids: Uint32Array;
   readonly values: Float32Array;
+}
+
+/** Of the last token of a sequence, after its adjustments. */
+export interface StepOutput extends LogitSummary {
+  /** Before adjustments, at temperature 1: what log probabilities are taken from. Present when `rawCandidates` was given. */
+  readonly raw?: LogitSummary;
 }
 
 export interface EmberMemory {
@@ -66,7 +74,7 @@ export interface Ember extends AsyncDisposable {
   readonly memory: EmberMemory;
   /** Evaluates one batch: one pass over the weights. Steps run one at a time. Outputs in the order of the sequences; null for output 'none'. */
   step(sequences: readonly StepSequence[]): Promise<readonly (StepOutput | null)[]>;
-  /** The whole logit row of output row `row` of the last step (all rows of 'all' and 'last' sequences, in order), before adjustments for 'all'. */
+  /** The whole logit row of output row `row` of the last step (all rows of 'all' and 'last' sequences, in order), before adjustments. */
   logits(row: number): Promise<Float32Array>;
   /** Bytes of one tensor put together again from the ranks (checks only). */
   tensorBytes(name: string): Promise<Uint8Array>;

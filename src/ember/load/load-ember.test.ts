@@ -161,7 +161,9 @@ describe('steps', () => {
       { id: 3, multiply: 1.3, add: -0.5 },
       { id: 250, multiply: 1, add: 4 },
     ];
-    const [output] = await ember.step([{ ...sequence, position: 0, tokens: [5, 6, 7], output: 'last', temperature: 0.7, adjustments, candidates: 256 }]);
+    const [output] = await ember.step([
+      { ...sequence, position: 0, tokens: [5, 6, 7], output: 'last', temperature: 0.7, adjustments, candidates: 256, rawCandidates: 5 },
+    ]);
     const raw = await ember.logits(0);
     const wanted = [...raw].map((logit, id) => {
       const a = adjustments.find((entry) => entry.id === id) ?? { multiply: 1, add: 0 };
@@ -171,6 +173,13 @@ describe('steps', () => {
     expect([...output!.ids]).toEqual(order);
     for (const [i, id] of order.entries()) expect(output!.values[i]).toBeCloseTo(wanted[id]!, 4);
     expect(output!.max).toBeCloseTo(wanted[order[0]!]!, 4);
+    const rawOrder = [...raw.keys()].sort((a, b) => raw[b]! - raw[a]! || a - b);
+    expect([...output!.raw!.ids]).toEqual(rawOrder.slice(0, 5));
+    expect([...output!.raw!.values]).toEqual(rawOrder.slice(0, 5).map((id) => raw[id]));
+    expect(output!.raw!.sum).toBeCloseTo(
+      raw.reduce((sum, logit) => sum + Math.exp(logit - raw[rawOrder[0]!]!), 0),
+      3,
+    );
     expect(output!.sum).toBeCloseTo(
       wanted.reduce((sum, logit) => sum + Math.exp((logit - wanted[order[0]!]!) / 0.7), 0),
       3,

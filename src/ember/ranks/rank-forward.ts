@@ -3,7 +3,7 @@ import type { LayerPlacement } from '../load/rank-plan.ts';
 import { createMatrixRunner } from './matrix-runner.ts';
 import type { RankStart } from './rank-start.ts';
 import { createRankSum } from './rank-sum.ts';
-import { HEADER, RECORD, RESULT } from './step-words.ts';
+import { HEADER, RECORD, RESULT, SUMMARY } from './step-words.ts';
 
 /** Evaluates the step that lies in the exchange: the whole forward pass of one rank. */
 export function createForward(start: RankStart, kernels: Kernels, memory: SharedArrayBuffer): () => void {
@@ -24,6 +24,9 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
   const { inverseFrequencies, magnitude, traditional } = model.rope;
   const pairs = inverseFrequencies.length;
   const rotaryDim = pairs * 2;
+  const neighbours = traditional ? 1 : 0;
+  const queryStride = heads * headDim;
+  const keyStride = kvHeads * headDim;
   words.set(split.headToKv, buffers.headToKv / 4);
 
   function fillRotation(sequences: number): void {
@@ -55,36 +58,45 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
     sum.gatherRows(tokens, own);
   }
 
-  function attention(layer: LayerPlacement, tokens: number, sequences: number): void {
+  /** Keys and values of all tokens, into the cache. */
+  function remember(layer: LayerPlacement, tokens: number, sequences: number): void {
     kernels.rmsNorm(buffers.residual, layer.attentionNorm, buffers.normed, tokens, hidden, model.epsilon);
     matrices.input(buffers.normed, tokens);
-    matrices.multiply(layer.query!, model.activations.qkv, buffers.query);
     matrices.multiply(layer.key!, model.activations.qkv, buffers.key);
     matrices.multiply(layer.value!, model.activations.qkv, buffers.value);
-    if (layer.queryNorm !== 0) kernels.rmsNorm(buffers.query, layer.queryNorm, buffers.query, tokens * heads, headDim, model.epsilon);
     if (layer.keyNorm !== 0) kernels.rmsNorm(buffers.key, layer.keyNorm, buffers.key, tokens * kvHeads, headDim, model.epsilon);
-    const queryStride = heads * headDim;
-    const keyStride = kvHeads * headDim;
-    const neighbours = traditional ? 1 : 0;
-    kernels.rope(buffers.query, tokens, heads, headDim, rotaryDim, queryStride, buffers.cosines, buffers.sines, neighbours);
     kernels.rope(buffers.key, tokens, kvHeads, headDim, rotaryDim, keyStride, buffers.cosines, buffers.sines, neighbours);
     for (let s = 0; s < sequences; s++) {
       const record = HEADER.words + s * RECORD.words;
       const position = step[record + RECORD.position]!;
-      const count = step[record + RECORD.tokens]!;
-      const queries = step[record + RECORD.firstToken]! * queryStride * 4;
       const keys = step[record + RECORD.firstToken]! * keyStride * 4;
       const pages = buffers.step + step[record + RECORD.pages]! * 4;
+      const count = step[record + RECORD.tokens]!;
       kernels.storeKv(buffers.key + keys, buffers.value + keys, keyStride, layer.kvBase, plan.pageStride, pages, position, count, kvHeads, headDim);
+    }
+  }
+
+  /** Queries of the rows that are still needed: all tokens, or in the last layer those whose logits are wanted. */
+  function attend(layer: LayerPlacement, rows: number, sequences: number, trimmed: boolean): void {
+    if (trimmed) matrices.input(buffers.normed, rows);
+    matrices.multiply(layer.query!, model.activations.qkv, buffers.query);
+    if (layer.queryNorm !== 0) kernels.rmsNorm(buffers.query, layer.queryNorm, buffers.query, rows * heads, headDim, model.epsilon);
+    kernels.rope(buffers.query, rows, heads, headDim, rotaryDim, queryStride, buffers.cosines, buffers.sines, neighbours);
+    for (let s = 0; s < sequences; s++) {
+      const record = HEADER.words + s * RECORD.words;
+      const tokens = step[record + RECORD.tokens]!;
+      const count = trimmed ? step[record + RECORD.rows]! : tokens;
+      if (count === 0) continue;
+      const first = step[record + (trimmed ? RECORD.firstRow : RECORD.firstToken)]! * queryStride * 4;
       kernels.attend(
-        buffers.query + queries,
+        buffers.query + first,
         queryStride,
-        buffers.attention + queries,
+        buffers.attention + first,
         queryStride,
         layer.kvBase,
         plan.pageStride,
-        pages,
-        position,
+        buffers.step + step[record + RECORD.pages]! * 4,
+        step[record + RECORD.position]! + tokens - count,
         count,
         heads,
         buffers.headToKv,
@@ -96,7 +108,7 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
         buffers.attendScratch,
       );
     }
-    matrices.input(buffers.attention, tokens);
+    matrices.input(buffers.attention, rows);
     matrices.multiply(layer.attentionOutput!, model.activations.rest, buffers.partial);
   }
 
@@ -110,18 +122,28 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
     matrices.multiply(layer.down!, model.activations.rest, buffers.partial);
   }
 
-  /** Logits of the wanted rows, over the rank's part of the vocabulary. */
-  function output(rows: number, sequences: number): void {
-    if (rows === 0) return;
-    for (let s = 0, row = 0; s < sequences; s++) {
+  /** Keeps only the rows whose logits are wanted, in order: after the last layer's keys and values nothing needs the others. */
+  function keepWantedRows(sequences: number): void {
+    const keep = (buffer: number, width: number, to: number, from: number, count: number): void => {
+      const at = buffer / 4;
+      floats.copyWithin(at + to * width, at + from * width, at + (from + count) * width);
+    };
+    for (let s = 0; s < sequences; s++) {
       const record = HEADER.words + s * RECORD.words;
-      const wanted = step[record + RECORD.rows]!;
-      const from = buffers.residual / 4 + (step[record + RECORD.firstToken]! + step[record + RECORD.tokens]! - wanted) * hidden;
-      floats.copyWithin(buffers.normed / 4 + row * hidden, from, from + wanted * hidden);
-      row += wanted;
+      const count = step[record + RECORD.rows]!;
+      const from = step[record + RECORD.firstToken]! + step[record + RECORD.tokens]! - count;
+      const to = step[record + RECORD.firstRow]!;
+      keep(buffers.residual, hidden, to, from, count);
+      keep(buffers.normed, hidden, to, from, count);
+      keep(buffers.cosines, pairs, to, from, count);
+      keep(buffers.sines, pairs, to, from, count);
     }
-    kernels.rmsNorm(buffers.normed, plan.finalNorm, buffers.normed, rows, hidden, model.epsilon);
-    if (plan.head === null) return;
+  }
+
+  /** Logits of the wanted rows, over the rank's part of the vocabulary. */
+  function output(rows: number): void {
+    if (rows === 0 || plan.head === null) return;
+    kernels.rmsNorm(buffers.residual, plan.finalNorm, buffers.normed, rows, hidden, model.epsilon);
     matrices.input(buffers.normed, rows);
     matrices.multiply(plan.head, model.activations.head, buffers.logits);
   }
@@ -133,45 +155,56 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
       const record = HEADER.words + s * RECORD.words;
       const rows = step[record + RECORD.rows]!;
       if (rows === 0) continue;
-      const result = s * RESULT.words;
-      resultFloats[result + RESULT.max] = Number.NEGATIVE_INFINITY;
-      resultFloats[result + RESULT.sum] = 0;
-      results[result + RESULT.count] = 0;
-      if (count === 0) continue;
       let logits = buffers.logits + (step[record + RECORD.firstRow]! + rows - 1) * count * 4;
+      if (step[record + RECORD.rawCandidates]! >= 0) summarise(logits, 1, step[record + RECORD.rawCandidates]!, s * RESULT.words + RESULT.raw);
       const adjustments = step[record + RECORD.adjustmentCount]!;
-      if (adjustments > 0) {
+      if (adjustments > 0 && count > 0) {
         floats.copyWithin(buffers.adjusted / 4, logits / 4, logits / 4 + count);
         logits = buffers.adjusted;
         kernels.adjustLogits(logits, count, first, buffers.step + step[record + RECORD.adjustments]! * 4, adjustments);
       }
-      kernels.maxAndSum(logits, count, stepFloats[record + RECORD.temperature]!, buffers.maxAndSum);
-      resultFloats[result + RESULT.max] = floats[buffers.maxAndSum / 4]!;
-      resultFloats[result + RESULT.sum] = floats[buffers.maxAndSum / 4 + 1]!;
-      const wanted = step[record + RECORD.candidates]!;
-      if (wanted === 0) continue;
-      const found = kernels.topN(logits, count, first, wanted, buffers.candidateIds, buffers.candidateValues);
-      results[result + RESULT.count] = found;
-      for (let i = 0; i < found; i++) {
-        results[result + RESULT.ids + i] = words[buffers.candidateIds / 4 + i]!;
-        resultFloats[result + RESULT.values + i] = floats[buffers.candidateValues / 4 + i]!;
-      }
+      summarise(logits, stepFloats[record + RECORD.temperature]!, step[record + RECORD.candidates]!, s * RESULT.words + RESULT.adjusted);
     }
   }
 
+  function summarise(logits: number, temperature: number, wanted: number, at: number): void {
+    const { first, count } = split.vocabulary;
+    results[at + SUMMARY.count] = 0;
+    resultFloats[at + SUMMARY.max] = Number.NEGATIVE_INFINITY;
+    resultFloats[at + SUMMARY.sum] = 0;
+    if (count === 0) return;
+    kernels.maxAndSum(logits, count, temperature, buffers.maxAndSum);
+    resultFloats[at + SUMMARY.max] = floats[buffers.maxAndSum / 4]!;
+    resultFloats[at + SUMMARY.sum] = floats[buffers.maxAndSum / 4 + 1]!;
+    if (wanted === 0) return;
+    const found = kernels.topN(logits, count, first, wanted, buffers.candidateIds, buffers.candidateValues);
+    results[at + SUMMARY.count] = found;
+    for (let i = 0; i < found; i++) {
+      results[at + SUMMARY.ids + i] = words[buffers.candidateIds / 4 + i]!;
+      resultFloats[at + SUMMARY.values + i] = floats[buffers.candidateValues / 4 + i]!;
+    }
+  }
+
+  const lastLayer = plan.layers.length - 1;
   return () => {
     step.set(sharedStep.subarray(0, sharedStep[HEADER.used]));
     const sequences = step[HEADER.sequences]!;
     const tokens = step[HEADER.tokens]!;
+    const wanted = step[HEADER.rows]!;
     fillRotation(sequences);
     embed(tokens);
-    for (const layer of plan.layers) {
-      if (heads > 0) attention(layer, tokens, sequences);
-      sum.addPartials(tokens, start.attentionRanks);
-      if (split.mlp.count > 0) mlp(layer, tokens);
-      sum.addPartials(tokens, start.mlpRanks);
+    for (const [i, layer] of plan.layers.entries()) {
+      const trimmed = i === lastLayer && wanted < tokens;
+      const rows = trimmed ? wanted : tokens;
+      if (heads > 0) remember(layer, tokens, sequences);
+      if (trimmed) keepWantedRows(sequences);
+      if (rows === 0) break;
+      if (heads > 0) attend(layer, rows, sequences, trimmed);
+      sum.addPartials(rows, start.attentionRanks);
+      if (split.mlp.count > 0) mlp(layer, rows);
+      sum.addPartials(rows, start.mlpRanks);
     }
-    output(step[HEADER.rows]!, sequences);
+    output(wanted);
     report(sequences);
   };
 }

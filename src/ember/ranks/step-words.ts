@@ -21,10 +21,14 @@ export const RECORD = {
   adjustments: 7,
   adjustmentCount: 8,
   pages: 9,
+  /** Raw candidates wanted; −1: no summary of the raw logits. */
+  rawCandidates: 10,
 } as const;
 
 /** Words of the largest step. */
 export const stepWords = (batchTokens: number, pageCount: number): number => HEADER.words + batchTokens * (RECORD.words + 1 + pageCount) + 3 * MAX_ADJUSTMENTS;
 
-/** What a rank reports of a sequence's last token: max, sum, count, then ids and values of its candidates. */
-export const RESULT = { words: 4 + 2 * MAX_CANDIDATES, max: 0, sum: 1, count: 2, ids: 4, values: 4 + MAX_CANDIDATES } as const;
+/** What a rank reports of one row of logits: max, sum, count, then ids and values of its candidates. */
+export const SUMMARY = { words: 4 + 2 * MAX_CANDIDATES, max: 0, sum: 1, count: 2, ids: 4, values: 4 + MAX_CANDIDATES } as const;
+/** Of a sequence's last token: two summaries. */
+export const RESULT = { words: 2 * SUMMARY.words, adjusted: 0, raw: SUMMARY.words } as const;

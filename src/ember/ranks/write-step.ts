@@ -30,6 +30,7 @@ export function writeStep(sequences: readonly StepSequence[], words: Int32Array,
     words[at + RECORD.firstRow] = row;
     floats[at + RECORD.temperature] = sequence.temperature > 0 ? sequence.temperature : 1;
     words[at + RECORD.candidates] = sequence.candidates;
+    words[at + RECORD.rawCandidates] = sequence.rawCandidates ?? -1;
     for (const id of sequence.tokens) words[firstToken + token++] = id;
     row += rows;
     words[at + RECORD.pages] = end;
@@ -53,7 +54,7 @@ export function writeStep(sequences: readonly StepSequence[], words: Int32Array,
 
 /** Pages that the sequence needs; refuses what a kernel must never see, since it would read beside its buffers. */
 function checkSequence(sequence: StepSequence, index: number, { vocabulary, pageCount }: StepLimits): number {
-  const { position, tokens, candidates } = sequence;
+  const { position, tokens, candidates, rawCandidates = 0 } = sequence;
   const cells = position + tokens.length;
   const pages = Math.ceil(cells / PAGE_TOKENS);
   if (tokens.length === 0) throw refuse(`sequence ${index} brings no token`);
@@ -61,8 +62,9 @@ function checkSequence(sequence: StepSequence, index: number, { vocabulary, page
   if (sequence.pages.length < pages) throw refuse(`sequence ${index} has ${sequence.pages.length} pages for ${cells} cells`);
   for (let page = 0; page < pages; page++) if (sequence.pages[page]! >= pageCount) throw refuse(`sequence ${index} names page ${sequence.pages[page]}`);
   for (const id of tokens) if (!(Number.isInteger(id) && id >= 0 && id < vocabulary)) throw refuse(`token ${id} is not one of the ${vocabulary} of the model`);
-  if (!(Number.isInteger(candidates) && candidates >= 0 && candidates <= MAX_CANDIDATES))
-    throw refuse(`${candidates} candidates wanted, but 0 to ${MAX_CANDIDATES} can be had`);
+  for (const wanted of [candidates, rawCandidates])
+    if (!(Number.isInteger(wanted) && wanted >= 0 && wanted <= MAX_CANDIDATES))
+      throw refuse(`${wanted} candidates wanted, but 0 to ${MAX_CANDIDATES} can be had`);
   return pages;
 }
 
