@@ -22,6 +22,8 @@ export interface ModelView {
   text(path: string): Promise<string | null>;
   /** Parsed JSON: missing, invalid (also above 64 MiB) or the value. */
   json(path: string): Promise<JsonFile>;
+  /** Whether the ASCII text occurs in a file of at most 64 MiB; nothing is decoded. */
+  contains(path: string, text: string): Promise<boolean>;
   /** The first bytes of a file; empty when unreadable. */
   head(path: string, bytes: number): Promise<Uint8Array>;
 }
@@ -59,6 +61,12 @@ export async function openModelView(options: ModelViewOptions): Promise<ModelVie
       const result = byPath.has(path) ? parseJson(await view.text(path)) : ({ kind: 'missing' } as const);
       parsed.set(path, result);
       return result;
+    },
+    contains: async (path, text) => {
+      const file = byPath.get(path);
+      if (file === undefined || file.sizeBytes > MAX_JSON_BYTES) return false;
+      const bytes = await readBytes(file.realPath, file.sizeBytes);
+      return bytes !== null && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(text);
     },
     head: async (path, bytes) => {
       const file = byPath.get(path);

@@ -95,3 +95,15 @@ test('a model directory that is a link is not followed, and strict test runs del
   await cacheModel(temp.cacheDirectory, 'org/tiny', mlxModel());
   expect((await temp.with({ strictTestDelete: true }).rm({ reference: 'org/tiny' })).action).toBe('deleted');
 });
+
+test('--prune removes revisions without a ref, orphan blobs and partial files, and nothing else', async () => {
+  await using temp = await makeTempStore();
+  await cacheModel(temp.cacheDirectory, 'org/tiny', mlxModel({ 'model.safetensors': 'first' }), { commit: A, ref: 'main' });
+  await cacheModel(temp.cacheDirectory, 'org/tiny', mlxModel({ 'model.safetensors': 'second!' }), { commit: B, ref: null });
+  const blobs = join(temp.cacheDirectory, 'models--org--tiny', 'blobs');
+  await writeFiles(blobs, { 'dead.incomplete': '12345', orphan: '123' });
+  expect(await temp.store.rm({ reference: 'org/tiny', prune: true })).toMatchObject({ action: 'deleted', freed_bytes: 'second!'.length + 8 });
+  expect(await readdir(join(blobs, '..', 'snapshots'))).toEqual([A]);
+  expect((await temp.store.health({ reference: 'org/tiny', deep: false })).summary.healthy_count).toBe(1);
+  expect(await temp.store.rm({ reference: 'org/tiny', prune: true })).toMatchObject({ freed_bytes: 0 });
+});

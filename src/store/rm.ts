@@ -3,7 +3,7 @@ import { lstat, readlink, rm as remove, rename, stat } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import type { RmData } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
-import { type CachedSnapshot, directoryEntries, isDirectory, listRefs, listSnapshots } from './cache-layout.ts';
+import { type CachedRepository, type CachedSnapshot, chooseSnapshot, directoryEntries, isDirectory, listRefs, listSnapshots } from './cache-layout.ts';
 import { toStoreError } from './file-errors.ts';
 import { type LocatedCache, locate } from './locate.ts';
 import { repositoryDirectory } from './names.ts';
@@ -13,6 +13,7 @@ export interface RmParameters {
   readonly reference: string;
   /** Delete although the name was not typed in full, or locks are there. */
   readonly force?: boolean;
+  /** Remove only what nothing names: snapshots without a ref, blobs without a link, partial downloads. */
   readonly prune?: boolean;
   readonly signal?: AbortSignal;
 }
@@ -22,7 +23,6 @@ export interface RmParameters {
  * Errors: workspace_model, cache_not_found, model_not_found, ambiguous_match, hash_not_found, requires_confirmation, locks_present, deletion_failed.
  */
 export async function rm(options: StoreOptions, parameters: RmParameters): Promise<RmData> {
-  if (parameters.prune === true) throw new HearthError('not_implemented', 'rm --prune is not built yet.');
   const located = await locateForDeletion(options, parameters.reference);
   const base: RmData = {
     action: 'unknown',
@@ -52,6 +52,7 @@ export async function rm(options: StoreOptions, parameters: RmParameters): Promi
   }
   checkDeletable(options, located.repository.directory);
   try {
+    if (parameters.prune === true) return { ...base, ...(await prune(options, located.repository)), lock_files: locks, locks_detected: locks.length > 0 };
     const freed = located.revision === null ? await deleteDirectory(options, located.repository.directory) : await deleteSnapshot(options, located);
     for (const lock of locks) await remove(lock, { force: true });
     return {
@@ -103,9 +104,7 @@ function checkDeletable(options: StoreOptions, directory: string): void {
 async function deleteDirectory(options: StoreOptions, directory: string): Promise<number> {
   if (!(await lstat(directory)).isDirectory()) throw new HearthError('deletion_failed', `${directory} is a link or a file; nothing was deleted.`);
   const bytes = await sizeOfTree(directory);
-  const trash = join(options.cacheDirectory, `.trash-${randomBytes(8).toString('hex')}`);
-  await rename(directory, trash);
-  await remove(trash, { recursive: true, force: true });
+  await moveAway(options, directory);
   return bytes;
 }
 
@@ -114,22 +113,40 @@ async function deleteSnapshot(options: StoreOptions, located: LocatedCache): Pro
   if (snapshot === null) throw new HearthError('hash_not_found', `${located.name} has no snapshot.`);
   const others = (await listSnapshots(located.repository)).filter((candidate) => candidate.hash !== snapshot.hash);
   if (others.length === 0) return deleteDirectory(options, located.repository.directory);
-  const keep = new Set<string>();
-  for (const other of others) for (const blob of await blobsOf(other)) keep.add(blob);
-  const own = (await blobsOf(snapshot)).filter((blob) => !keep.has(blob));
+  const own = await blobsOf(snapshot);
   for (const { ref, commit } of await listRefs(located.repository)) {
     if (commit === snapshot.hash) await remove(join(located.repository.directory, 'refs', ...ref.split('/')), { force: true });
   }
+  await moveAway(options, snapshot.directory);
+  return deleteUnlinked(located.repository, (blob) => own.includes(blob));
+}
+
+async function prune(options: StoreOptions, repository: CachedRepository): Promise<Partial<RmData>> {
+  const named = new Set((await listRefs(repository)).map(({ commit }) => commit));
+  const snapshots = await listSnapshots(repository);
+  // Without any ref nothing says which snapshot is wanted: the default one stays.
+  if (named.size === 0) named.add((await chooseSnapshot(repository))?.hash ?? '');
+  const unnamed = snapshots.filter((snapshot) => !named.has(snapshot.hash));
+  for (const snapshot of unnamed) await moveAway(options, snapshot.directory);
+  const freed = await deleteUnlinked(repository, () => true);
+  return { action: 'deleted', message: `${repository.name}: ${unnamed.length} old revisions and ${freed} bytes were removed.`, freed_bytes: freed };
+}
+
+async function moveAway(options: StoreOptions, directory: string): Promise<void> {
   const trash = join(options.cacheDirectory, `.trash-${randomBytes(8).toString('hex')}`);
-  await rename(snapshot.directory, trash);
+  await rename(directory, trash);
   await remove(trash, { recursive: true, force: true });
+}
+
+/** Removes the chosen files of `blobs/` that no snapshot links. Gives the bytes freed. */
+async function deleteUnlinked(repository: CachedRepository, chosen: (blob: string) => boolean): Promise<number> {
+  const linked = new Set<string>();
+  for (const snapshot of await listSnapshots(repository)) for (const blob of await blobsOf(snapshot)) linked.add(blob);
   let bytes = 0;
-  for (const blob of new Set(own)) {
-    const path = join(located.repository.directory, 'blobs', blob);
-    bytes += await stat(path).then(
-      (info) => info.size,
-      () => 0,
-    );
+  for (const { name } of await directoryEntries(join(repository.directory, 'blobs'))) {
+    if (linked.has(name) || !chosen(name)) continue;
+    const path = join(repository.directory, 'blobs', name);
+    bytes += (await lstat(path)).size;
     await remove(path, { force: true });
   }
   return bytes;

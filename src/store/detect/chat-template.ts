@@ -13,8 +13,7 @@ export async function hasChatTemplate(view: ModelView, gguf: GgufSummary | null)
   if ((view.find('chat_template.jinja')?.sizeBytes ?? 0) > 0) return true;
   if (gguf?.chatTemplate === true) return true;
   // Parsed only when the bytes occur: these files reach 20 MB.
-  const text = view.find('tokenizer.json') === undefined ? null : await view.text('tokenizer.json');
-  if (text === null || !text.includes('"chat_template"')) return false;
+  if (!(await view.contains('tokenizer.json', '"chat_template"'))) return false;
   const json = await view.json('tokenizer.json');
   return json.kind === 'value' && isObject(json.value) && isTemplate(json.value['chat_template']);
 }
