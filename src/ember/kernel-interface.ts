@@ -66,7 +66,8 @@ export interface Kernels {
 
   /**
    * Writes k and v [tokens, kvHeads, headDim] f32 (token rows `stride` values apart) as BF16, round half to even, at positions position … position + tokens − 1.
-   * Page p of this layer starts at layerBase + pages[p]·pageStride; in it, per kv head, K transposed [headDim, 32], then V [32, headDim].
+   * Page p of this layer starts at layerBase + pages[p]·pageStride; in it, per kv head, K [4][headDim][8] (eight cells of one element together), then
+   * V [headDim/8][32][8] (eight elements of one cell together), each eight in the order 0 4 1 5 2 6 3 7: see kernels/kv-pages.ts.
    * pageStride = kvHeads·2·32·headDim·2 bytes. `pages` is the sequence's table of u32 page numbers.
    */
   storeKv(

@@ -1,165 +1,87 @@
-// Attention over paged BF16 keys and values. Rows are (token, query head) pairs that share a kv head: up to four of them share one pass over
-// a page. A 16-byte load holds eight BF16; `<< 16` makes f32 of the even ones, `& 0xffff0000` of the odd ones, so scores of eight cells lie as
-// 0 2 4 6 1 3 5 7, and so do eight dimensions of a value until the end.
-import { exp4 } from './numbers';
-
-/** Cells in a page. */
-const PAGE: u32 = 32;
+// Attention over the pages of kv-pages.ts. Rows are (token, query head) pairs that share a kv head; R = 1, 2 or 4 of them share one pass over a
+// page, so that BF16 is widened once. R is the size of a type (u8, u16, u32). Scratch: queries [headDim][R], sums [headDim/4][R][4],
+// 1/sum [4], scores [cells/4][R][4], which softmax turns into weights [cells][R].
+import { PAGE } from './kv-pages';
+import { exp4, heldInt } from './numbers';
 
 // @ts-ignore: decorator
 @inline
-function evens(v: v128): v128 { return i32x4.shl(v, 16); }
+function low4(v: v128): v128 { return i32x4.shl(v, 16); }
 // @ts-ignore: decorator
 @inline
-function odds(v: v128): v128 { return v128.and(v, i32x4.splat(<i32>0xffff0000)); }
+function high4(v: v128, mask: v128): v128 { return v128.and(v, mask); }
+// @ts-ignore: decorator
+@inline
+function splatAt(p: usize): v128 { return v128.load_splat<f32>(p); }
 
-/** Place of a cell among the 32 scores of its page. */
+/**
+ * Adds up products of R broadcast values at x (+ 4R each step) with 8·L widened BF16 at v0, v1, … (+ 16 each step), `steps` times, into the
+ * 2·R·L = 8 vectors at `to`, [2L][R]. Keys: steps = elements, x = queries. Values: steps = cells, x = weights. `fresh`: begin from 0.
+ */
 // @ts-ignore: decorator
 @inline
-function place(cell: u32): u32 { return (cell & 24) | ((cell & 1) << 2) | ((cell & 7) >> 1); }
-
-/** BF16 of four values as i32 lanes, half to even; NaN stays NaN. */
-// @ts-ignore: decorator
-@inline
-function narrow4(v: v128): v128 {
-  const rounded = i32x4.add(v, i32x4.add(i32x4.splat(0x7fff), v128.and(i32x4.shr_u(v, 16), i32x4.splat(1))));
-  return i32x4.shr_u(v128.bitselect(rounded, v128.or(v, i32x4.splat(0x400000)), f32x4.eq(v, v)), 16);
+function accumulate<R, L>(x: usize, v: usize, apart: usize, steps: u32, to: usize, fresh: boolean, mask: v128): void {
+  let a: v128, b: v128, c: v128, d: v128, e: v128, f: v128, g: v128, h: v128;
+  if (fresh) {
+    a = i32x4.splat(0); b = a; c = a; d = a; e = a; f = a; g = a; h = a;
+  } else {
+    a = v128.load(to); b = v128.load(to, 16);
+    if (sizeof<R>() * sizeof<L>() > 1) { c = v128.load(to, 32); d = v128.load(to, 48); } else { c = a; d = a; }
+    if (sizeof<R>() * sizeof<L>() > 2) { e = v128.load(to, 64); f = v128.load(to, 80); g = v128.load(to, 96); h = v128.load(to, 112); } else { e = a; f = a; g = a; h = a; }
+  }
+  for (const end = v + (<usize>steps << 4); v < end; v += 16) {
+    const w = v128.load(v), low = low4(w), high = high4(w, mask);
+    const x0 = splatAt(x);
+    if (sizeof<R>() == 4) {
+      const x1 = splatAt(x + 4), x2 = splatAt(x + 8), x3 = splatAt(x + 12);
+      a = f32x4.relaxed_madd(x0, low, a); b = f32x4.relaxed_madd(x1, low, b); c = f32x4.relaxed_madd(x2, low, c); d = f32x4.relaxed_madd(x3, low, d);
+      e = f32x4.relaxed_madd(x0, high, e); f = f32x4.relaxed_madd(x1, high, f); g = f32x4.relaxed_madd(x2, high, g); h = f32x4.relaxed_madd(x3, high, h);
+    } else if (sizeof<R>() == 2) {
+      const x1 = splatAt(x + 4);
+      a = f32x4.relaxed_madd(x0, low, a); b = f32x4.relaxed_madd(x1, low, b); c = f32x4.relaxed_madd(x0, high, c); d = f32x4.relaxed_madd(x1, high, d);
+      if (sizeof<L>() == 2) {
+        const w1 = v128.load(v + apart), low1 = low4(w1), high1 = high4(w1, mask);
+        e = f32x4.relaxed_madd(x0, low1, e); f = f32x4.relaxed_madd(x1, low1, f); g = f32x4.relaxed_madd(x0, high1, g); h = f32x4.relaxed_madd(x1, high1, h);
+      }
+    } else {
+      a = f32x4.relaxed_madd(x0, low, a); b = f32x4.relaxed_madd(x0, high, b);
+      if (sizeof<L>() == 4) {
+        const w1 = v128.load(v + apart), w2 = v128.load(v + 2 * apart), w3 = v128.load(v + 3 * apart);
+        c = f32x4.relaxed_madd(x0, low4(w1), c); d = f32x4.relaxed_madd(x0, high4(w1, mask), d);
+        e = f32x4.relaxed_madd(x0, low4(w2), e); f = f32x4.relaxed_madd(x0, high4(w2, mask), f);
+        g = f32x4.relaxed_madd(x0, low4(w3), g); h = f32x4.relaxed_madd(x0, high4(w3, mask), h);
+      }
+    }
+    x += 4 * sizeof<R>();
+  }
+  v128.store(to, a); v128.store(to, b, 16);
+  if (sizeof<R>() * sizeof<L>() > 1) { v128.store(to, c, 32); v128.store(to, d, 48); }
+  if (sizeof<R>() * sizeof<L>() > 2) { v128.store(to, e, 64); v128.store(to, f, 80); v128.store(to, g, 96); v128.store(to, h, 112); }
 }
 
-export function storeKv(k: usize, v: usize, stride: u32, layerBase: usize, pageStride: u32, pages: usize, position: u32, tokens: u32, kvHeads: u32, headDim: u32): void {
-  for (let t: u32 = 0; t < tokens; t++) {
-    const cell = (position + t) & (PAGE - 1);
-    let block: usize = layerBase + <usize>load<u32>(pages + (<usize>((position + t) / PAGE) << 2)) * pageStride;
-    let from: usize = 0;
-    for (let h: u32 = 0; h < kvHeads; h++) {
-      let key = block + (cell << 1), value = block + <usize>((PAGE + cell) * headDim << 1);
-      for (let i: u32 = 0; i < headDim; i += 4) {
-        const keys = narrow4(v128.load(k + from));
-        v128.store_lane<u16>(key, keys, 0);
-        v128.store_lane<u16>(key, keys, 2, 64);
-        v128.store_lane<u16>(key, keys, 4, 128);
-        v128.store_lane<u16>(key, keys, 6, 192);
-        const values = narrow4(v128.load(v + from));
-        v128.store_lane<u64>(value, i16x8.narrow_i32x4_u(values, values), 0);
-        key += 256;
-        value += 8;
-        from += 16;
-      }
-      block += <usize>(headDim << 7);
-    }
-    k += <usize>stride << 2;
-    v += <usize>stride << 2;
+/** Scores of a page: 4 / R eights of cells at a time. */
+// @ts-ignore: decorator
+@inline
+function pageScores<R, L>(queries: usize, key: usize, headDim: u32, to: usize, mask: v128): void {
+  const eight: usize = <usize>headDim << 4;
+  for (const end = key + 4 * eight; key < end; key += sizeof<L>() * eight) {
+    accumulate<R, L>(queries, key, eight, headDim, to, true, mask);
+    to += 128;
   }
 }
 
-/** Scores of R rows (queries at q0 … q3) and eight cells, unscaled. */
+/** Adds the values of cells [from, to) of a page, by their weights, to the sums. */
 // @ts-ignore: decorator
 @inline
-function eightScores(R: i32, key: usize, headDim: u32, q0: usize, q1: usize, q2: usize, q3: usize, to: usize, row: usize, scales: v128): void {
-  let a0 = f32x4.splat(0), a1 = f32x4.splat(0), a2 = f32x4.splat(0), a3 = f32x4.splat(0);
-  let b0 = f32x4.splat(0), b1 = f32x4.splat(0), b2 = f32x4.splat(0), b3 = f32x4.splat(0);
-  for (const end = key + (<usize>headDim << 6); key < end; key += 64) {
-    const v = v128.load(key), e = evens(v), o = odds(v);
-    const x0 = v128.load_splat<f32>(q0);
-    a0 = f32x4.relaxed_madd(x0, e, a0);
-    b0 = f32x4.relaxed_madd(x0, o, b0);
-    if (R > 1) {
-      const x1 = v128.load_splat<f32>(q1);
-      a1 = f32x4.relaxed_madd(x1, e, a1);
-      b1 = f32x4.relaxed_madd(x1, o, b1);
-    }
-    if (R > 2) {
-      const x2 = v128.load_splat<f32>(q2);
-      a2 = f32x4.relaxed_madd(x2, e, a2);
-      b2 = f32x4.relaxed_madd(x2, o, b2);
-    }
-    if (R > 3) {
-      const x3 = v128.load_splat<f32>(q3);
-      a3 = f32x4.relaxed_madd(x3, e, a3);
-      b3 = f32x4.relaxed_madd(x3, o, b3);
-    }
-    q0 += 4; q1 += 4; q2 += 4; q3 += 4;
-  }
-  v128.store(to, f32x4.mul(a0, scales));
-  v128.store(to, f32x4.mul(b0, scales), 16);
-  if (R > 1) { v128.store(to + row, f32x4.mul(a1, scales)); v128.store(to + row, f32x4.mul(b1, scales), 16); }
-  if (R > 2) { v128.store(to + 2 * row, f32x4.mul(a2, scales)); v128.store(to + 2 * row, f32x4.mul(b2, scales), 16); }
-  if (R > 3) { v128.store(to + 3 * row, f32x4.mul(a3, scales)); v128.store(to + 3 * row, f32x4.mul(b3, scales), 16); }
-}
-
-/** One row and all 32 cells of a page: eight sums in registers. */
-// @ts-ignore: decorator
-@inline
-function pageScores(key: usize, headDim: u32, q: usize, to: usize, scales: v128): void {
-  let a0 = f32x4.splat(0), a1 = f32x4.splat(0), a2 = f32x4.splat(0), a3 = f32x4.splat(0);
-  let b0 = f32x4.splat(0), b1 = f32x4.splat(0), b2 = f32x4.splat(0), b3 = f32x4.splat(0);
-  for (const end = key + (<usize>headDim << 6); key < end; key += 64) {
-    const x = v128.load_splat<f32>(q);
-    const v0 = v128.load(key), v1 = v128.load(key, 16), v2 = v128.load(key, 32), v3 = v128.load(key, 48);
-    a0 = f32x4.relaxed_madd(x, evens(v0), a0);
-    b0 = f32x4.relaxed_madd(x, odds(v0), b0);
-    a1 = f32x4.relaxed_madd(x, evens(v1), a1);
-    b1 = f32x4.relaxed_madd(x, odds(v1), b1);
-    a2 = f32x4.relaxed_madd(x, evens(v2), a2);
-    b2 = f32x4.relaxed_madd(x, odds(v2), b2);
-    a3 = f32x4.relaxed_madd(x, evens(v3), a3);
-    b3 = f32x4.relaxed_madd(x, odds(v3), b3);
-    q += 4;
-  }
-  v128.store(to, f32x4.mul(a0, scales));
-  v128.store(to, f32x4.mul(b0, scales), 16);
-  v128.store(to, f32x4.mul(a1, scales), 32);
-  v128.store(to, f32x4.mul(b1, scales), 48);
-  v128.store(to, f32x4.mul(a2, scales), 64);
-  v128.store(to, f32x4.mul(b2, scales), 80);
-  v128.store(to, f32x4.mul(a3, scales), 96);
-  v128.store(to, f32x4.mul(b3, scales), 112);
-}
-
-/** Adds R rows' weights (at p, `row` bytes apart) times the values of cells [from, to) of a page to the sums at out ([R, headDim], permuted). */
-// @ts-ignore: decorator
-@inline
-function addValues(R: i32, value: usize, headDim: u32, from: u32, to: u32, p: usize, row: usize, out: usize): void {
-  const step: usize = <usize>headDim << 1, outRow: usize = <usize>headDim << 2;
-  for (let d: u32 = 0; d < headDim; d += 8) {
-    let a0 = v128.load(out), b0 = v128.load(out, 16), a1 = a0, b1 = b0, a2 = a0, b2 = b0, a3 = a0, b3 = b0;
-    if (R > 1) { a1 = v128.load(out + outRow); b1 = v128.load(out + outRow, 16); }
-    if (R > 2) { a2 = v128.load(out + 2 * outRow); b2 = v128.load(out + 2 * outRow, 16); }
-    if (R > 3) { a3 = v128.load(out + 3 * outRow); b3 = v128.load(out + 3 * outRow, 16); }
-    let at = value + <usize>from * step;
-    for (let cell = from; cell < to; cell++) {
-      const v = v128.load(at), e = evens(v), o = odds(v), w = p + (place(cell) << 2);
-      const w0 = v128.load_splat<f32>(w);
-      a0 = f32x4.relaxed_madd(w0, e, a0);
-      b0 = f32x4.relaxed_madd(w0, o, b0);
-      if (R > 1) {
-        const w1 = v128.load_splat<f32>(w + row);
-        a1 = f32x4.relaxed_madd(w1, e, a1);
-        b1 = f32x4.relaxed_madd(w1, o, b1);
-      }
-      if (R > 2) {
-        const w2 = v128.load_splat<f32>(w + 2 * row);
-        a2 = f32x4.relaxed_madd(w2, e, a2);
-        b2 = f32x4.relaxed_madd(w2, o, b2);
-      }
-      if (R > 3) {
-        const w3 = v128.load_splat<f32>(w + 3 * row);
-        a3 = f32x4.relaxed_madd(w3, e, a3);
-        b3 = f32x4.relaxed_madd(w3, o, b3);
-      }
-      at += step;
-    }
-    v128.store(out, a0);
-    v128.store(out, b0, 16);
-    if (R > 1) { v128.store(out + outRow, a1); v128.store(out + outRow, b1, 16); }
-    if (R > 2) { v128.store(out + 2 * outRow, a2); v128.store(out + 2 * outRow, b2, 16); }
-    if (R > 3) { v128.store(out + 3 * outRow, a3); v128.store(out + 3 * outRow, b3, 16); }
-    out += 32;
-    value += 16;
+function pageValues<R, L>(weights: usize, value: usize, headDim: u32, from: u32, to: u32, sums: usize, mask: v128): void {
+  for (let i: u32 = 0; i < headDim; i += 8 * <u32>sizeof<L>()) {
+    accumulate<R, L>(weights, value + (from << 4), 512, to - from, sums, false, mask);
+    value += 512 * sizeof<L>();
+    sums += 32 * sizeof<R>() * sizeof<L>();
   }
 }
 
-/** tanh: a polynomial near 0, where 1 − 2 / (e^2x + 1) would lose its digits. */
+/** tanh: a polynomial near 0, where (1 − e^−2x) / (1 + e^−2x) would lose its digits. */
 // @ts-ignore: decorator
 @inline
 function tanh4(x: v128): v128 {
@@ -181,102 +103,137 @@ function capScores(p: usize, end: usize, softCap: f32): void {
   for (; p < end; p += 16) v128.store(p, f32x4.mul(cap, tanh4(f32x4.mul(v128.load(p), inverse))));
 }
 
-/** Scores at p … end become e^(score − max), those outside the cells [first, last] 0; returns 1 / sum. Cell 0 lies at p. */
-function softmax(p: usize, end: usize, first: u32, last: u32): f32 {
-  for (let cell: u32 = 0; cell < first; cell++) store<f32>(p + (<usize>((cell & ~31) | place(cell & 31)) << 2), -Infinity);
-  const cells = <u32>(end - p) >> 2;
-  for (let cell = last + 1; cell < cells; cell++) store<f32>(p + (<usize>((cell & ~31) | place(cell & 31)) << 2), -Infinity);
-  let most = f32x4.splat(-Infinity);
-  for (let at = p; at < end; at += 16) most = f32x4.pmax(most, v128.load(at));
-  const top: f32 = max(max(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1)), max(f32x4.extract_lane(most, 2), f32x4.extract_lane(most, 3)));
-  const tops = f32x4.splat(top);
-  let a = f32x4.splat(0), b = f32x4.splat(0);
-  for (let at = p; at < end; at += 32) {
-    const u = exp4(f32x4.sub(v128.load(at), tops)), v = exp4(f32x4.sub(v128.load(at, 16), tops));
-    v128.store(at, u);
-    v128.store(at, v, 16);
-    a = f32x4.add(a, u);
-    b = f32x4.add(b, v);
-  }
-  a = f32x4.add(a, b);
-  return 1 / (f32x4.extract_lane(a, 0) + f32x4.extract_lane(a, 1) + (f32x4.extract_lane(a, 2) + f32x4.extract_lane(a, 3)));
+/** Hides the cells of row r outside [first, last] out of `cells`. */
+function hide(p: usize, R: u32, r: u32, cells: u32, first: u32, last: u32): void {
+  for (let cell: u32 = 0; cell < first; cell++) store<f32>(p + (<usize>(((cell >> 2) * R + r << 2) + (cell & 3)) << 2), -Infinity);
+  for (let cell = last + 1; cell < cells; cell++) store<f32>(p + (<usize>(((cell >> 2) * R + r << 2) + (cell & 3)) << 2), -Infinity);
 }
 
-export function attendScratchBytes(tokens: u32, qHeads: u32, headDim: u32, contextTokens: u32): u32 {
-  return 4 * ((((contextTokens + 2 * PAGE - 1) / PAGE) * PAGE) << 2) + ((4 * headDim) << 2);
+// @ts-ignore: decorator
+@inline
+function largest4(v: v128): v128 {
+  const w = f32x4.pmax(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1));
+  return f32x4.pmax(w, v128.shuffle<f32>(w, w, 1, 0, 3, 2));
+}
+// @ts-ignore: decorator
+@inline
+function inverseSum(v: v128): f32 {
+  return 1 / (f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3)));
+}
+
+/** Scores [cells/4][R][4] → weights e^(score − max) [cells][R] in the same place, 1/sum of each row at inverses. */
+// @ts-ignore: decorator
+@inline
+function softmax<R>(p: usize, cells: u32, inverses: usize): void {
+  const end = p + <usize>(cells << 2) * sizeof<R>(), step: usize = 16 * sizeof<R>();
+  let m0 = f32x4.splat(-Infinity), m1 = m0, m2 = m0, m3 = m0;
+  for (let at = p; at < end; at += step) {
+    m0 = f32x4.pmax(m0, v128.load(at));
+    if (sizeof<R>() > 1) m1 = f32x4.pmax(m1, v128.load(at, 16));
+    if (sizeof<R>() > 2) { m2 = f32x4.pmax(m2, v128.load(at, 32)); m3 = f32x4.pmax(m3, v128.load(at, 48)); }
+  }
+  m0 = largest4(m0); m1 = largest4(m1); m2 = largest4(m2); m3 = largest4(m3);
+  let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
+  for (let at = p; at < end; at += step) {
+    const e0 = exp4(f32x4.sub(v128.load(at), m0));
+    s0 = f32x4.add(s0, e0);
+    if (sizeof<R>() == 1) v128.store(at, e0);
+    else {
+      const e1 = exp4(f32x4.sub(v128.load(at, 16), m1));
+      s1 = f32x4.add(s1, e1);
+      const u = v128.shuffle<f32>(e0, e1, 0, 4, 1, 5), v = v128.shuffle<f32>(e0, e1, 2, 6, 3, 7);
+      if (sizeof<R>() == 2) { v128.store(at, u); v128.store(at, v, 16); }
+      else {
+        const e2 = exp4(f32x4.sub(v128.load(at, 32), m2)), e3 = exp4(f32x4.sub(v128.load(at, 48), m3));
+        s2 = f32x4.add(s2, e2);
+        s3 = f32x4.add(s3, e3);
+        const y = v128.shuffle<f32>(e2, e3, 0, 4, 1, 5), z = v128.shuffle<f32>(e2, e3, 2, 6, 3, 7);
+        v128.store(at, v128.shuffle<i64>(u, y, 0, 2)); v128.store(at, v128.shuffle<i64>(u, y, 1, 3), 16);
+        v128.store(at, v128.shuffle<i64>(v, z, 0, 2), 32); v128.store(at, v128.shuffle<i64>(v, z, 1, 3), 48);
+      }
+    }
+  }
+  store<f32>(inverses, inverseSum(s0));
+  if (sizeof<R>() > 1) store<f32>(inverses, inverseSum(s1), 4);
+  if (sizeof<R>() > 2) { store<f32>(inverses, inverseSum(s2), 8); store<f32>(inverses, inverseSum(s3), 12); }
 }
 
 // @ts-ignore: decorator
 @inline
 function firstCell(last: u32, window: u32): u32 { return window == 0 || last + 1 < window ? 0 : last + 1 - window; }
 
+/** Rows [from, from + real) of one kv head, as R rows: missing ones repeat the last. Row i is token i / group, head i % group of the kv head. */
+function attendRows<R>(
+  q: usize, qStride: u32, out: usize, outStride: u32, block: usize, pageStride: u32, pages: usize, position: u32, group: u32, from: u32, real: u32,
+  headDim: u32, scale: f32, window: u32, softCap: f32, scratch: usize,
+): void {
+  const rows: u32 = sizeof<R>(), headBytes: usize = <usize>headDim << 2, mask = heldInt(<i32>0xffff0000);
+  const queries = scratch, sums = scratch + 4 * headBytes, inverses = scratch + 8 * headBytes, scores = inverses + 16;
+  for (let r: u32 = 0; r < rows; r++) {
+    const row = from + min(r, real - 1), head = q + (<usize>(row / group * qStride + row % group * headDim) << 2);
+    for (let i: u32 = 0; i < headDim; i++) store<f32>(queries + (<usize>(i * rows + r) << 2), load<f32>(head + (<usize>i << 2)) * scale);
+  }
+  const begin = firstCell(position + from / group, window), last = position + (from + real - 1) / group;
+  const firstPage = begin / PAGE, endPage = last / PAGE + 1, cells = (endPage - firstPage) * PAGE, base = firstPage * PAGE;
+  const pageBytes: usize = <usize>(PAGE * rows) << 2;
+  let to = scores;
+  for (let page = firstPage; page < endPage; page++) {
+    const key: usize = block + <usize>load<u32>(pages + (<usize>page << 2)) * pageStride;
+    if (sizeof<R>() == 4) pageScores<R, u8>(queries, key, headDim, to, mask);
+    else if (sizeof<R>() == 2) pageScores<R, u16>(queries, key, headDim, to, mask);
+    else pageScores<R, u32>(queries, key, headDim, to, mask);
+    to += pageBytes;
+  }
+  if (softCap > 0) capScores(scores, to, softCap);
+  for (let r: u32 = 0; r < rows; r++) {
+    const seen = position + (from + min(r, real - 1)) / group;
+    hide(scores, rows, r, cells, firstCell(seen, window) - base, seen - base);
+  }
+  softmax<R>(scores, cells, inverses);
+  memory.fill(sums, 0, <usize>rows * headBytes);
+  to = scores;
+  for (let page = firstPage; page < endPage; page++) {
+    const value: usize = block + <usize>load<u32>(pages + (<usize>page << 2)) * pageStride + (<usize>headDim << 6);
+    const low = page == firstPage ? begin & (PAGE - 1) : 0, high = page == endPage - 1 ? (last & (PAGE - 1)) + 1 : PAGE; // beyond lies what was never written
+    const weights = to + (<usize>(low * rows) << 2);
+    if (sizeof<R>() == 4) pageValues<R, u8>(weights, value, headDim, low, high, sums, mask);
+    else if (sizeof<R>() == 2) {
+      if (headDim & 15) pageValues<R, u8>(weights, value, headDim, low, high, sums, mask);
+      else pageValues<R, u16>(weights, value, headDim, low, high, sums, mask);
+    } else {
+      if (headDim & 31) pageValues<R, u8>(weights, value, headDim, low, high, sums, mask);
+      else pageValues<R, u32>(weights, value, headDim, low, high, sums, mask);
+    }
+    to += pageBytes;
+  }
+  for (let r: u32 = 0; r < real; r++) {
+    const row = from + r, inverse = v128.load_splat<f32>(inverses + (r << 2));
+    let result = out + (<usize>(row / group * outStride + row % group * headDim) << 2), sum = sums + (r << 4);
+    for (const end = result + headBytes; result < end; result += 16) {
+      v128.store(result, f32x4.mul(v128.load(sum), inverse));
+      sum += rows << 4;
+    }
+  }
+}
+
+export function attendScratchBytes(tokens: u32, qHeads: u32, headDim: u32, contextTokens: u32): u32 {
+  return 32 * headDim + 16 + 16 * (((contextTokens + PAGE - 1) & ~(PAGE - 1)) + PAGE);
+}
+
 export function attend(
   q: usize, qStride: u32, out: usize, outStride: u32, layerBase: usize, pageStride: u32, pages: usize, position: u32, tokens: u32,
   qHeads: u32, headToKv: usize, kvHeads: u32, headDim: u32, scale: f32, window: u32, softCap: f32, scratch: usize,
 ): void {
-  const scales = f32x4.splat(scale), headBytes: usize = <usize>headDim << 2, blockBytes: usize = <usize>headDim << 7, keyBytes: usize = <usize>headDim << 6;
   for (let head: u32 = 0; head < qHeads; ) {
-    const kv = load<u32>(headToKv + (<usize>head << 2));
+    const kv = load<u32>(headToKv + (<usize>head << 2)), block = layerBase + <usize>(kv * headDim << 7), offset: usize = <usize>(head * headDim) << 2;
     let group: u32 = 1;
     while (head + group < qHeads && load<u32>(headToKv + (<usize>(head + group) << 2)) == kv) group++;
     const rows = group * tokens;
     for (let from: u32 = 0; from < rows; from += 4) {
-      const R = min<u32>(4, rows - from);
-      const t0 = from / group, t3 = (from + R - 1) / group;
-      const firstPage = firstCell(position + t0, window) / PAGE, endPage = (position + t3) / PAGE + 1;
-      const row: usize = <usize>((endPage - firstPage) * PAGE) << 2, sums = scratch, scores = scratch + 4 * headBytes;
-      // A missing row repeats the last one; its results are not used.
-      const r1 = from + min<u32>(1, R - 1), r2 = from + min<u32>(2, R - 1), r3 = from + min<u32>(3, R - 1);
-      const q0 = q + (<usize>(t0 * qStride + (head + from % group) * headDim) << 2);
-      const q1 = q + (<usize>(r1 / group * qStride + (head + r1 % group) * headDim) << 2);
-      const q2 = q + (<usize>(r2 / group * qStride + (head + r2 % group) * headDim) << 2);
-      const q3 = q + (<usize>(r3 / group * qStride + (head + r3 % group) * headDim) << 2);
-      let to = scores;
-      for (let page = firstPage; page < endPage; page++) {
-        let key: usize = layerBase + <usize>load<u32>(pages + (<usize>page << 2)) * pageStride + <usize>kv * blockBytes;
-        if (R == 1) {
-          pageScores(key, headDim, q0, to, scales);
-          to += 128;
-        } else {
-          for (let i = 0; i < 4; i++) {
-            if (R == 2) eightScores(2, key, headDim, q0, q1, q1, q1, to, row, scales);
-            else if (R == 3) eightScores(3, key, headDim, q0, q1, q2, q2, to, row, scales);
-            else eightScores(4, key, headDim, q0, q1, q2, q3, to, row, scales);
-            key += 16;
-            to += 32;
-          }
-        }
-      }
-      const base = firstPage * PAGE;
-      let end = scores;
-      for (let i: u32 = 0; i < R; i++) {
-        const last = position + (from + i) / group;
-        if (softCap > 0) capScores(end, end + row, softCap);
-        const inverse = softmax(end, end + row, firstCell(last, window) - base, last - base);
-        store<f32>(out + (<usize>((from + i) / group * outStride + (head + (from + i) % group) * headDim) << 2), inverse); // kept there until the sums are done
-        end += row;
-      }
-      memory.fill(sums, 0, <usize>R * headBytes);
-      to = scores;
-      const begin = firstCell(position + t0, window), final = position + t3;
-      for (let page = firstPage; page < endPage; page++) {
-        const value: usize = layerBase + <usize>load<u32>(pages + (<usize>page << 2)) * pageStride + <usize>kv * blockBytes + keyBytes;
-        const low = page == firstPage ? begin & 31 : 0, high = page == endPage - 1 ? (final & 31) + 1 : PAGE;
-        if (R == 4) addValues(4, value, headDim, low, high, to, row, sums);
-        else if (R == 3) addValues(3, value, headDim, low, high, to, row, sums);
-        else if (R == 2) addValues(2, value, headDim, low, high, to, row, sums);
-        else addValues(1, value, headDim, low, high, to, row, sums);
-        to += 128;
-      }
-      for (let i: u32 = 0; i < R; i++) {
-        const result = out + (<usize>((from + i) / group * outStride + (head + (from + i) % group) * headDim) << 2);
-        const inverse = f32x4.splat(load<f32>(result)), sum = sums + <usize>i * headBytes;
-        for (let d: usize = 0; d < headBytes; d += 32) {
-          const e = f32x4.mul(v128.load(sum + d), inverse), o = f32x4.mul(v128.load(sum + d, 16), inverse);
-          v128.store(result + d, v128.shuffle<f32>(e, o, 0, 4, 1, 5));
-          v128.store(result + d, v128.shuffle<f32>(e, o, 2, 6, 3, 7), 16);
-        }
-      }
+      const real = min<u32>(4, rows - from);
+      if (real > 2) attendRows<u32>(q + offset, qStride, out + offset, outStride, block, pageStride, pages, position, group, from, real, headDim, scale, window, softCap, scratch);
+      else if (real == 2) attendRows<u16>(q + offset, qStride, out + offset, outStride, block, pageStride, pages, position, group, from, real, headDim, scale, window, softCap, scratch);
+      else attendRows<u8>(q + offset, qStride, out + offset, outStride, block, pageStride, pages, position, group, from, real, headDim, scale, window, softCap, scratch);
     }
     head += group;
   }

@@ -1,11 +1,12 @@
 // Owns: ember's arithmetic: quantised and plain matrices, norms, rotation, attention over paged KV, sampling sums. Entry of ember.wasm.
 // Refuses: memory of its own; it works on the pointers that it is given. What they mean: ../kernel-interface.ts.
 // Called by: ../load-kernels.ts.
-export { zero } from './numbers';
+export { unsettle, zero } from './numbers';
 export { preparedBytes } from './layout';
 export { prepare } from './prepare';
 export { matmul } from './matmul';
 export { dequantiseRow, matmulPlain, widen } from './plain';
 export { addBias, addInto, rmsNorm, rope, siluMultiply } from './elementwise';
-export { attend, attendScratchBytes, storeKv } from './attention';
+export { attend, attendScratchBytes } from './attention';
+export { storeKv } from './kv-pages';
 export { adjustLogits, maxAndSum, topN } from './sampling';

@@ -62,21 +62,33 @@ export function integerSums4(a: v128, b: v128, c: v128, d: v128): v128 {
   return i32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7));
 }
 
-/** e^x for x ≤ 0 and moderate x > 0 (|x| ≤ 88 gives full accuracy, about 2e-7 relative; below −87.3 the result is 0). */
+
+// Constants of exp4 as variables, so that V8 loads them instead of building them at each use. ln 2 in two parts: the first has few bits, so that
+// its products are exact. E6 … E3: 1/6! … 1/3!.
+let LOG2E: v128 = f32x4.splat(1.44269504), LN2_HIGH: v128 = f32x4.splat(-0.693359375), LN2_LOW: v128 = f32x4.splat(2.12194440e-4);
+let E6: v128 = f32x4.splat(1.3888889e-3), E5: v128 = f32x4.splat(8.3333333e-3), E4: v128 = f32x4.splat(4.1666668e-2), E3: v128 = f32x4.splat(1.6666667e-1);
+let HALF: v128 = f32x4.splat(0.5), ONE: v128 = f32x4.splat(1);
+let BIAS: v128 = i32x4.splat(127), TOP: v128 = f32x4.splat(88.3), BOTTOM: v128 = f32x4.splat(-87.3);
+
+/** Never called. It is exported so that no optimiser can take these variables for constants. */
+export function unsettle(value: i32): void {
+  const v = i32x4.splat(value);
+  LOG2E = v; LN2_HIGH = v; LN2_LOW = v; E6 = v; E5 = v; E4 = v; E3 = v; HALF = v; ONE = v; BIAS = v; TOP = v; BOTTOM = v;
+}
+
+/** e^x, about 2e-7 relative for |x| ≤ 87; 0 below, e^88.3 above 88.3; NaN stays NaN. */
 // @ts-ignore: decorator
 @inline
 export function exp4(x: v128): v128 {
-  const clamped = f32x4.pmax(f32x4.pmin(x, f32x4.splat(88.3)), f32x4.splat(-87.3)); // both keep a NaN in x, and are one instruction
-  const whole = f32x4.nearest(f32x4.mul(clamped, f32x4.splat(1.44269504)));
-  let r = f32x4.relaxed_madd(whole, f32x4.splat(-0.693359375), clamped); // ln 2 in two parts: the first has few bits, so that the product is exact
-  r = f32x4.relaxed_madd(whole, f32x4.splat(2.12194440e-4), r);
-  let p = f32x4.splat(1.3888889e-3);
-  p = f32x4.relaxed_madd(p, r, f32x4.splat(8.3333333e-3));
-  p = f32x4.relaxed_madd(p, r, f32x4.splat(4.1666668e-2));
-  p = f32x4.relaxed_madd(p, r, f32x4.splat(1.6666667e-1));
-  p = f32x4.relaxed_madd(p, r, f32x4.splat(0.5));
-  p = f32x4.relaxed_madd(p, r, f32x4.splat(1));
-  p = f32x4.relaxed_madd(p, r, f32x4.splat(1));
-  const power = i32x4.shl(i32x4.add(i32x4.relaxed_trunc_f32x4_s(whole), i32x4.splat(127)), 23);
-  return v128.andnot(f32x4.mul(p, power), f32x4.lt(x, f32x4.splat(-87.3)));
+  const clamped = f32x4.pmax(f32x4.pmin(x, TOP), BOTTOM); // keeps a NaN in x, and is two instructions, unlike min and max
+  const whole = f32x4.nearest(f32x4.mul(clamped, LOG2E));
+  const r = f32x4.relaxed_madd(whole, LN2_LOW, f32x4.relaxed_madd(whole, LN2_HIGH, clamped));
+  let p = f32x4.relaxed_madd(E6, r, E5);
+  p = f32x4.relaxed_madd(p, r, E4);
+  p = f32x4.relaxed_madd(p, r, E3);
+  p = f32x4.relaxed_madd(p, r, HALF);
+  p = f32x4.relaxed_madd(p, r, ONE);
+  p = f32x4.relaxed_madd(p, r, ONE);
+  const power = i32x4.shl(i32x4.add(i32x4.relaxed_trunc_f32x4_s(whole), BIAS), 23);
+  return v128.andnot(f32x4.mul(p, power), f32x4.lt(x, BOTTOM));
 }

@@ -3,6 +3,9 @@ import { type Bytes, bfloat16ToNumber, numberToBfloat16 } from './bytes.ts';
 
 type AttentionKernels = Pick<Kernels, 'storeKv' | 'attendScratchBytes' | 'attend'>;
 
+/** Eight values that belong together lie as 0 4 1 5 2 6 3 7: the even places are the first four. */
+const PLACE = [0, 2, 4, 6, 1, 3, 5, 7];
+
 /** Indices of u16 values: K of (cell, head, element) and V likewise, in the page that holds the cell. */
 function cellIndices(bytes: Bytes, layerBase: number, pageStride: number, pages: number, headDim: number) {
   const block = (cell: number, head: number): number => {
@@ -10,8 +13,9 @@ function cellIndices(bytes: Bytes, layerBase: number, pageStride: number, pages:
     return (layerBase + page * pageStride) / 2 + head * 2 * PAGE_TOKENS * headDim;
   };
   return {
-    key: (cell: number, head: number, i: number): number => block(cell, head) + i * PAGE_TOKENS + (cell % PAGE_TOKENS),
-    value: (cell: number, head: number, i: number): number => block(cell, head) + PAGE_TOKENS * headDim + (cell % PAGE_TOKENS) * headDim + i,
+    key: (cell: number, head: number, i: number): number => block(cell, head) + Math.floor((cell % PAGE_TOKENS) / 8) * headDim * 8 + i * 8 + PLACE[cell % 8]!,
+    value: (cell: number, head: number, i: number): number =>
+      block(cell, head) + PAGE_TOKENS * headDim + Math.floor(i / 8) * PAGE_TOKENS * 8 + (cell % PAGE_TOKENS) * 8 + PLACE[i % 8]!,
   };
 }
 
