@@ -4,6 +4,7 @@ from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
+from mlx_lm.utils import _transform_awq_weights
 from safetensors.numpy import save_file
 
 ROOT = Path(__file__).parent / "mlx-arrays"
@@ -62,3 +63,12 @@ save_file(
     str(ROOT / "standard-writer.safetensors"),
     metadata={"format": "pt"},
 )
+
+# An AWQ module and what mlx-lm makes of it.
+module = {
+    "m.qweight": mx.random.randint(0, 2**32, (64, 3), dtype=mx.int64).astype(mx.uint32),
+    "m.qzeros": mx.random.randint(0, 2**32, (2, 3), dtype=mx.int64).astype(mx.uint32),
+    "m.scales": (0.01 * mx.random.normal((2, 24))).astype(mx.float16),
+}
+result, _ = _transform_awq_weights(module, {"bits": 4, "group_size": 32})
+mx.save_safetensors(str(ROOT / "awq.safetensors"), module | {name.replace("m.", "result."): mx.contiguous(value) for name, value in result.items()})

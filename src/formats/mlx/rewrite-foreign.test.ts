@@ -1,0 +1,141 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { decodeFloats, encodeFloats, openSafetensors, type TensorSource, writeShardedCheckpoint } from '../safetensors/index.ts';
+import { openCheckpoint } from './checkpoint.ts';
+import { dequantise } from './dequantise.ts';
+import { toWords } from './packing.ts';
+import { rewriteForeignCheckpoint } from './rewrite-foreign.ts';
+
+const RECORDED = join(import.meta.dirname, '../../../test/reference/mlx-arrays');
+const INPUTS = 128;
+const OUTPUTS = 24;
+const GROUP = 64;
+let directory: string;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'hearth-foreign-'));
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+const code = (i: number, o: number): number => (i * 5 + o * 3 + (i >> 3)) & 15;
+const zero = (g: number, o: number): number => (g * 7 + o * 11) % 15;
+const scale = (g: number, o: number): number => (o - 11.5) / 512 + g / 64;
+const bytes = (words: Uint32Array): Uint8Array => new Uint8Array(words.buffer);
+const AWQ_PLACE = [0, 4, 1, 5, 2, 6, 3, 7];
+
+/** Words [rows, columns/8], eight neighbours of a row to a word. */
+function packRow(rows: number, columns: number, value: (row: number, column: number) => number, place = [0, 1, 2, 3, 4, 5, 6, 7]): Uint32Array {
+  const words = new Uint32Array((rows * columns) / 8);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) words[(r * columns + c) >> 3]! |= value(r, c) << (place[c & 7]! * 4);
+  return words;
+}
+
+const scales = (): TensorSource => ({
+  name: 'm.scales',
+  dtype: 'F16',
+  shape: [INPUTS / GROUP, OUTPUTS],
+  data: encodeFloats(
+    'F16',
+    Float32Array.from({ length: (INPUTS / GROUP) * OUTPUTS }, (_, i) => scale(Math.floor(i / OUTPUTS), i % OUTPUTS)),
+  ),
+});
+const zeros = (value: (g: number, o: number) => number, place?: number[]): TensorSource => ({
+  name: 'm.qzeros',
+  dtype: 'I32',
+  shape: [INPUTS / GROUP, OUTPUTS / 8],
+  data: bytes(packRow(INPUTS / GROUP, OUTPUTS, value, place)),
+});
+const awqWeight = (): TensorSource => ({
+  name: 'm.qweight',
+  dtype: 'I32',
+  shape: [INPUTS, OUTPUTS / 8],
+  data: bytes(packRow(INPUTS, OUTPUTS, code, AWQ_PLACE)),
+});
+function gptqWeight(): TensorSource {
+  const words = new Uint32Array((INPUTS / 8) * OUTPUTS);
+  for (let i = 0; i < INPUTS; i++) for (let o = 0; o < OUTPUTS; o++) words[(i >> 3) * OUTPUTS + o]! |= code(i, o) << ((i & 7) * 4);
+  return { name: 'm.qweight', dtype: 'I32', shape: [INPUTS / 8, OUTPUTS], data: bytes(words) };
+}
+const groupIndex = (of: (i: number) => number): TensorSource => ({
+  name: 'm.g_idx',
+  dtype: 'I32',
+  shape: [INPUTS],
+  data: bytes(Uint32Array.from({ length: INPUTS }, (_, i) => of(i))),
+});
+const NORM: TensorSource = { name: 'norm.weight', dtype: 'F16', shape: [4], data: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8) };
+
+/** Rewrites the tensors and gives the numbers of module m, [OUTPUTS][INPUTS] in a row. */
+async function rewrite(config: Record<string, unknown>, tensors: readonly TensorSource[]): Promise<Float64Array> {
+  const folder = await mkdtemp(join(directory, 'model-'));
+  const [source, target] = [join(folder, 'source'), join(folder, 'target')];
+  await Promise.all([mkdir(source), mkdir(target)]);
+  await writeFile(join(source, 'config.json'), JSON.stringify({ model_type: 'llama', quantization_config: { bits: 4, group_size: GROUP, ...config } }));
+  await writeShardedCheckpoint(source, [...tensors, NORM]);
+  await rewriteForeignCheckpoint(source, target);
+  await using checkpoint = await openCheckpoint(target);
+  expect([...checkpoint.tensors.keys()].sort()).toEqual(['m.biases', 'm.scales', 'm.weight', 'norm.weight']);
+  expect(await checkpoint.readTensor('norm.weight')).toEqual(NORM.data);
+  expect(checkpoint.config['model_type']).toBe('llama');
+  const read = async (leaf: string): Promise<Float32Array> => decodeFloats('F32', await checkpoint.readTensor(`m.${leaf}`));
+  return dequantise(checkpoint.quantizationOf('m')!, {
+    words: toWords(await checkpoint.readTensor('m.weight')),
+    scales: await read('scales'),
+    biases: await read('biases'),
+  });
+}
+
+function expected(zeroOf: (g: number, o: number) => number): number[] {
+  const half = (x: number): number => decodeFloats('F16', encodeFloats('F16', Float32Array.of(x)))[0]!;
+  return Array.from({ length: OUTPUTS * INPUTS }, (_, at) => {
+    const [o, i] = [Math.floor(at / INPUTS), at % INPUTS];
+    const g = Math.floor(i / GROUP);
+    return half(scale(g, o)) * (code(i, o) - zeroOf(g, o)) + 0;
+  });
+}
+
+describe('rewriteForeignCheckpoint', () => {
+  it('[formats F13] an AWQ checkpoint becomes an MLX one with the same values, with and without zeros', async () => {
+    expect([...(await rewrite({ quant_method: 'awq' }, [awqWeight(), zeros(zero, AWQ_PLACE), scales()]))]).toEqual(expected(zero));
+    expect([...(await rewrite({ quant_method: 'awq' }, [awqWeight(), scales()]))]).toEqual(expected(() => 8));
+  });
+
+  it('[formats F13] a GPTQ checkpoint becomes an MLX one with the same values: old format, gptq_v2, symmetric, plain g_idx', async () => {
+    const plainIndex = groupIndex((i) => Math.floor(i / GROUP));
+    expect([...(await rewrite({ quant_method: 'gptq' }, [gptqWeight(), zeros(zero), scales(), plainIndex]))]).toEqual(expected((g, o) => zero(g, o) + 1));
+    expect([...(await rewrite({ quant_method: 'gptq', checkpoint_format: 'gptq_v2' }, [gptqWeight(), zeros(zero), scales()]))]).toEqual(expected(zero));
+    expect([...(await rewrite({ quant_method: 'gptq' }, [gptqWeight(), scales()]))]).toEqual(expected(() => 8));
+  });
+
+  it('[formats F13] a g_idx that reorders the inputs is refused', async () => {
+    for (const index of [groupIndex((i) => i % 2), groupIndex(() => 0)])
+      await expect(rewrite({ quant_method: 'gptq' }, [gptqWeight(), zeros(zero), scales(), index])).rejects.toMatchObject({ code: 'mlx_quant_unsupported' });
+  });
+
+  it('[formats F13] recorded: mlx-lm reads the codes of an AWQ module as the same words', async () => {
+    await using recorded = await openSafetensors(join(RECORDED, 'awq.safetensors'));
+    const folder = await mkdtemp(join(directory, 'recorded-'));
+    const [source, target] = [join(folder, 'source'), join(folder, 'target')];
+    await Promise.all([mkdir(source), mkdir(target)]);
+    await writeFile(join(source, 'config.json'), JSON.stringify({ quantization_config: { quant_method: 'awq', bits: 4, group_size: 32 } }));
+    const tensors: TensorSource[] = [];
+    for (const leaf of ['qweight', 'qzeros', 'scales']) {
+      const { dtype, shape } = recorded.tensors.get(`m.${leaf}`)!;
+      tensors.push({ name: `m.${leaf}`, dtype, shape, data: await recorded.readTensor(`m.${leaf}`) });
+    }
+    await writeShardedCheckpoint(source, tensors);
+    await rewriteForeignCheckpoint(source, target);
+    await using checkpoint = await openCheckpoint(target);
+    expect(await checkpoint.readTensor('m.weight')).toEqual(await recorded.readTensor('result.weight'));
+    for (const leaf of ['scales', 'biases'])
+      expect(encodeFloats('F16', decodeFloats('F32', await checkpoint.readTensor(`m.${leaf}`)))).toEqual(await recorded.readTensor(`result.${leaf}`));
+  });
+
+  it('parts that are missing or do not fit are refused, as is a checkpoint that is MLX already', async () => {
+    await expect(rewrite({ quant_method: 'awq' }, [awqWeight(), zeros(zero)])).rejects.toMatchObject({ code: 'mlx_quant_missing' });
+    await expect(rewrite({ quant_method: 'awq', group_size: 32 }, [awqWeight(), zeros(zero), scales()])).rejects.toMatchObject({ code: 'mlx_quant_shape' });
+    await expect(rewrite({ quant_method: 'gptq' }, [awqWeight(), zeros(zero), scales()])).rejects.toMatchObject({ code: 'mlx_quant_shape' });
+    const golden = join(import.meta.dirname, '../../../test/reference/goldens/llama-q4-g64');
+    await expect(rewriteForeignCheckpoint(golden, directory)).rejects.toMatchObject({ code: 'mlx_quant_unsupported' });
+  });
+});
