@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { HearthError } from '../../core/index.ts';
+import { decodeBlocks, type GgufKey, type GgufTensorSource, ggufRowBytes, ggufTypeByName, writeGguf } from '../gguf/index.ts';
+import { type Checkpoint, openCheckpoint } from '../mlx/index.ts';
+import { vocabularyToGguf } from '../tokenizer/index.ts';
+import { configToGguf, type ExportedConfig } from './config-to-gguf.ts';
+import { refuseExisting, requireSpace } from './directory.ts';
+import { type ExportStep, layerRows, planExport } from './export-plan.ts';
+import { encodeRows, valuesOf } from './export-type.ts';
+import { rowOrder } from './names.ts';
+import { CONVERTER_VERSION, type ConversionReport, createErrorCounter, type ErrorCounter, sumReports } from './report.ts';
+import { llama3Divisors } from './rope.ts';
+
+export interface ExportOptions {
+  readonly signal?: AbortSignal;
+  /** `exact` (default) keeps the numbers wherever a GGML type can. `q4_0` quantises again, as other engines' files are: for benchmarks only. */
+  readonly quant?: 'exact' | 'q4_0';
+}
+
+const SPARE_BYTES = 64 * 1024 * 1024;
+const FILE_TYPE: Readonly<Record<string, number>> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7, Q5_1: 9 };
+
+/**
+ * Writes an MLX checkpoint as one GGUF file (docs/spec/formats.md §7, §8). A model without tokenizer.json gets no vocabulary.
+ * The report counts every number that differs. Throws `convert_*`, `tokenizer_*`, `mlx_*`, `st_*`, `insufficient_space`,
+ * `invalid_argument` (the file exists), `cancelled`.
+ */
+export async function exportGguf(checkpointDirectory: string, ggufPath: string, options: ExportOptions = {}): Promise<ConversionReport> {
+  const started = performance.now();
+  const path = resolve(ggufPath);
+  await refuseExisting(path);
+  await using checkpoint = await openCheckpoint(checkpointDirectory);
+  const exported = configToGguf(checkpoint.config);
+  const { steps, dropped } = await planExport(checkpoint, exported, options.quant ?? 'exact');
+  const bytesAfter = steps.reduce((sum, step) => sum + step.bytesAfter, 0);
+  await mkdir(dirname(path), { recursive: true });
+  await requireSpace(dirname(path), bytesAfter + SPARE_BYTES);
+
+  const counters = new Map(steps.map((step) => [step.name, createErrorCounter()]));
+  const sources = steps.map(
+    (step): GgufTensorSource => ({
+      name: step.name,
+      type: step.type,
+      dims: step.dims,
+      data: () => encodeStep(checkpoint, step, counters.get(step.name)!, options.signal),
+    }),
+  );
+  // What is inexact is known only when all numbers have been seen, so the key says what was asked for and conversion.json what came out.
+  const keys = [...(await generalKeys(checkpoint, steps, options)), ...exported.keys, ...(await vocabulary(checkpoint, steps))];
+  try {
+    await writeGguf(path, keys, [...ropeTensor(exported), ...sources]);
+  } catch (error) {
+    if (options.signal?.aborted === true) throw new HearthError('cancelled', `The export to ${path} was cancelled.`, { cause: error });
+    throw error;
+  }
+  const tensors = steps.map((step) => ({
+    name: step.name,
+    source: step.source,
+    from: step.from,
+    to: step.type,
+    elements: step.elements,
+    ...counters.get(step.name)!.result(step.elements),
+  }));
+  const { verdict, totals } = sumReports(tensors);
+  return {
+    schema: 1,
+    converterVersion: CONVERTER_VERSION,
+    source: { path: basename(checkpoint.directory), rootDigest: null },
+    target: { format: 'gguf', sizeBytes: (await stat(path)).size },
+    verdict,
+    totals: { ...totals, subnormalGroups: 0, bytesBefore: [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0), bytesAfter },
+    tensors,
+    dropped,
+    warnings: [],
+    verification: { mode: 'none', rows: 0 },
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+async function generalKeys(checkpoint: Checkpoint, steps: readonly ExportStep[], options: ExportOptions): Promise<GgufKey[]> {
+  const bytes = new Map<string, number>();
+  for (const step of steps) bytes.set(step.type, (bytes.get(step.type) ?? 0) + step.bytesAfter);
+  const fileType = FILE_TYPE[[...bytes].toSorted(([, a], [, b]) => b - a)[0]?.[0] ?? ''];
+  const text = (key: string, value: string): GgufKey => ({ key, type: 'string', value });
+  const digest = createHash('sha256')
+    .update(await readFile(join(checkpoint.directory, 'config.json')))
+    .digest('hex');
+  return [
+    text('general.architecture', configToGguf(checkpoint.config).family.architecture),
+    text('general.type', 'model'),
+    text('general.name', basename(checkpoint.directory)),
+    ...(fileType === undefined ? [] : [{ key: 'general.file_type', type: 'u32', value: fileType } as const]),
+    { key: 'general.quantization_version', type: 'u32', value: 2 },
+    { key: 'general.alignment', type: 'u32', value: 32 },
+    text('hearth.converter_version', CONVERTER_VERSION),
+    text('hearth.source_digest', digest),
+    text('hearth.conversion', options.quant === 'q4_0' || steps.some((step) => step.mayDiffer) ? 'bounded' : 'exact'),
+  ];
+}
+
+async function vocabulary(checkpoint: Checkpoint, steps: readonly ExportStep[]): Promise<GgufKey[]> {
+  const rows = steps.find((step) => step.name === 'token_embd.weight')?.dims[1];
+  const present = await stat(join(checkpoint.directory, 'tokenizer.json')).then(
+    () => true,
+    () => false,
+  );
+  if (!present || rows === undefined) return [{ key: 'tokenizer.ggml.model', type: 'string', value: 'none' }];
+  return vocabularyToGguf(checkpoint.directory, rows);
+}
+
+function ropeTensor(exported: ExportedConfig): GgufTensorSource[] {
+  if (exported.llama3 === null) return [];
+  const divisors = llama3Divisors(exported.llama3, exported.ropeBase, exported.headDim / 2);
+  return [{ name: 'rope_freqs.weight', type: 'F32', dims: [divisors.length], data: new Uint8Array(divisors.buffer) }];
+}
+
+const CHUNK_ELEMENTS = 2 ** 21;
+
+async function* encodeStep(checkpoint: Checkpoint, step: ExportStep, counter: ErrorCounter, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  const [columns, rows] = [step.dims[0]!, step.dims[1] ?? 1];
+  const unit = step.heads === 0 ? 1 : rows / step.heads;
+  const stepRows = Math.max(unit, Math.floor(CHUNK_ELEMENTS / columns / unit) * unit);
+  for (let from = 0; from < rows; from += stepRows) {
+    signal?.throwIfAborted();
+    const to = Math.min(rows, from + stepRows);
+    const source = await layerRows(checkpoint, step, step.dims.length === 1 ? undefined : [from, to]);
+    const encoded = encodeRows(source, step.type, step.keepCodes);
+    if (step.mayDiffer) counter.add(valuesOf(source), decodeBlocks(step.type, encoded), 32);
+    if (step.heads === 0) yield encoded;
+    else if (step.dims.length === 1) yield permuteRows(encoded, encoded.length / columns, step.heads);
+    else yield permuteRows(encoded, ggufRowBytes(ggufTypeByName(step.type), columns), (to - from) / unit);
+  }
+}
+
+function permuteRows(bytes: Uint8Array, rowBytes: number, heads: number): Uint8Array {
+  const out = new Uint8Array(bytes.length);
+  rowOrder(bytes.length / rowBytes, heads).forEach((mlxRow, place) => {
+    out.set(bytes.subarray(mlxRow * rowBytes, (mlxRow + 1) * rowBytes), place * rowBytes);
+  });
+  return out;
+}
