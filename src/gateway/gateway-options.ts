@@ -55,6 +55,7 @@ export const withDefaults = (options: GatewayOptions) => ({
   restartDelayCapMs: 300_000,
   crashLimit: options.crashLimit ?? 3,
   crashWindowMs: options.crashWindowMs ?? 600_000,
+  stableAfterMs: 300_000,
   breakerMs: options.breakerMs ?? 300_000,
   breakerCapMs: 3_600_000,
   clock: options.clock ?? systemClock,

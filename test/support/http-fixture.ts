@@ -5,7 +5,7 @@ import { HearthError } from '../../src/core/index.ts';
 import type { Engine } from '../../src/engines/index.ts';
 import { createGateway, type Gateway, type GatewayOptions, type ListedModel, type ModelSource } from '../../src/gateway/index.ts';
 import type { Store } from '../../src/store/index.ts';
-import { createSupervisor } from '../../src/supervisor/index.ts';
+import { createSupervisor, type Supervisor } from '../../src/supervisor/index.ts';
 import { createFakeEngine, type FakeEngineFlags } from './fake-engine.ts';
 
 export interface HttpFixture extends AsyncDisposable {
@@ -15,6 +15,8 @@ export interface HttpFixture extends AsyncDisposable {
   readonly baseUrl: string;
   /** The official client, without its own retries. */
   readonly openai: OpenAI;
+  /** Children started so far. */
+  starts(): number;
   /** Ours, in process: every scope. */
   readonly client: Client;
 }
@@ -32,7 +34,15 @@ export interface HttpFixtureOptions {
 export async function startHttp(flags: FakeEngineFlags = {}, options: HttpFixtureOptions = {}): Promise<HttpFixture> {
   const supervisor = createSupervisor({ environment: process.env });
   const models = options.models ?? fakeModels(['org/fake']);
-  const gateway = createGateway({ models, engines: options.engines ?? [createFakeEngine(flags)], supervisor, restartDelayMs: 1, ...options.gateway });
+  let starts = 0;
+  const counted: Supervisor = {
+    start(spec) {
+      starts += 1;
+      return supervisor.start(spec);
+    },
+    [Symbol.asyncDispose]: () => supervisor[Symbol.asyncDispose](),
+  };
+  const gateway = createGateway({ models, engines: options.engines ?? [createFakeEngine(flags)], supervisor: counted, restartDelayMs: 1, ...options.gateway });
   const api = createApi({ gateway, store: options.store ?? noStore, version: '0.0.0-test', ...options.api });
   const listener = await listen(api, { port: 0, ...options.listen });
   const baseUrl = `http://127.0.0.1:${listener.port}`;
@@ -41,6 +51,7 @@ export async function startHttp(flags: FakeEngineFlags = {}, options: HttpFixtur
     api,
     listener,
     baseUrl,
+    starts: () => starts,
     openai: new OpenAI({ baseURL: `${baseUrl}/v1`, apiKey: 'any', maxRetries: 0 }),
     client: createClient({ baseUrl: 'http://hearth', fetch: (request) => api.request(request) }),
     async [Symbol.asyncDispose]() {

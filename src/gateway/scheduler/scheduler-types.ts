@@ -37,6 +37,8 @@ export interface SchedulerOptions {
   readonly restartDelayCapMs: number;
   readonly crashLimit: number;
   readonly crashWindowMs: number;
+  /** Health for this long ends a crash loop. */
+  readonly stableAfterMs: number;
   readonly breakerMs: number;
   readonly breakerCapMs: number;
 }
@@ -72,5 +74,6 @@ export interface ModelState {
   retryAtMs: number;
   breakerUntilMs: number;
   breakerTrips: number;
+  readyAtMs: number | null;
   unloadWanted: boolean;
 }

@@ -12,6 +12,7 @@ const OPTIONS: SchedulerOptions = {
   restartDelayCapMs: 300_000,
   crashLimit: 3,
   crashWindowMs: 600_000,
+  stableAfterMs: 300_000,
   breakerMs: 300_000,
   breakerCapMs: 3_600_000,
 };
@@ -228,6 +229,18 @@ describe('time and crashes', () => {
     expect(tell(request(51, 'a'))).toEqual(['load a']);
     tell(loaded('a'), released(51), { kind: 'exited', model: 'a' });
     expect(scheduler.state('a')?.breakerUntilMs).toBe(1_110_000 + 600_000);
+    at(1_710_000);
+    crash();
+    expect(scheduler.state('a')?.breakerUntilMs).toBe(1_710_000 + 1_200_000);
+    // A long healthy run ends the loop: the next crash counts as the first one.
+    at(3_000_000);
+    tell(request(60, 'a'), loaded('a'), released(60));
+    at(3_299_000);
+    tell(request(61, 'a'), released(61));
+    at(3_301_000);
+    tell({ kind: 'exited', model: 'a' });
+    at(3_302_000);
+    expect(tell(request(62, 'a'))).toEqual(['load a']);
   });
 
   test('who waits when the child dies is served by the next one, after the restart delay', () => {

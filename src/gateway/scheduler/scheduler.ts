@@ -54,6 +54,7 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
           failure: null,
           failures: 0,
           lastUsedMs: now,
+          readyAtMs: now,
         });
         pump(model, now);
         startIdle(model, now);
@@ -180,11 +181,13 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
   const backOff = (attempts: number): number => Math.min(options.restartDelayCapMs, options.restartDelayMs * 2 ** (attempts - 1));
 
   function noteCrash(model: ModelState, now: number): void {
+    if (model.readyAtMs !== null && now - model.readyAtMs >= options.stableAfterMs) Object.assign(model, { crashes: [], breakerTrips: 0 });
+    model.readyAtMs = null;
     model.crashes = [...model.crashes.filter((at) => now - at < options.crashWindowMs), now];
-    if (model.crashes.length < options.crashLimit) return;
+    // After a crash loop there is one trial: its failure opens the breaker again, for twice as long.
+    if (model.crashes.length < options.crashLimit && model.breakerTrips === 0) return;
     model.breakerUntilMs = now + Math.min(options.breakerCapMs, options.breakerMs * 2 ** model.breakerTrips);
     model.breakerTrips += 1;
-    model.crashes = model.crashes.slice(-(options.crashLimit - 1));
   }
 
   function onExited(model: ModelState, now: number): void {
@@ -337,5 +340,6 @@ const newModel = (key: string, plan: ModelPlan): ModelState => ({
   retryAtMs: 0,
   breakerUntilMs: 0,
   breakerTrips: 0,
+  readyAtMs: null,
   unloadWanted: false,
 });
