@@ -1,9 +1,10 @@
+import { join } from 'node:path';
 import type { FeatureVerdict, RuntimeProbe } from '../core/index.ts';
-import type { Engine } from '../engines/index.ts';
+import { createEmberEngine, type Engine } from '../engines/index.ts';
 
 /** The engines of this installation, preferred first. */
-export function createEngines(): readonly Engine[] {
-  return [];
+export function createEngines(home: string): readonly Engine[] {
+  return [createEmberEngine({ convertedDirectory: join(home, 'converted'), viewDirectory: join(home, 'run', 'engines') })];
 }
 
 /** Which features of a model some engine can run: the first engine that can, else the first one's reason. */

@@ -21,7 +21,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     environment: options.env,
     onLine: (line, child) => logger.debug(line, { pid: child.pid, stream: child.stream }),
   });
-  const engines = createEngines();
+  const engines = createEngines(options.home);
   const store = withCatalog(createHearthStore(options, hub, probeOf(engines), logger), createCatalog(), config.models.defaultQuant);
   const gateway = createGateway({
     models: createStoreModels(store),

@@ -48,12 +48,6 @@ export const configSchema = z.strictObject({
       parallelSequences: positive.default(4).describe('Requests that one loaded model answers at the same time.'),
     })
     .prefault({}),
-  supervisor: z
-    .strictObject({
-      startTimeoutS: z.int().min(1).max(3600).default(120).describe('Longest start of a child process, in seconds.'),
-      stopGraceS: z.int().min(1).max(120).default(10).describe('Time between SIGTERM and SIGKILL of a child process, in seconds.'),
-    })
-    .prefault({}),
   access: z
     .strictObject({
       hosts: list.default([]).describe('Further host names under which the listener may be addressed.'),
