@@ -126,8 +126,13 @@ async function* encodeStep(checkpoint: Checkpoint, step: ExportStep, counter: Er
     signal?.throwIfAborted();
     const to = Math.min(rows, from + stepRows);
     const source = await layerRows(checkpoint, step, step.dims.length === 1 ? undefined : [from, to]);
-    const encoded = encodeRows(source, step.type, step.keepCodes);
-    if (step.mayDiffer) counter.add(valuesOf(source), decodeBlocks(step.type, encoded), 32);
+    let values: Float64Array | undefined;
+    const numbers = () => {
+      values ??= valuesOf(source);
+      return values;
+    };
+    const encoded = encodeRows(source, step.type, step.keepCodes, numbers);
+    if (step.mayDiffer) counter.add(numbers(), decodeBlocks(step.type, encoded), 32);
     if (step.heads === 0) yield encoded;
     else if (step.dims.length === 1) yield permuteRows(encoded, encoded.length / columns, step.heads);
     else yield permuteRows(encoded, ggufRowBytes(ggufTypeByName(step.type), columns), (to - from) / unit);

@@ -1,7 +1,7 @@
 import { HearthError } from '../../core/index.ts';
 import { type GgufTypeName, ggufRowBytes, ggufTypeByName } from '../gguf/index.ts';
 import type { Checkpoint, Quantization } from '../mlx/index.ts';
-import { decodeFloats, type FloatDtype, f16ToNumber, isFloatDtype, numberToF16 } from '../safetensors/index.ts';
+import { decodeFloats, encodeFloats, type FloatDtype, isFloatDtype } from '../safetensors/index.ts';
 import type { ExportedConfig } from './config-to-gguf.ts';
 import { chooseType, type LayerRows, summariseScales } from './export-type.ts';
 import { permutedHeads, splitLeaf, toGgufModule } from './names.ts';
@@ -87,7 +87,10 @@ async function chooseForTensor(
   return { type, from, keepCodes, mayDiffer: !keepCodes || !(areHalves(scales) && areHalves(biases)) };
 }
 
-const areHalves = (numbers: Float32Array): boolean => numbers.every((x) => f16ToNumber(numberToF16(x)) === x);
+const areHalves = (numbers: Float32Array): boolean => {
+  const rounded = decodeFloats('F16', encodeFloats('F16', numbers));
+  return numbers.every((x, i) => x === rounded[i]);
+};
 
 /** Reads rows of a step; absent rows: the whole tensor. */
 export async function layerRows(checkpoint: Checkpoint, step: ExportStep, rows?: readonly [number, number]): Promise<LayerRows> {

@@ -1,7 +1,7 @@
 import { HearthError } from '../../core/index.ts';
 import { encodeMxfp4, encodeQ41, encodeQ51, encodeQ80Codes, type GgufTypeName, quantiseQ40, quantiseQ80 } from '../gguf/index.ts';
 import { dequantise, type Quantization, toWords, unpackCodes } from '../mlx/index.ts';
-import { encodeFloats, type FloatDtype, numberToF16 } from '../safetensors/index.ts';
+import { encodeFloats, type FloatDtype } from '../safetensors/index.ts';
 
 /** Rows of one MLX layer as they are read: packed codes with decoded scales, or plain numbers. */
 export type LayerRows =
@@ -51,21 +51,23 @@ export function chooseType(quantization: Quantization, columns: number, summary:
   return 'Q8_0';
 }
 
-/** Encodes rows; `keepCodes`: an 8-bit layer whose codes may be copied. */
-export function encodeRows(rows: LayerRows, type: GgufTypeName, keepCodes: boolean): Uint8Array {
-  if (type === 'Q4_0') return quantiseQ40(Float32Array.from(valuesOf(rows)));
+/** Encodes rows; `keepCodes`: an 8-bit layer whose codes may be copied; `values`: gives the numbers where they are needed. */
+export function encodeRows(rows: LayerRows, type: GgufTypeName, keepCodes: boolean, values: () => Float64Array): Uint8Array {
+  if (type === 'Q4_0') return quantiseQ40(Float32Array.from(values()));
   if (type === 'F32' || type === 'F16' || type === 'BF16') {
-    return encodeFloats(type as FloatDtype, rows.kind === 'plain' ? rows.values : Float32Array.from(valuesOf(rows)));
+    return encodeFloats(type as FloatDtype, rows.kind === 'plain' ? rows.values : Float32Array.from(values()));
   }
-  if (rows.kind === 'plain' || (type === 'Q8_0' && !keepCodes)) return quantiseQ80(valuesOf(rows));
+  if (rows.kind === 'plain' || (type === 'Q8_0' && !keepCodes)) return quantiseQ80(values());
   const { quantization, weight } = rows;
   if (type === 'MXFP4') return encodeMxfp4(weight, rows.scales as Uint8Array);
-  const scales = Uint16Array.from(rows.scales, numberToF16);
-  const biases = Uint16Array.from(rows.biases!, numberToF16);
+  const scales = halvesOf(rows.scales as Float32Array);
+  const biases = halvesOf(rows.biases!);
   if (type === 'Q8_0') return encodeQ80Codes(weight, scales, quantization.group);
   if (type === 'Q5_1') return encodeQ51(unpackCodes(5, toWords(weight)), scales, biases, quantization.group);
   return encodeQ41(quantization.bits === 4 ? weight : widenToNibbles(unpackCodes(quantization.bits, toWords(weight))), scales, biases, quantization.group);
 }
+
+const halvesOf = (numbers: Float32Array): Uint16Array => new Uint16Array(encodeFloats('F16', numbers).slice().buffer);
 
 /** Codes of 2 or 3 bits as packed nibbles. */
 function widenToNibbles(codes: Uint8Array): Uint8Array {
