@@ -122,7 +122,9 @@ describe('openCheckpoint', () => {
     await expect(openCheckpoint(join(directory, 'nowhere'))).rejects.toMatchObject({ code: 'mlx_config_invalid' });
   });
 
-  it('numbers that JSON lacks are read from their tag', async () => {
+  it('numbers that JSON lacks are read from their tag and as the bare words that Python writes', async () => {
+    await using bare = await openCheckpoint(await makeModel('{"a":[-Infinity,NaN,Infinity],"b":"NaN \\" Infinity"}', [NORM]));
+    expect(bare.config).toEqual({ a: [Number.NEGATIVE_INFINITY, Number.NaN, Number.POSITIVE_INFINITY], b: 'NaN " Infinity' });
     await using checkpoint = await openCheckpoint(await makeModel('{"a":[{"__float__":"Infinity"},{"__float__":"-Infinity"}],"b":{"__float__":"x"}}', [NORM]));
     expect(checkpoint.config).toEqual({ a: [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY], b: { __float__: 'x' } });
   });

@@ -20,7 +20,7 @@ export async function readModelConfig(directory: string): Promise<Readonly<Recor
   }
   let config: unknown;
   try {
-    config = JSON.parse(text, reviveNumber);
+    config = JSON.parse(tagBareNumbers(text), reviveNumber);
   } catch (error) {
     throw invalid('is not JSON', error);
   }
@@ -33,6 +33,10 @@ const TAGGED_NUMBERS: Readonly<Record<string, number>> = {
   '-Infinity': Number.NEGATIVE_INFINITY,
   NaN: Number.NaN,
 };
+
+/** Python writes NaN and Infinity as bare words; they become tags. Strings are matched too, so that words inside them stay. */
+const tagBareNumbers = (text: string): string =>
+  text.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g, (found) => (found.startsWith('"') ? found : `{"__float__":"${found}"}`));
 
 /** transformers writes numbers that JSON lacks as `{"__float__": "Infinity"}`. */
 function reviveNumber(_key: string, value: unknown): unknown {

@@ -4,13 +4,19 @@
  */
 export function packCodes(bits: number, codes: Uint8Array): Uint32Array {
   const words = new Uint32Array(wordCount(bits, codes.length));
+  const mask = 2 ** bits - 1;
+  let filled = 0;
+  let word = 0;
+  let at = 0;
   for (let i = 0; i < codes.length; i++) {
-    const bit = i * bits;
-    const word = Math.floor(bit / 32);
-    const shift = bit % 32;
-    const code = codes[i]! & (2 ** bits - 1);
-    words[word]! |= code << shift;
-    if (shift + bits > 32) words[word + 1]! |= code >>> (32 - shift);
+    const code = codes[i]! & mask;
+    word |= code << filled;
+    filled += bits;
+    if (filled < 32) continue;
+    words[at++] = word;
+    filled -= 32;
+    // What of the code did not fit; a shift by the whole width would be a shift by its remainder modulo 32.
+    word = filled > 0 ? code >>> (bits - filled) : 0;
   }
   return words;
 }
@@ -19,12 +25,17 @@ export function unpackCodes(bits: number, words: Uint32Array): Uint8Array {
   const codes = new Uint8Array(Math.floor((words.length * 32) / bits));
   if (wordCount(bits, codes.length) !== words.length) throw new RangeError(`${words.length} words are not whole rows of ${bits}-bit codes`);
   const mask = 2 ** bits - 1;
+  let shift = 0;
+  let at = 0;
   for (let i = 0; i < codes.length; i++) {
-    const bit = i * bits;
-    const word = Math.floor(bit / 32);
-    const shift = bit % 32;
-    const high = shift + bits > 32 ? words[word + 1]! << (32 - shift) : 0;
-    codes[i] = ((words[word]! >>> shift) | high) & mask;
+    let code = words[at]! >>> shift;
+    shift += bits;
+    if (shift >= 32) {
+      at++;
+      shift -= 32;
+      if (shift > 0) code |= words[at]! << (bits - shift);
+    }
+    codes[i] = code & mask;
   }
   return codes;
 }

@@ -13,11 +13,9 @@ export interface Quantised {
 }
 
 const { fround } = Math;
-/** Half to even; exact for |x| < 2^51, far above any code. */
-const rint = (x: number): number => {
-  const magic = x < 0 ? -(2 ** 52) : 2 ** 52;
-  return x + magic - magic;
-};
+/** Half to even for |x| < 2^51, far above any code: between 2^52 and 2^53 the unit of a double is 1. */
+const MAGIC = 1.5 * 2 ** 52;
+const rint = (x: number): number => x + MAGIC - MAGIC;
 
 /**
  * MLX's own rule (docs/spec/formats.md §3.3): float32 steps over groups of the row, then scale and bias are rounded to `scaleDtype`.
@@ -48,7 +46,8 @@ function quantiseAffineGroup(bits: number, values: Float32Array, codes: Uint8Arr
   const top = 2 ** bits - 1;
   let min = Number.POSITIVE_INFINITY;
   let max = Number.NEGATIVE_INFINITY;
-  for (const value of values) {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
     if (value < min) min = value;
     if (value > max) max = value;
   }
@@ -59,7 +58,10 @@ function quantiseAffineGroup(bits: number, values: Float32Array, codes: Uint8Arr
   const steps = rint(fround(edge / scale));
   const bias = steps === 0 ? 0 : edge;
   if (steps !== 0) scale = fround(edge / steps);
-  for (let i = 0; i < values.length; i++) codes[i] = Math.min(Math.max(rint(fround(fround(values[i]! - bias) / scale)), 0), top);
+  for (let i = 0; i < values.length; i++) {
+    const code = rint(fround(fround(values[i]! - bias) / scale));
+    codes[i] = code < 0 ? 0 : code > top ? top : code;
+  }
   return { scale, bias };
 }
 
