@@ -11,7 +11,7 @@ import { type ExportStep, layerRows, planExport } from './export-plan.ts';
 import { encodeRows, valuesOf } from './export-type.ts';
 import { rowOrder } from './names.ts';
 import { CONVERTER_VERSION, type ConversionReport, createErrorCounter, type ErrorCounter, sumReports } from './report.ts';
-import { llama3Divisors } from './rope.ts';
+import { describeLlama3, LLAMA3_KEY, llama3Divisors } from './rope.ts';
 
 export interface ExportOptions {
   readonly signal?: AbortSignal;
@@ -48,7 +48,7 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
     }),
   );
   // What is inexact is known only when all numbers have been seen, so the key says what was asked for and conversion.json what came out.
-  const keys = [...(await generalKeys(checkpoint, steps, options)), ...exported.keys, ...(await vocabulary(checkpoint, steps))];
+  const keys = [...(await generalKeys(checkpoint, steps, options)), ...exported.keys, ...ropeKey(exported), ...(await vocabulary(checkpoint, steps))];
   try {
     await writeGguf(path, keys, [...ropeTensor(exported), ...sources]);
   } catch (error) {
@@ -109,6 +109,9 @@ async function vocabulary(checkpoint: Checkpoint, steps: readonly ExportStep[]):
   if (!present || rows === undefined) return [{ key: 'tokenizer.ggml.model', type: 'string', value: 'none' }];
   return vocabularyToGguf(checkpoint.directory, rows);
 }
+
+const ropeKey = (exported: ExportedConfig): GgufKey[] =>
+  exported.llama3 === null ? [] : [{ key: LLAMA3_KEY, type: 'string', value: describeLlama3(exported.llama3) }];
 
 function ropeTensor(exported: ExportedConfig): GgufTensorSource[] {
   if (exported.llama3 === null) return [];

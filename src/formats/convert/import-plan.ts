@@ -1,11 +1,11 @@
 import { HearthError } from '../../core/index.ts';
-import { canDecode, type GgufFile, type GgufTensor, ggufTypeByName } from '../gguf/index.ts';
+import { canDecode, type GgufFile, type GgufTensor, ggufString, ggufTypeByName } from '../gguf/index.ts';
 import { DTYPE_BITS, type Dtype } from '../safetensors/index.ts';
 import type { ImportedConfig } from './config-from-gguf.ts';
 import { K_IMPORT_TYPES, requantisedType } from './import-k-type.ts';
 import { fitsHalf, IMPORT_TYPES, type ImportType, type ScaleDtype } from './import-type.ts';
 import { permutedHeads, splitLeaf, toMlxModule } from './names.ts';
-import { recogniseLlama3 } from './rope.ts';
+import { LLAMA3_KEY, recogniseLlama3 } from './rope.ts';
 import { rowChunks } from './row-chunks.ts';
 
 /** What becomes of one tensor of a GGUF file. */
@@ -90,7 +90,9 @@ async function chooseScaleDtype(file: GgufFile, source: GgufTensor, type: Import
 async function readLlama3(file: GgufFile, tensor: GgufTensor, imported: ImportedConfig): Promise<Record<string, unknown>> {
   const bytes = await file.readTensor(tensor.name);
   const rope =
-    tensor.type === 'F32' && tensor.elements === imported.headDim / 2 ? recogniseLlama3(new Float32Array(bytes.buffer), imported.ropeBase) : undefined;
+    tensor.type === 'F32' && tensor.elements === imported.headDim / 2
+      ? recogniseLlama3(new Float32Array(bytes.buffer), imported.ropeBase, ggufString(file.header, LLAMA3_KEY))
+      : undefined;
   if (rope === undefined) {
     throw new HearthError('convert_config_key', 'The tensor rope_freqs.weight holds rotations that hearth cannot express in config.json.');
   }

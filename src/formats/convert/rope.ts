@@ -17,12 +17,20 @@ export function llama3Divisors(rope: Llama3Rope, base: number, count: number): F
   });
 }
 
-/** GGUF keeps only the divisors; the published models use these settings. */
+/** Key in which hearth's own exports say the settings; GGUF itself keeps only the divisors. */
+export const LLAMA3_KEY = 'hearth.rope_llama3';
+
+/** The settings of published models, which are found again from their divisors. */
 const PUBLISHED: readonly Llama3Rope[] = [8, 16, 32].map((factor) => ({ factor, low: 1, high: 4, original: 8192 }));
 
-/** The settings that give these divisors, or undefined. */
-export const recogniseLlama3 = (divisors: ArrayLike<number>, base: number): Llama3Rope | undefined =>
-  PUBLISHED.find((rope) => {
+/** The settings that give these divisors, or undefined. `said`: the value of LLAMA3_KEY, believed only if it gives them. */
+export function recogniseLlama3(divisors: ArrayLike<number>, base: number, said: string | undefined): Llama3Rope | undefined {
+  const [factor, low, high, original] = said?.split(' ').map(Number) ?? [];
+  const own = factor && low && high && original ? [{ factor, low, high, original }] : [];
+  return [...own, ...PUBLISHED].find((rope) => {
     const expected = llama3Divisors(rope, base, divisors.length);
     return expected.every((value, i) => Math.abs(value - divisors[i]!) <= 1e-4 * value);
   });
+}
+
+export const describeLlama3 = (rope: Llama3Rope): string => [rope.factor, rope.low, rope.high, rope.original].join(' ');
