@@ -16,6 +16,7 @@ export type Reference =
 
 const MAX_NAME_CHARACTERS = 96;
 const REVISION = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/;
+const DEVICES = /^(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?$/i;
 const HUB_NAME = /^[\w.-]+(\/[\w.-]+)?$/;
 
 const refuse = (text: string, why: string): HearthError =>
@@ -60,10 +61,15 @@ export function validateHubName(name: string): void {
   if (!HUB_NAME.test(name)) throw refuse(name, 'the hub knows names of the form org/name, of letters, digits, "_", "." and "-"');
   if (name.includes('--') || name.includes('..')) throw refuse(name, 'it holds "--" or ".."');
   if (name.split('/').some((segment) => /^[.-]|[.-]$/.test(segment))) throw refuse(name, 'a part of it begins or ends with "." or "-"');
+  if (name.split('/').some((segment) => DEVICES.test(segment))) throw refuse(name, 'a part of it is the name of a device');
 }
 
 export function validateRevision(revision: string): void {
-  const bad = !REVISION.test(revision) || revision.includes('..') || revision.includes('//') || revision.endsWith('.lock') || revision.endsWith('/');
+  const bad =
+    !REVISION.test(revision) ||
+    revision.includes('..') ||
+    revision.endsWith('.lock') ||
+    revision.split('/').some((part) => part === '' || part.endsWith('.') || DEVICES.test(part));
   if (bad) throw new HearthError('invalid_name', `"${printable(revision)}" is not a revision: use a branch, a tag or the start of a commit hash.`);
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { lstat, readlink, rm as remove, rename, stat } from 'node:fs/promises';
+import { lstat, readlink, rm as remove, rename } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import type { RmData } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';

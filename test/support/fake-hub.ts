@@ -41,6 +41,10 @@ export interface FakeHubBehaviour {
   readonly failFirst?: number;
   /** File path → its bytes are changed on the way. */
   readonly corrupt?: readonly string[];
+  /** File path → so many bytes are left out at its end (negative) or added there; the headers agree with the body. */
+  readonly lengthChange?: Readonly<Record<string, number>>;
+  /** As `lengthChange`, but the answer names no length. */
+  readonly withoutLength?: readonly string[];
   /** File path → the listing and the headers name another digest. */
   readonly wrongListing?: readonly string[];
   /** File path → X-Linked-Etag differs from the listing. */
@@ -230,13 +234,14 @@ async function sendFile(
   const { behaviour } = state;
   const start = rangeStart(request, file.etag, file.bytes.length);
   if (start > 0 && start >= file.bytes.length) return fail(response, 416, null);
-  const content = Buffer.from(file.bytes.subarray(start));
+  const change = behaviour.lengthChange?.[file.path] ?? 0;
+  const content = Buffer.concat([file.bytes.subarray(start, file.bytes.length + Math.min(0, change)), Buffer.alloc(Math.max(0, change))]);
   if (behaviour.corrupt?.includes(file.path) && content.length > 0) content[content.length - 1] = content[content.length - 1]! ^ 1;
   response.writeHead(start > 0 ? 206 : 200, {
     ...file.headers,
     etag: file.etag,
     'accept-ranges': 'bytes',
-    'content-length': content.length,
+    ...(behaviour.withoutLength?.includes(file.path) ? {} : { 'content-length': content.length }),
     ...(behaviour.contentEncoding === undefined ? {} : { 'content-encoding': behaviour.contentEncoding }),
     ...(start > 0 ? { 'content-range': `bytes ${start}-${file.bytes.length - 1}/${file.bytes.length}` } : {}),
   });
