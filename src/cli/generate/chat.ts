@@ -31,6 +31,7 @@ export async function chat(context: Context, client: Client, options: ChatOption
     if (generating === null) lines.close();
     else generating.abort();
   };
+  const typed = lines[Symbol.asyncIterator](); // listens from now on, so that no early line is lost
   const stopListening = context.onInterrupt(interrupt);
   lines.on('SIGINT', interrupt); // a terminal in raw mode delivers Ctrl-C here
   context.signal.addEventListener('abort', interrupt, { once: true });
@@ -43,7 +44,7 @@ export async function chat(context: Context, client: Client, options: ChatOption
   output.text(`Chatting with ${plain(options.modelName)}. ${EXIT_WORDS.join(', ')} or Ctrl-D ends.\n\n`);
   prompt();
   try {
-    for await (const line of lines) {
+    for await (const line of typed) {
       const text = line.trim();
       if (EXIT_WORDS.includes(text.toLowerCase())) return;
       if (text !== '') {
