@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { ModelObject } from '../contract/index.ts';
 import type { FeatureVerdict, ModelFacts } from '../core/index.ts';
@@ -10,6 +10,8 @@ import type { Located } from './locate.ts';
 import { type ModelView, openModelView } from './model-view.ts';
 import type { StoreOptions } from './options.ts';
 import { ggufVariants, pickVariant } from './variants.ts';
+import { checkClean } from './workspace/clean-check.ts';
+import { readSentinel, type Sentinel } from './workspace/sentinel.ts';
 
 /** Everything that the store knows of one model: the same for list, show, run and the server. */
 export interface Judgement {
@@ -21,10 +23,8 @@ export interface Judgement {
   readonly reachable: Readonly<Record<string, FeatureVerdict>>;
   readonly model: ModelObject;
   /** The sentinel of a workspace, or null. */
-  readonly sentinel: Readonly<Record<string, unknown>> | null;
+  readonly sentinel: Sentinel | null;
 }
-
-export const SENTINEL_FILE = '.mlxk_workspace.json';
 
 export async function judge(options: Pick<StoreOptions, 'runtimeProbe'>, located: Located): Promise<Judgement> {
   const view = await openView(located);
@@ -50,8 +50,7 @@ export async function judge(options: Pick<StoreOptions, 'runtimeProbe'>, located
     origin,
     content_hash: sentinelText(sentinel, 'content_hash'),
     hash_modified: sentinelText(sentinel, 'hash_modified'),
-    // Comparing a workspace with its sentinel's file index is not built yet: unknown is the honest answer.
-    clean: null,
+    clean: located.kind === 'workspace' && located.file === null ? await checkClean(located.directory, sentinel) : null,
     ...(isObject(detection.facts.config['quantization']) ? { quantization: detection.facts.config['quantization'] } : { quantization: null }),
   };
   return { located, view, health, detection, facts: detection.facts, reachable: runtime.reachable, model, sentinel };
@@ -75,15 +74,6 @@ async function missingSnapshotReason(repository: string): Promise<string> {
     return 'No snapshots found';
   } catch {
     return 'No snapshots directory found';
-  }
-}
-
-async function readSentinel(directory: string): Promise<Readonly<Record<string, unknown>> | null> {
-  try {
-    const value: unknown = JSON.parse(await readFile(join(directory, SENTINEL_FILE), 'utf8'));
-    return isObject(value) ? value : null;
-  } catch {
-    return null;
   }
 }
 

@@ -1,9 +1,11 @@
+import { basename } from 'node:path';
 import type { ModelObject } from '../contract/index.ts';
 import type { FeatureVerdict, ModelFacts } from '../core/index.ts';
-import { judge } from './judge.ts';
+import { type Judgement, judge } from './judge.ts';
 import { locate } from './locate.ts';
 import type { StoreOptions } from './options.ts';
 import { ggufVariants, variantRequired } from './variants.ts';
+import { isManaged } from './workspace/sentinel.ts';
 
 export interface OpenModelParameters {
   readonly reference: string;
@@ -26,11 +28,12 @@ export async function openModel(options: StoreOptions, parameters: OpenModelPara
   const judgement = await judge(options, located);
   const variants = ggufVariants(judgement.view.files);
   if (judgement.detection.framework === 'GGUF' && variants.length > 1) throw variantRequired(judgement.model.name, variants);
-  const origin = judgement.model.origin ?? null;
-  const base = located.name.slice(located.name.lastIndexOf('/') + 1);
-  const identity =
-    located.kind === 'cache'
-      ? { name: located.name, hash: judgement.model.hash }
-      : { name: origin ?? base, hash: origin === null ? null : (judgement.model.content_hash ?? null) };
-  return { model: judgement.model, facts: judgement.facts, reachable: judgement.reachable, identity };
+  return { model: judgement.model, facts: judgement.facts, reachable: judgement.reachable, identity: identityOf(judgement) };
+}
+
+/** Cache: repository and snapshot; managed workspace: origin and content hash; any other: its base name. */
+function identityOf({ located, model, sentinel }: Judgement): OpenModel['identity'] {
+  if (located.kind === 'cache') return { name: located.name, hash: model.hash };
+  const origin = isManaged(sentinel) ? (model.origin ?? null) : null;
+  return origin === null ? { name: basename(located.name), hash: null } : { name: origin, hash: model.content_hash ?? null };
 }

@@ -2,8 +2,10 @@ import type { ShowData } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
 import { isObject } from './health/json-value.ts';
 import { type Judgement, judge } from './judge.ts';
-import { locate } from './locate.ts';
+import { type Located, locate } from './locate.ts';
 import type { StoreOptions } from './options.ts';
+import { recalculateHash } from './workspace/clean-check.ts';
+import { isManaged, plainSentinel, readSentinel } from './workspace/sentinel.ts';
 
 export interface ShowParameters {
   readonly reference: string;
@@ -15,24 +17,30 @@ export interface ShowParameters {
   readonly signal?: AbortSignal;
 }
 
-/** Errors: those of `locate`; `not_implemented` for recalcHash. */
+/** Errors: those of `locate`; `invalid_argument` for recalcHash on what is no managed workspace. */
 export async function show(options: StoreOptions, parameters: ShowParameters): Promise<ShowData> {
   const located = await locate(options, parameters.reference);
-  if (parameters.recalcHash === true) {
-    if (located.kind === 'cache')
-      throw new HearthError('invalid_argument', `--recalc-hash is for managed workspaces; ${located.name} is a model of the cache.`);
-    throw new HearthError('not_implemented', 'The content hash of a workspace cannot be computed by this version.');
-  }
+  if (parameters.recalcHash === true) await recalculate(options, located);
   const judgement = await judge(options, located);
   const sections = parameters.files === true || parameters.config === true;
   return {
     model: judgement.model,
-    workspace_metadata: judgement.sentinel === null ? null : { ...judgement.sentinel },
+    workspace_metadata: judgement.sentinel === null ? null : plainSentinel(judgement.sentinel),
     metadata: sections ? null : metadataOf(judgement),
     ...(parameters.files === true ? filesOf(judgement) : {}),
     ...(parameters.config === true ? { config: await configOf(judgement) } : {}),
+    ...(parameters.recalcHash === true ? { hash_updated: true } : {}),
     reachable: { ...judgement.reachable },
   };
+}
+
+async function recalculate(options: StoreOptions, located: Located): Promise<void> {
+  const sentinel = located.kind === 'workspace' ? await readSentinel(located.directory) : null;
+  if (located.kind === 'cache' || !isManaged(sentinel)) {
+    throw new HearthError('invalid_argument', `--recalc-hash is for managed workspaces, made by clone or convert; ${located.name} is none.`);
+  }
+  const done = await recalculateHash(located.directory, sentinel, new Date(options.clock.now()));
+  if (done === null) throw new HearthError('show_operation_failed', `${located.name} has no content hash: a link leaves it, or a safetensors file is damaged.`);
 }
 
 function metadataOf(judgement: Judgement): NonNullable<ShowData['metadata']> {

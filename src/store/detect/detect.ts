@@ -25,8 +25,9 @@ export interface Detection {
 export async function detectModel(view: ModelView, nameHint: string): Promise<Detection> {
   const framework = await detectFramework(view, nameHint);
   const json = await view.json('config.json');
-  const weights = weightFilesOf(view);
-  const firstGguf = weights.find((file) => file.path.endsWith('.gguf') && !/(?:^|\/)mmproj/.test(file.path));
+  // A projector is no model of its own.
+  const weights = weightFilesOf(view).filter((file) => !/(?:^|\/)mmproj[^/]*\.gguf$/.test(file.path));
+  const firstGguf = weights.find((file) => file.path.endsWith('.gguf'));
   const gguf = framework === 'GGUF' && firstGguf !== undefined ? await summariseGguf(firstGguf) : null;
   const config = json.kind === 'value' && isObject(json.value) ? json.value : (gguf?.config ?? {});
   const template = await hasChatTemplate(view, gguf);

@@ -102,9 +102,15 @@ async function readInfo(response: Response, name: string, deadline: Deadline): P
   const invalid = (why: string): HearthError => new HearthError('download_failed', `The hub's description of ${name} cannot be used: ${why}.`);
   let body: unknown;
   try {
-    const text = await response.text();
-    if (text.length > MAX_INFO_BYTES) throw invalid('it is larger than 64 MiB');
-    body = JSON.parse(text);
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const chunk of response.body ?? []) {
+      deadline.restart();
+      bytes += chunk.length;
+      if (bytes > MAX_INFO_BYTES) throw invalid('it is larger than 64 MiB');
+      chunks.push(chunk);
+    }
+    body = JSON.parse(Buffer.concat(chunks).toString('utf8'));
   } catch (error) {
     if (error instanceof SyntaxError) throw invalid('it is not JSON');
     if (error instanceof HearthError || (deadline.signal.aborted && !deadline.expired)) throw error;
