@@ -59,6 +59,21 @@ function accumulate<R, L>(x: usize, v: usize, apart: usize, steps: u32, to: usiz
   if (sizeof<R>() * sizeof<L>() > 2) { v128.store(to, e, 64); v128.store(to, f, 80); v128.store(to, g, 96); v128.store(to, h, 112); }
 }
 
+/**
+ * Asks for all cache lines of a block at once. Blocks lie far apart: left to themselves, the loops would wait for memory line after line
+ * (half as fast at depth 4,096). The result only keeps the loads alive.
+ */
+// @ts-ignore: decorator
+@inline
+function fetch(block: usize, lines: u32): u32 {
+  let seen: u32 = 0;
+  for (const end = block + (<usize>lines << 6); block < end; block += 512) {
+    seen |= load<u32>(block) | load<u32>(block, 64) | load<u32>(block, 128) | load<u32>(block, 192);
+    seen |= load<u32>(block, 256) | load<u32>(block, 320) | load<u32>(block, 384) | load<u32>(block, 448);
+  }
+  return seen;
+}
+
 /** Scores of a page: 4 / R eights of cells at a time. */
 // @ts-ignore: decorator
 @inline
@@ -176,9 +191,11 @@ function attendRows<R>(
   const begin = firstCell(position + from / group, window), last = position + (from + real - 1) / group;
   const firstPage = begin / PAGE, endPage = last / PAGE + 1, cells = (endPage - firstPage) * PAGE, base = firstPage * PAGE;
   const pageBytes: usize = <usize>(PAGE * rows) << 2;
-  let to = scores;
+  const cold = from == 0; // later rows of the kv head find the pages in a cache
+  let to = scores, seen: u32 = 0;
   for (let page = firstPage; page < endPage; page++) {
     const key: usize = block + <usize>load<u32>(pages + (<usize>page << 2)) * pageStride;
+    if (cold) seen |= fetch(key, headDim);
     if (sizeof<R>() == 4) pageScores<R, u8>(queries, key, headDim, to, mask);
     else if (sizeof<R>() == 2) pageScores<R, u16>(queries, key, headDim, to, mask);
     else pageScores<R, u32>(queries, key, headDim, to, mask);
@@ -194,6 +211,7 @@ function attendRows<R>(
   to = scores;
   for (let page = firstPage; page < endPage; page++) {
     const value: usize = block + <usize>load<u32>(pages + (<usize>page << 2)) * pageStride + (<usize>headDim << 6);
+    if (cold) seen |= fetch(value, headDim);
     const low = page == firstPage ? begin & (PAGE - 1) : 0, high = page == endPage - 1 ? (last & (PAGE - 1)) + 1 : PAGE; // beyond lies what was never written
     const weights = to + (<usize>(low * rows) << 2);
     if (sizeof<R>() == 4) pageValues<R, u8>(weights, value, headDim, low, high, sums, mask);
@@ -206,6 +224,7 @@ function attendRows<R>(
     }
     to += pageBytes;
   }
+  store<u32>(queries, seen);
   for (let r: u32 = 0; r < real; r++) {
     const row = from + r, inverse = v128.load_splat<f32>(inverses + (r << 2));
     let result = out + (<usize>(row / group * outStride + row % group * headDim) << 2), sum = sums + (r << 4);

@@ -14,19 +14,28 @@ export function adjustLogits(logits: usize, n: u32, firstId: u32, entries: usize
 }
 
 export function maxAndSum(logits: usize, n: u32, temperature: f32, out: usize): void {
-  const whole = n & ~3;
-  let most = f32x4.splat(-Infinity);
-  for (let i: u32 = 0; i < whole; i += 4) most = f32x4.max(most, v128.load(logits + (<usize>i << 2)));
-  let top: f32 = max(max(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1)), max(f32x4.extract_lane(most, 2), f32x4.extract_lane(most, 3)));
+  const whole = n & ~7;
+  let u = f32x4.splat(-Infinity), v = u;
+  for (let i: u32 = 0; i < whole; i += 8) {
+    const at = logits + (<usize>i << 2);
+    u = f32x4.pmax(u, v128.load(at));
+    v = f32x4.pmax(v, v128.load(at, 16));
+  }
+  u = f32x4.pmax(u, v);
+  let top: f32 = max(max(f32x4.extract_lane(u, 0), f32x4.extract_lane(u, 1)), max(f32x4.extract_lane(u, 2), f32x4.extract_lane(u, 3)));
   for (let i = whole; i < n; i++) top = max(top, load<f32>(logits + (<usize>i << 2)));
   const tops = f32x4.splat(top), inverse: f32 = 1 / temperature, inverses = f32x4.splat(inverse);
   let total: f64 = 0;
   // Parts of 4,096 values are added in float64, so that a large vocabulary loses nothing.
   for (let from: u32 = 0; from < whole; from += 4096) {
-    const to = min(from + 4096, whole);
-    let sum = f32x4.splat(0);
-    for (let i = from; i < to; i += 4) sum = f32x4.add(sum, exp4(f32x4.mul(f32x4.sub(v128.load(logits + (<usize>i << 2)), tops), inverses)));
-    total += <f64>sum4(sum);
+    const end = logits + (<usize>min(from + 4096, whole) << 2);
+    u = f32x4.splat(0);
+    v = u;
+    for (let at = logits + (<usize>from << 2); at < end; at += 32) {
+      u = f32x4.add(u, exp4(f32x4.mul(f32x4.sub(v128.load(at), tops), inverses)));
+      v = f32x4.add(v, exp4(f32x4.mul(f32x4.sub(v128.load(at, 16), tops), inverses)));
+    }
+    total += <f64>sum4(f32x4.add(u, v));
   }
   for (let i = whole; i < n; i++) total += <f64>f32x4.extract_lane(exp4(f32x4.splat((load<f32>(logits + (<usize>i << 2)) - top) * inverse)), 0);
   store<f32>(out, top);
