@@ -34,6 +34,8 @@ export interface LoadedModel {
 /** Tokenizer, weights, and a first token: only a model that gave one is ready (docs/spec/engines.md §1.5). */
 export async function loadModel({ directory, ranks, options, send, onFailure }: LoadModelOptions): Promise<LoadedModel> {
   const startedAt = performance.now();
+  // Before weights and cache, whose pages count only once they are touched.
+  const processBytes = process.memoryUsage.rss();
   const tokenizer = await loadTokenizer(directory);
   const text = createModelText(tokenizer);
   if (text.renderer.problem !== null) send({ kind: 'log', level: 'warning', message: `${text.renderer.problem}. Plain conversation blocks are used.` });
@@ -61,10 +63,7 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
     send,
     onFailure,
   });
-  const measured = () => ({
-    ...ember.memory,
-    processBytes: Math.max(0, process.memoryUsage.rss() - ember.memory.weightsBytes - ember.memory.kvBytes - ember.memory.computeBytes),
-  });
+  const measured = { ...ember.memory, processBytes };
   return {
     text,
     vocabularySize: ember.vocabularySize,
@@ -75,7 +74,7 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
       modelContextTokens: ember.modelContextTokens,
       parallelSequences,
       ranks: ember.ranks,
-      measured: measured(),
+      measured,
       loadMs: performance.now() - startedAt,
     },
     generate(id, request) {
@@ -83,7 +82,7 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
     },
     cancel: (id) => loop.cancel(id),
     stats: () => ({
-      memory: measured(),
+      memory: measured,
       running: loop.running,
       waiting: loop.waiting,
       promptTokensCached: 0,

@@ -1,0 +1,46 @@
+import { afterAll, describe } from 'vitest';
+import { createEmberEngine } from '../../src/engines/index.ts';
+import { temporaryDirectory } from '../support/engine-run.ts';
+import { createFakeEngine } from '../support/fake-engine.ts';
+import { type GoldenModel, makeGoldenModel } from '../support/golden-model.ts';
+import { describeEngine } from './engine.ts';
+
+const later = 'not built yet';
+const common = { logprobs: later, grammar: later, 'prefix cache': later, embeddings: later, rerank: later, adapters: later, score: later };
+
+describe('[house H10] the engine port', () => {
+  const home = temporaryDirectory();
+  afterAll(() => home[Symbol.dispose]());
+  let model: GoldenModel | undefined;
+
+  describeEngine({
+    name: 'ember',
+    setUp() {
+      model = makeGoldenModel(`${home.path}/model`);
+      return {
+        engine: createEmberEngine({ convertedDirectory: `${home.path}/converted` }),
+        facts: model.facts,
+        options: { contextTokens: 256, activations: 'f32' },
+      };
+    },
+    golden: () => ({ prompt: model!.golden.prompt, text: model!.golden.text, tokens: model!.golden.greedy.length }),
+    lacks: common,
+  });
+
+  describeEngine({
+    name: 'fake',
+    setUp: () => ({
+      engine: createFakeEngine({ contextTokens: 256 }),
+      facts: { directory: home.path, framework: 'MLX', architecture: 'fake', config: {}, weightFiles: [], weightBytes: 0, hasChatTemplate: false },
+      options: {},
+    }),
+    lacks: { ...common, golden: 'it has no model', sampling: 'it has no model', bias: 'it has no model' },
+    faulty: {
+      failing: () => createFakeEngine({ failLoad: 'it was told to fail' }),
+      dying: () => createFakeEngine({ dieAfterTokens: 2 }),
+      stalling: () => createFakeEngine({ stallAfterTokens: 1 }),
+      garbling: () => createFakeEngine({ garbage: 1 }),
+      deaf: () => createFakeEngine({ ignoreTerm: true, stopGraceMs: 200 }),
+    },
+  });
+});

@@ -1,0 +1,287 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { GenerateEvent } from '../../src/contract/index.ts';
+import type { ModelFacts } from '../../src/core/index.ts';
+import type { Engine } from '../../src/engines/index.ts';
+import { GREEDY, never, type RunningEngine, request, startEngine, user } from '../support/engine-run.ts';
+
+/** What a subject may lack; each with the reason, which is printed with the skipped test. */
+export type Capability =
+  | 'golden'
+  | 'sampling'
+  | 'bias'
+  | 'exact tokenizer'
+  | 'logprobs'
+  | 'grammar'
+  | 'prefix cache'
+  | 'embeddings'
+  | 'rerank'
+  | 'adapters'
+  | 'score';
+
+export interface EngineSubject {
+  readonly name: string;
+  /** Runs once before the tests. */
+  setUp(): { readonly engine: Engine; readonly facts: ModelFacts; readonly options: Record<string, unknown> };
+  /** A prompt and what a reference continues it with; its text holds a character of several tokens. */
+  readonly golden?: () => { readonly prompt: readonly number[]; readonly text: string; readonly tokens: number };
+  readonly lacks: Partial<Readonly<Record<Capability, string>>>;
+  /** The same engine with faults; only the fake can be told to misbehave. */
+  readonly faulty?: Readonly<Record<'failing' | 'dying' | 'stalling' | 'garbling' | 'deaf', () => Engine>>;
+}
+
+/** A feature that comes brings its test along. */
+const unwritten = async (): Promise<void> => {
+  throw new Error('write this test together with the feature');
+};
+
+const LONG = { ...GREEDY, temperature: 1, seed: 11 };
+
+/** docs/spec/engines.md §8 for what exists today: one suite for every engine and for the fake. */
+export function describeEngine(subject: EngineSubject): void {
+  const given = (capability: Capability, title: string, body: () => Promise<void>): void => {
+    const reason = subject.lacks[capability];
+    if (reason === undefined) test(title, body);
+    else test.skip(`${title} (skipped: ${reason})`, body);
+  };
+
+  describe(`engine ${subject.name}`, () => {
+    let engine: Engine;
+    let facts: ModelFacts;
+    let options: Record<string, unknown>;
+    let running: RunningEngine;
+    const progress: number[] = [];
+
+    beforeAll(async () => {
+      ({ engine, facts, options } = subject.setUp());
+      running = await startEngine(engine, facts, options);
+    });
+    afterAll(async () => running?.[Symbol.asyncDispose]());
+
+    test('names itself, says what it can run, and describes a process without secrets', async () => {
+      expect(engine.id).toMatch(/^[a-z]+$/);
+      expect(await engine.probe(never)).toMatchObject({ available: true });
+      expect(engine.canRun(facts)['text']).toEqual({ ok: true, engine: engine.id, reason: null });
+      expect(engine.capabilities(facts, options).contextTokens).toBeGreaterThan(0);
+      const estimate = engine.estimate(facts, options);
+      for (const bytes of Object.values(estimate)) expect(bytes).toBeGreaterThanOrEqual(0);
+    });
+
+    test('reports what was loaded, with measured memory', () => {
+      expect(running.report.measured.weightsBytes).toBeGreaterThan(0);
+      expect(running.report).toMatchObject({ contextTokens: engine.capabilities(facts, options).contextTokens, parallelSequences: expect.any(Number) });
+    });
+
+    test('tells the progress of a load, which never goes back', async () => {
+      const prepared = await engine.prepare(facts, () => {}, never);
+      const spec = engine.processSpec(prepared, options);
+      expect(spec).not.toBeNull();
+      await using second = await startEngine(
+        { ...engine, connect: async (channel, signal) => withProgress(await engine.connect(channel, signal), progress) },
+        facts,
+        options,
+      );
+      expect(second.report.version).toBe(running.report.version);
+      expect(progress.length).toBeGreaterThan(0);
+      expect(progress).toEqual([...progress].sort((a, b) => a - b));
+    });
+
+    test('refuses unknown options, naming them', () => {
+      const parsed = engine.optionsSchema.safeParse({ ...options, port: 8_000 });
+      expect(JSON.stringify(parsed.error?.issues)).toContain('port');
+    });
+
+    test('events come in the canonical order, with counts', async () => {
+      const answer = await running.ask({ maxTokens: 4 });
+      const kinds = answer.events.map((event) => event.kind).filter((kind) => kind !== 'prefill-progress');
+      expect(kinds[0]).toBe('start');
+      expect(kinds.slice(-3)).toEqual(['finish', 'usage', 'end']);
+      expect(kinds.slice(1, -3).every((kind) => kind === 'text-delta')).toBe(true);
+      expect(answer.finish?.reason).toBe('length');
+      expect(answer.usage).toMatchObject({ completionTokens: 4, cachedTokens: 0, promptTokens: expect.any(Number) });
+      expect(answer.events[0]).toMatchObject({ promptTokens: answer.usage?.promptTokens });
+    });
+
+    given('golden', 'a greedy continuation equals the golden, and its split characters come whole', async () => {
+      const golden = subject.golden!();
+      const answer = await running.ask({ tokens: golden.prompt, maxTokens: golden.tokens });
+      expect(answer.text).toBe(golden.text);
+      for (const event of answer.events) if (event.kind === 'text-delta') expect(event.text).not.toContain('\uFFFD');
+    });
+
+    test('a stop string ends the answer, at its first place, and is not shown', async () => {
+      const whole = (await running.ask({ maxTokens: 12 })).text;
+      const stop = whole.slice(4, 6);
+      const answer = await running.ask({ maxTokens: 12, stop: ['never there', stop] });
+      expect(answer.finish).toMatchObject({ reason: 'stop', stopString: stop });
+      expect(answer.text).toBe(whole.slice(0, whole.indexOf(stop)));
+    });
+
+    test('several choices come with their index, and the prompt is counted once', async () => {
+      const one = await running.ask({ maxTokens: 3 });
+      const three = await running.ask({ maxTokens: 3, choices: 3 });
+      expect(three.texts).toHaveLength(3);
+      expect(three.events.filter((event) => event.kind === 'finish').map((event) => event.choice)).toEqual(expect.arrayContaining([0, 1, 2]));
+      expect(three.usage).toMatchObject({ promptTokens: one.usage?.promptTokens, completionTokens: 9 });
+    });
+
+    test('a prompt without room is refused with both counts before any token; max_tokens is clipped to the room', async () => {
+      const { contextTokens } = running.report;
+      const tooLong = await running.ask({ prompt: 'word '.repeat(contextTokens + 1) });
+      expect(tooLong.events).toHaveLength(1);
+      expect(tooLong.error).toMatchObject({ code: 'context_length_exceeded', message: expect.stringContaining(String(contextTokens)) });
+      const clipped = await running.ask({ maxTokens: 1_000_000, prompt: 'x', sampling: LONG });
+      expect((clipped.usage?.completionTokens ?? 0) + (clipped.usage?.promptTokens ?? 0)).toBeLessThanOrEqual(contextTokens);
+    });
+
+    given('sampling', '[engines E24] a seed gives its text again, another seed another text, and three choices are three streams', async () => {
+      const sampling = { ...GREEDY, temperature: 1.2, seed: 5 };
+      const first = (await running.ask({ maxTokens: 24, sampling })).text;
+      expect((await running.ask({ maxTokens: 24, sampling })).text).toBe(first);
+      expect((await running.ask({ maxTokens: 24, sampling: { ...sampling, seed: 6 } })).text).not.toBe(first);
+      const three = await running.ask({ maxTokens: 24, sampling, choices: 3 });
+      expect(new Set(three.texts).size).toBe(3);
+      expect(three.texts[0]).toBe(first);
+      const unseeded = { ...GREEDY, temperature: 1.2 };
+      expect((await running.ask({ maxTokens: 24, sampling: unseeded })).text).not.toBe((await running.ask({ maxTokens: 24, sampling: unseeded })).text);
+    });
+
+    given('bias', 'a bias of 100 forces a token and −100 bans it', async () => {
+      const [id] = await running.session.tokenize({ text: '7', addSpecial: false, parseSpecial: false });
+      const forced = await running.ask({ maxTokens: 5, sampling: { ...GREEDY, logitBias: { [id!]: 100 } } });
+      expect(forced.text).toBe('77777');
+      const banned = await running.ask({ maxTokens: 20, sampling: { ...LONG, logitBias: { [id!]: -100 } } });
+      expect(banned.text).not.toContain('7');
+      expect((await running.ask({ sampling: { ...GREEDY, logitBias: { 9999999: 1 } } })).error).toMatchObject({ code: 'invalid_value' });
+    });
+
+    test('prompts of different lengths that run together give what each gives alone', async () => {
+      const prompts = ['a', 'one two three four five', 'x '.repeat(60), 'zebra'];
+      const alone: string[] = [];
+      for (const prompt of prompts) alone.push((await running.ask({ prompt, maxTokens: 10 })).text);
+      const together = await Promise.all(prompts.map((prompt) => running.ask({ prompt, maxTokens: 10 })));
+      expect(together.map((answer) => answer.text)).toEqual(alone);
+    });
+
+    test('a cancelled request ends with its error, and its sequence is free', async () => {
+      const abort = new AbortController();
+      const events: GenerateEvent[] = [];
+      for await (const event of running.session.generate(request({ sampling: LONG, prompt: 'a long one '.repeat(20) }), abort.signal)) {
+        events.push(event);
+        abort.abort();
+      }
+      expect(events.at(-1)).toMatchObject({ kind: 'error', code: 'cancelled' });
+      await expect.poll(async () => (await running.session.stats()).running).toBe(0);
+    });
+
+    test('tokens become text again', async () => {
+      const text = 'Grüße, 世界 🌍!';
+      const tokens = await running.session.tokenize({ text, addSpecial: false, parseSpecial: false });
+      expect(await running.session.detokenize(tokens)).toBe(text);
+    });
+
+    test('a conversation is rendered, tokenised and answered', async () => {
+      const messages = user('Hello')!;
+      expect(await running.session.applyTemplate(messages)).toContain('Hello');
+      expect((await running.session.tokenize({ messages })).length).toBeGreaterThan(0);
+      expect((await running.ask({ messages, maxTokens: 3 })).finish).toBeDefined();
+    });
+
+    test('health and statistics answer while it generates', async () => {
+      const before = await running.session.stats();
+      const stream = running.session.generate(request({ sampling: LONG }), never);
+      for await (const event of stream) {
+        if (event.kind !== 'text-delta') continue;
+        expect(await running.session.health()).toEqual({ ok: true });
+        break;
+      }
+      const after = await running.session.stats();
+      expect(after.generatedTokens).toBeGreaterThan(before.generatedTokens);
+      expect(after.steps).toBeGreaterThan(before.steps);
+    });
+
+    given('logprobs', 'log probabilities are those of the raw logits', unwritten);
+    given('grammar', 'a grammar constrains the answer', unwritten);
+    given('prefix cache', 'a common prefix is evaluated once', unwritten);
+    given('embeddings', 'embeddings equal the golden', unwritten);
+    given('rerank', 'documents come in the order of their relevance', unwritten);
+    given('adapters', 'an adapter changes the answer, and without it the answer is as before', unwritten);
+    given('score', 'given tokens are scored in one pass', unwritten);
+
+    test('what it cannot do is refused, not emulated', async () => {
+      if (subject.lacks.embeddings !== undefined) await expect(running.session.embed(['x'])).rejects.toMatchObject({ code: 'not_implemented' });
+      if (subject.lacks.score !== undefined) await expect(running.session.score([1])).rejects.toMatchObject({ code: 'not_implemented' });
+    });
+
+    test('SIGKILL of the child is told to the request that runs, and nothing is left', async () => {
+      await using doomed = await startEngine(engine, facts, options);
+      const events: GenerateEvent[] = [];
+      for await (const event of doomed.session.generate(request({ sampling: LONG }), never)) {
+        if (event.kind === 'text-delta') doomed.child.kill();
+        events.push(event);
+      }
+      expect(events.at(-1)).toMatchObject({ kind: 'error', code: 'engine_crashed' });
+      expect((await doomed.session.closed).reason).toContain('SIGKILL');
+      expect(await doomed.child.channel.exited).toMatchObject({ signal: 'SIGKILL' });
+    });
+
+    test('close ends the child by itself', async () => {
+      await using closing = await startEngine(engine, facts, options);
+      await closing.session.close();
+      expect(await closing.child.channel.exited).toMatchObject({ code: 0, signal: null });
+    });
+
+    const faulty = subject.faulty;
+    const fault = (title: string, body: (engines: NonNullable<EngineSubject['faulty']>) => Promise<void>): void => {
+      if (faulty !== undefined) test(title, () => body(faulty));
+      else test.skip(`${title} (skipped: only the fake engine can be told to misbehave)`, () => {});
+    };
+    fault('a failed load gives the reason of the worker', async (engines) => {
+      await expect(startEngine(engines.failing(), facts, options)).rejects.toMatchObject({
+        code: 'model_load_failed',
+        message: expect.stringContaining('told to fail'),
+      });
+    });
+    fault('a child that dies in the middle is told', async (engines) => {
+      await using dying = await startEngine(engines.dying(), facts, options);
+      expect((await dying.ask()).error).toMatchObject({ code: 'engine_crashed' });
+    });
+    fault('a message that is none ends the child', async (engines) => {
+      await using garbling = await startEngine(engines.garbling(), facts, options);
+      expect((await garbling.ask()).error).toMatchObject({ code: 'engine_protocol' });
+    });
+    fault('a child that stalls still answers about its health, and shows no progress', async (engines) => {
+      await using stalling = await startEngine(engines.stalling(), facts, options);
+      const events: GenerateEvent[] = [];
+      const abort = new AbortController();
+      for await (const event of stalling.session.generate(request(), abort.signal)) {
+        events.push(event);
+        if (event.kind !== 'text-delta') continue;
+        expect(await stalling.session.health()).toEqual({ ok: true });
+        const { steps } = await stalling.session.stats();
+        expect((await stalling.session.stats()).steps).toBe(steps);
+        abort.abort();
+      }
+      expect(events.at(-1)).toMatchObject({ code: 'cancelled' });
+    });
+    fault('a child that ignores SIGTERM is killed after the grace time', async (engines) => {
+      await using deaf = await startEngine(engines.deaf(), facts, options);
+      expect(await deaf.child.stop()).toEqual({ method: 'forced' });
+    });
+  });
+}
+
+/** The session with its load progress written down. */
+function withProgress(session: Awaited<ReturnType<Engine['connect']>>, seen: number[]): Awaited<ReturnType<Engine['connect']>> {
+  return {
+    ...session,
+    load: (options, onProgress, signal) =>
+      session.load(
+        options,
+        (done, total) => {
+          seen.push(done);
+          onProgress(done, total);
+        },
+        signal,
+      ),
+  };
+}
