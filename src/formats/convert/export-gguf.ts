@@ -4,7 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { HearthError } from '../../core/index.ts';
 import { decodeBlocks, type GgufKey, type GgufTensorSource, ggufRowBytes, ggufTypeByName, writeGguf } from '../gguf/index.ts';
 import { type Checkpoint, openCheckpoint } from '../mlx/index.ts';
-import { vocabularyToGguf } from '../tokenizer/index.ts';
+import { placeholderVocabulary, vocabularyToGguf } from '../tokenizer/index.ts';
 import { configToGguf, type ExportedConfig } from './config-to-gguf.ts';
 import { refuseExisting, requireSpace } from './directory.ts';
 import { type ExportStep, layerRows, planExport } from './export-plan.ts';
@@ -23,7 +23,7 @@ const SPARE_BYTES = 64 * 1024 * 1024;
 const FILE_TYPE: Readonly<Record<string, number>> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7, Q5_1: 9 };
 
 /**
- * Writes an MLX checkpoint as one GGUF file (docs/spec/formats.md §7, §8). A model without tokenizer.json gets no vocabulary.
+ * Writes an MLX checkpoint as one GGUF file (docs/spec/formats.md §7, §8). A model without tokenizer.json gets placeholder tokens.
  * The report counts every number that differs. Throws `convert_*`, `tokenizer_*`, `mlx_*`, `st_*`, `insufficient_space`,
  * `invalid_argument` (the file exists), `cancelled`.
  */
@@ -47,8 +47,9 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
       data: () => encodeStep(checkpoint, step, counters.get(step.name)!, options.signal),
     }),
   );
+  const { keys: vocabularyKeys, warnings } = await vocabulary(checkpoint, steps);
   // What is inexact is known only when all numbers have been seen, so the key says what was asked for and conversion.json what came out.
-  const keys = [...(await generalKeys(checkpoint, steps, options)), ...exported.keys, ...ropeKey(exported), ...(await vocabulary(checkpoint, steps))];
+  const keys = [...(await generalKeys(checkpoint, steps, options)), ...exported.keys, ...ropeKey(exported), ...vocabularyKeys];
   try {
     await writeGguf(path, keys, [...ropeTensor(exported), ...sources]);
   } catch (error) {
@@ -73,7 +74,7 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
     totals: { ...totals, subnormalGroups: 0, bytesBefore: [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0), bytesAfter },
     tensors,
     dropped,
-    warnings: [],
+    warnings,
     verification: { mode: 'none', rows: 0 },
     seconds: (performance.now() - started) / 1000,
   };
@@ -100,14 +101,14 @@ async function generalKeys(checkpoint: Checkpoint, steps: readonly ExportStep[],
   ];
 }
 
-async function vocabulary(checkpoint: Checkpoint, steps: readonly ExportStep[]): Promise<GgufKey[]> {
-  const rows = steps.find((step) => step.name === 'token_embd.weight')?.dims[1];
+async function vocabulary(checkpoint: Checkpoint, steps: readonly ExportStep[]): Promise<{ readonly keys: GgufKey[]; readonly warnings: string[] }> {
+  const rows = steps.find((step) => step.name === 'token_embd.weight')?.dims[1] ?? 0;
   const present = await stat(join(checkpoint.directory, 'tokenizer.json')).then(
     () => true,
     () => false,
   );
-  if (!present || rows === undefined) return [{ key: 'tokenizer.ggml.model', type: 'string', value: 'none' }];
-  return vocabularyToGguf(checkpoint.directory, rows);
+  if (present) return { keys: await vocabularyToGguf(checkpoint.directory, rows), warnings: [] };
+  return { keys: placeholderVocabulary(rows), warnings: ['The model has no tokenizer.json: the file has placeholder tokens and cannot be given text.'] };
 }
 
 const ropeKey = (exported: ExportedConfig): GgufKey[] =>

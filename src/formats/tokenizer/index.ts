@@ -5,4 +5,4 @@ export type { Detokenizer } from './detokenizer.ts';
 export type { TextSegment } from './encoder.ts';
 export { TOKEN_TYPE, type VocabularyFiles, vocabularyFromGguf } from './gguf-vocabulary.ts';
 export { loadTokenizer, type Tokenizer } from './tokenizer.ts';
-export { vocabularyToGguf } from './vocabulary-to-gguf.ts';
+export { placeholderVocabulary, vocabularyToGguf } from './vocabulary-to-gguf.ts';

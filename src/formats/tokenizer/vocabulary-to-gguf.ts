@@ -1,5 +1,6 @@
 import { HearthError } from '../../core/index.ts';
 import type { GgufKey } from '../gguf/index.ts';
+import { CHARACTER_OF_BYTE } from './byte-level.ts';
 import { TOKEN_TYPE } from './gguf-vocabulary.ts';
 import { metaspaceScheme } from './pre-tokenizer.ts';
 import { preTokenizerByPart } from './pre-tokenizer-table.ts';
@@ -50,6 +51,22 @@ export function vocabularyKeys(files: TokenizerFiles, rows: number): GgufKey[] {
     { key: 'tokenizer.ggml.add_bos_token', type: 'bool', value: tokenizer.addBos },
     { key: 'tokenizer.ggml.add_space_prefix', type: 'bool', value: addsSpace(json) },
     ...(tokenizer.chatTemplate === null ? [] : [text('chat_template', tokenizer.chatTemplate)]),
+  ];
+}
+
+/**
+ * A vocabulary without meaning, for weights that have no tokenizer: other engines refuse to load a model without one.
+ * The 256 bytes, then `[PAD<id>]`.
+ */
+export function placeholderVocabulary(rows: number): GgufKey[] {
+  const tokens = Array.from({ length: rows }, (_, id) => CHARACTER_OF_BYTE[id] ?? `[PAD${id}]`);
+  return [
+    { key: 'tokenizer.ggml.model', type: 'string', value: 'gpt2' },
+    { key: 'tokenizer.ggml.pre', type: 'string', value: 'gpt-2' },
+    { key: 'tokenizer.ggml.tokens', type: 'string', value: tokens },
+    { key: 'tokenizer.ggml.token_type', type: 'i32', value: tokens.map(() => TOKEN_TYPE.normal) },
+    { key: 'tokenizer.ggml.merges', type: 'string', value: [`${tokens[0]} ${tokens[1] ?? tokens[0]}`] },
+    { key: 'tokenizer.ggml.add_bos_token', type: 'bool', value: false },
   ];
 }
 
