@@ -24,6 +24,8 @@ export interface ApiOptions {
   readonly heartbeatMs?: number;
   /** Headers of a stream wait this long for the first token; 8 s. */
   readonly headerHoldMs?: number;
+  /** A stream whose reader takes nothing is cut after this time; 30 s. */
+  readonly slowClientTimeoutMs?: number;
   /** Decompressed size of a JSON body; 8 MiB. */
   readonly maxBodyBytes?: number;
   readonly listeners?: () => readonly string[];
@@ -36,6 +38,8 @@ export interface RequestOrigin {
   readonly caller: Caller;
   /** Set for a page whose origin was checked: it gets the CORS answer. */
   readonly allowedOrigin?: string;
+  /** Ends the connection at once. */
+  readonly cut?: () => void;
 }
 
 export interface Api {
@@ -57,6 +61,7 @@ export function createApi(options: ApiOptions): Api {
     version: options.version,
     heartbeatMs: options.heartbeatMs ?? 8_000,
     headerHoldMs: options.headerHoldMs ?? 8_000,
+    slowClientTimeoutMs: options.slowClientTimeoutMs ?? 30_000,
     maxBodyBytes: options.maxBodyBytes ?? 8 * 1024 * 1024,
     listeners: options.listeners ?? (() => []),
     logger,
@@ -100,6 +105,7 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
     context.set('caller', context.env.origin.caller);
     context.set('requestId', context.env.requestId);
     context.set('signal', context.req.raw.signal);
+    context.set('cut', context.env.origin.cut ?? (() => {}));
     await next();
   });
   app.onError((error, context) => {

@@ -11,6 +11,8 @@ export interface CallContext {
   readonly caller: Caller;
   /** Aborted when the client goes away. */
   readonly signal: AbortSignal;
+  /** Ends the connection at once. */
+  readonly cut: () => void;
 }
 
 export interface HonoEnv {
@@ -23,7 +25,7 @@ export type Handler<E extends EndpointDefinition> = (input: EndpointRequest<E>, 
 export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint: E, maxBodyBytes: number, handler: Handler<E>): void {
   const paths = [endpoint.path, ...(endpoint.aliases ?? [])].map((path) => path.replaceAll(/\{(\w+)\+\}/g, ':$1{.+}').replaceAll(/\{(\w+)\}/g, ':$1'));
   app.on(endpoint.method, paths, async (context) => {
-    const { caller, requestId, signal } = context.var;
+    const { caller, requestId, signal, cut } = context.var;
     const refusal = checkScope(caller, endpoint.scope, context.req.raw.headers);
     if (refusal) throw refusal;
     const input = {
@@ -31,7 +33,7 @@ export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint:
       ...(endpoint.query ? { query: validate(endpoint.query, singleValues(context.req.queries())) } : {}),
       ...(endpoint.body ? { body: validate(endpoint.body, objectOnly(await readJsonBody(context.req.raw, maxBodyBytes))) } : {}),
     } as EndpointRequest<E>;
-    const reply = await handler(input, { caller, requestId, signal });
+    const reply = await handler(input, { caller, requestId, signal, cut });
     return reply instanceof Response ? reply : Response.json(reply);
   });
 }

@@ -16,6 +16,8 @@ export interface ListenOptions {
   readonly port: number | null;
   /** Absolute path of a Unix socket; its directory has to be private. */
   readonly socketPath?: string;
+  /** `access.requireKey`: inference needs a key too. */
+  readonly requireKey?: boolean;
   readonly hosts?: readonly string[];
   readonly origins?: readonly string[];
 }
@@ -97,7 +99,7 @@ async function openTcp(api: Api, host: string, port: number, options: ListenOpti
   server.on('clientError', answerClientError);
   await bound(server, () => server.listen({ host, port, ipv6Only: true }), port);
   const names: ListenerNames = { host, port: (server.address() as AddressInfo).port, hosts: options.hosts ?? [], origins: options.origins ?? [] };
-  server.on('request', tcpRequests(api, names));
+  server.on('request', tcpRequests(api, names, options.requireKey ?? false));
   server.on('upgrade', (incoming: IncomingMessage, socket: Socket) => {
     const error = admit(incoming, names) ?? new HearthError('route_not_found', 'There are no WebSockets here.');
     socket.end(rawResponse(error));
@@ -112,7 +114,7 @@ async function openSocket(api: Api, path: string): Promise<Server> {
   await chmod(path, 0o600);
   server.on(
     'request',
-    bridge(api, () => ({ caller: { kind: 'trusted', via: 'socket' } })),
+    bridge(api, (incoming) => ({ caller: { kind: 'trusted', via: 'socket' }, cut: () => void incoming.socket.destroy() })),
   );
   return server;
 }
@@ -136,11 +138,12 @@ async function bound(server: Server, start: () => void, port: number | null): Pr
   }
 }
 
-function tcpRequests(api: Api, names: ListenerNames): RequestListener {
+function tcpRequests(api: Api, names: ListenerNames, requireKey: boolean): RequestListener {
   const serve = bridge(api, (incoming) => {
     const { origin } = incoming.headers;
-    const caller: Caller = { kind: 'tcp', remoteAddress: incoming.socket.remoteAddress ?? '' };
-    return origin === undefined ? { caller } : { caller, allowedOrigin: origin };
+    const caller: Caller = { kind: 'tcp', remoteAddress: incoming.socket.remoteAddress ?? '', requireKey };
+    const cut = () => void incoming.socket.destroy();
+    return origin === undefined ? { caller, cut } : { caller, cut, allowedOrigin: origin };
   });
   return (incoming, outgoing) => {
     const refusal = admit(incoming, names);
@@ -157,7 +160,7 @@ function bridge(api: Api, originOf: (incoming: IncomingMessage) => RequestOrigin
     // Over the socket the Host header means nothing.
     hostname: 'hearth',
     errorHandler: (error) => {
-      const caller: Caller = { kind: 'tcp', remoteAddress: '' };
+      const caller: Caller = { kind: 'tcp', remoteAddress: '', requireKey: true };
       const known =
         error instanceof Error && error.name === 'RequestError' ? new HearthError('invalid_value', 'The request line or the Host header is malformed.') : error;
       return errorResponse(publicError(known, caller), requestId());

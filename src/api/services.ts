@@ -10,6 +10,7 @@ export interface Services {
   readonly version: string;
   readonly heartbeatMs: number;
   readonly headerHoldMs: number;
+  readonly slowClientTimeoutMs: number;
   readonly maxBodyBytes: number;
   /** Addresses that this process listens on, for the status. */
   readonly listeners: () => readonly string[];

@@ -1,6 +1,8 @@
 import type { Frame } from '../gateway/index.ts';
 import type { Caller } from '../security/index.ts';
+import type { CallContext } from './bind.ts';
 import { errorBody, publicError } from './errors.ts';
+import type { Services } from './services.ts';
 
 export interface SseOptions {
   readonly requestId: string;
@@ -9,8 +11,12 @@ export interface SseOptions {
   readonly heartbeatMs: number;
   /** Headers wait this long for the first event, so that an early failure is a real HTTP status. */
   readonly headerHoldMs: number;
+  /** A reader that takes nothing for this long while the buffer is full is cut off. */
+  readonly slowClientTimeoutMs: number;
   /** Aborts the source: the client is gone. */
   readonly onGone: () => void;
+  /** Ends the connection at once. */
+  readonly cut: () => void;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -31,12 +37,17 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
   const encoder = new TextEncoder();
   let pending: Promise<IteratorResult<T, void>> | null = first;
   let closed = false;
+  let slow: NodeJS.Timeout | undefined;
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         const write = (text: string) => {
-          if (!closed) controller.enqueue(encoder.encode(text));
+          if (closed) return;
+          controller.enqueue(encoder.encode(text));
+          // Nobody pulls again until the reader has taken enough.
+          if ((controller.desiredSize ?? 0) <= 0) slow = setTimeout(options.cut, options.slowClientTimeoutMs).unref();
         };
+        clearTimeout(slow);
         pending ??= source.next();
         const outcome = await raceTimeout(pending, options.heartbeatMs);
         if (closed) return;
@@ -49,10 +60,12 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
             : 'data: [DONE]\n\n',
         );
         closed = true;
+        clearTimeout(slow);
         controller.close();
       },
       cancel() {
         closed = true;
+        clearTimeout(slow);
         options.onGone();
         void frames.return().catch(() => {});
       },
@@ -95,3 +108,15 @@ function dataFrames<T>(frames: AsyncGenerator<Frame<T>, void>): { next(): Promis
     },
   };
 }
+
+/** Options of a stream that answers this call. */
+export const streamOptions = (services: Services, context: CallContext, gone: AbortController, headers: Readonly<Record<string, string>> = {}): SseOptions => ({
+  requestId: context.requestId,
+  caller: context.caller,
+  heartbeatMs: services.heartbeatMs,
+  headerHoldMs: services.headerHoldMs,
+  slowClientTimeoutMs: services.slowClientTimeoutMs,
+  onGone: () => gone.abort(),
+  cut: context.cut,
+  headers,
+});

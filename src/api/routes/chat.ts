@@ -2,12 +2,13 @@ import type { endpoints } from '../../contract/index.ts';
 import { decodeChat, encodeChatStream, foldChat, type Generation } from '../../gateway/index.ts';
 import type { Handler } from '../bind.ts';
 import type { Services } from '../services.ts';
-import { sseResponse } from '../sse.ts';
+import { sseResponse, streamOptions } from '../sse.ts';
 
 /** POST /v1/chat/completions. */
 export const chatHandler =
-  ({ gateway, heartbeatMs, headerHoldMs }: Services): Handler<typeof endpoints.chatCompletions> =>
+  (services: Services): Handler<typeof endpoints.chatCompletions> =>
   async ({ body }, context) => {
+    const { gateway } = services;
     const gone = new AbortController();
     const signal = AbortSignal.any([context.signal, gone.signal]);
     const target = await gateway.target(await gateway.resolve(body.model, signal));
@@ -16,7 +17,7 @@ export const chatHandler =
     const headers = answerHeaders(generation);
     if (body.stream !== true) return Response.json(await foldChat(generation, request.choices), { headers });
     const frames = encodeChatStream(generation, { choices: request.choices, includeUsage: body.stream_options?.include_usage === true });
-    return await sseResponse(frames, { requestId: context.requestId, caller: context.caller, heartbeatMs, headerHoldMs, headers, onGone: () => gone.abort() });
+    return await sseResponse(frames, streamOptions(services, context, gone, headers));
   };
 
 /** Who answered (docs/spec/serving.md §6.3). Names that no header can hold are percent-encoded. */

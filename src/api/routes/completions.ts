@@ -2,14 +2,14 @@ import type { endpoints } from '../../contract/index.ts';
 import { decodeCompletion, encodeCompletionStream, foldCompletion, type Target } from '../../gateway/index.ts';
 import type { Handler } from '../bind.ts';
 import type { Services } from '../services.ts';
-import { sseResponse } from '../sse.ts';
+import { sseResponse, streamOptions } from '../sse.ts';
 import { answerHeaders } from './chat.ts';
 
 /** POST /v1/completions. */
 export const completionsHandler =
   (services: Services): Handler<typeof endpoints.completions> =>
   async ({ body }, context) => {
-    const { gateway, heartbeatMs, headerHoldMs } = services;
+    const { gateway } = services;
     const gone = new AbortController();
     const signal = AbortSignal.any([context.signal, gone.signal]);
     const target = await gateway.target(await gateway.resolve(body.model, signal));
@@ -34,14 +34,7 @@ export const completionsHandler =
       for (let index = 1; index < requests.length; index += 1) yield await generate(index);
     }
     const frames = encodeCompletionStream(generations(), encoding);
-    return await sseResponse(frames, {
-      requestId: context.requestId,
-      caller: context.caller,
-      heartbeatMs,
-      headerHoldMs,
-      headers: answerHeaders(first),
-      onGone: () => gone.abort(),
-    });
+    return await sseResponse(frames, streamOptions(services, context, gone, answerHeaders(first)));
   };
 
 async function echoTexts(

@@ -2,7 +2,7 @@ import type { endpoints, PullData } from '../../contract/index.ts';
 import type { Frame } from '../../gateway/index.ts';
 import type { Handler } from '../bind.ts';
 import type { Services } from '../services.ts';
-import { sseResponse } from '../sse.ts';
+import { sseResponse, streamOptions } from '../sse.ts';
 
 export const storeListHandler =
   ({ store }: Services): Handler<typeof endpoints.storeList> =>
@@ -28,7 +28,7 @@ type PullEvent = { readonly kind: 'progress' | 'notice'; readonly [field: string
 
 /** POST store/pull: progress as events, at most one waiting, the result as the last one. */
 export const storePullHandler =
-  ({ store, heartbeatMs, headerHoldMs }: Services): Handler<typeof endpoints.storePull> =>
+  (services: Services): Handler<typeof endpoints.storePull> =>
   async ({ body }, context) => {
     const gone = new AbortController();
     const { model, revision, ...options } = body;
@@ -44,7 +44,7 @@ export const storePullHandler =
       };
       let notices = 0;
       const signal = AbortSignal.any([context.signal, gone.signal]);
-      const pulling = store.pull({
+      const pulling = services.store.pull({
         ...(given as Record<never, never>),
         reference,
         signal,
@@ -67,5 +67,5 @@ export const storePullHandler =
       }
       yield { kind: 'data', data: { kind: 'result', data: await pulling } };
     }
-    return await sseResponse(frames(), { requestId: context.requestId, caller: context.caller, heartbeatMs, headerHoldMs, onGone: () => gone.abort() });
+    return await sseResponse(frames(), streamOptions(services, context, gone));
   };

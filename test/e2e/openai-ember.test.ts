@@ -1,0 +1,130 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { endpoints } from '../../src/contract/index.ts';
+import { createEmberEngine } from '../../src/engines/index.ts';
+import { createStoreModels } from '../../src/gateway/index.ts';
+import { type HttpFixture, startHttp } from '../support/http-fixture.ts';
+import { makeTempStore, type TempStore } from '../support/temp-store.ts';
+import { installTinyModel, TINY_COMMIT, TINY_MODEL } from '../support/tiny-model.ts';
+
+/** The whole way with real weights: HTTP, gateway, store, a child process of ember, its tokenizer. */
+let store: TempStore;
+let home: string;
+let server: HttpFixture;
+const CONTEXT = 65_536;
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'hearth-ember-'));
+  const engine = createEmberEngine({ convertedDirectory: join(home, 'converted') });
+  store = await makeTempStore({ runtimeProbe: (facts) => engine.canRun(facts) });
+  await installTinyModel(store.root);
+  // Positions are rotary: the little model takes any length, and a long prompt makes its prefill last.
+  const config = join(store.cacheDirectory, `models--${TINY_MODEL.replace('/', '--')}`, 'snapshots', TINY_COMMIT, 'config.json');
+  await writeFile(config, JSON.stringify({ ...JSON.parse(await readFile(config, 'utf8')), max_position_embeddings: CONTEXT }));
+  server = await startHttp({}, { engines: [engine], store: store.store, models: createStoreModels(store.store), gateway: { contextTokens: CONTEXT } });
+});
+afterAll(async () => {
+  await server?.[Symbol.asyncDispose]();
+  await store?.[Symbol.asyncDispose]();
+  await rm(home, { recursive: true, force: true });
+});
+
+const user = (content: string) => [{ role: 'user' as const, content }];
+const model = TINY_MODEL;
+const stats = async () => (await server.gateway.stats(await server.gateway.resolve(model, AbortSignal.timeout(5000))))!;
+
+/** Every token above 96 is a mark or a word of several characters; without them one token is one character. */
+const ONE_CHARACTER_PER_TOKEN = Object.fromEntries(Array.from({ length: 31 }, (_, index) => [String(97 + index), -100]));
+/** `<|im_start|>user\n … <|im_end|>\n<|im_start|>assistant\n`: marks are one token, characters one each. */
+const templated = (content: string): number => 1 + 'user\n'.length + content.length + 1 + 1 + 1 + 'assistant\n'.length;
+
+describe('the chat API over real weights', () => {
+  test('[serving V4] usage equals the counts of the tokenizer and of the engine, on 50 prompts', async () => {
+    await server.client.call(endpoints.loadModel, { body: { model } });
+    const before = await stats();
+    let computed = 0;
+    for (let index = 0; index < 50; index += 1) {
+      const content = 'The quick brown fox, number '.slice(0, 1 + (index % 28)).repeat(1 + (index % 3));
+      const answer = await server.openai.chat.completions.create({
+        model,
+        messages: user(content),
+        max_tokens: 1 + (index % 7),
+        seed: index,
+        temperature: 1,
+        logit_bias: ONE_CHARACTER_PER_TOKEN,
+      });
+      const usage = answer.usage!;
+      const text = answer.choices[0]!.message.content!;
+      expect({ prompt: usage.prompt_tokens, completion: usage.completion_tokens }).toEqual({ prompt: templated(content), completion: text.length });
+      expect(usage.total_tokens).toBe(usage.prompt_tokens + usage.completion_tokens);
+      computed += usage.prompt_tokens - usage.prompt_tokens_details!.cached_tokens!;
+    }
+    const after = await stats();
+    expect(after.promptTokensComputed - before.promptTokensComputed).toBe(computed);
+  });
+
+  test('[serving V5] the text of a stream equals the text of the JSON answer at temperature 0', async () => {
+    for (const content of ['Hello', 'What is two and two?', 'x', 'abc '.repeat(100)]) {
+      const body = { model, messages: user(content), temperature: 0, max_tokens: 60 };
+      const whole = await server.openai.chat.completions.create(body);
+      let streamed = '';
+      let finish: string | null = null;
+      for await (const chunk of await server.openai.chat.completions.create({ ...body, stream: true })) {
+        streamed += chunk.choices[0]?.delta.content ?? '';
+        finish = chunk.choices[0]?.finish_reason ?? finish;
+      }
+      expect(streamed).toBe(whole.choices[0]?.message.content);
+      expect(finish).toBe(whole.choices[0]?.finish_reason);
+      expect(streamed.length).toBeGreaterThan(0);
+    }
+  });
+
+  test('stop strings of the real token stream end both forms alike and are not sent', async () => {
+    const body = { model, messages: user('Hello'), temperature: 0, max_tokens: 60 };
+    const text = (await server.openai.chat.completions.create(body)).choices[0]!.message.content!;
+    const stop = text.slice(10, 14);
+    const cut = await server.openai.chat.completions.create({ ...body, stop: [stop, 'never this'] });
+    expect(cut.choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: text.slice(0, text.indexOf(stop)) } });
+    let streamed = '';
+    for await (const chunk of await server.openai.chat.completions.create({ ...body, stop, stream: true })) streamed += chunk.choices[0]?.delta.content ?? '';
+    expect(streamed).toBe(text.slice(0, text.indexOf(stop)));
+  });
+
+  test('[serving V42] a disconnect in prefill and in decode frees the sequence within a second', async () => {
+    const cases = [
+      { content: 'word '.repeat(10_000), reached: async () => (await stats()).promptTokensComputed },
+      { content: 'Hello', reached: async () => (await stats()).generatedTokens },
+    ];
+    for (const { content, reached } of cases) {
+      for (const stream of [true, false]) {
+        const before = await reached();
+        const abort = new AbortController();
+        const body = JSON.stringify({ model, stream, messages: user(content), max_tokens: 50_000, logit_bias: ONE_CHARACTER_PER_TOKEN });
+        const answer = fetch(`${server.baseUrl}/v1/chat/completions`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body,
+          signal: abort.signal,
+        }).then((response) => response.text());
+        await expect.poll(reached, { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + 5);
+        expect((await stats()).running).toBe(1);
+        abort.abort();
+        await expect(answer).rejects.toThrow();
+        await expect.poll(async () => (await stats()).running, { timeout: 1000, interval: 10 }).toBe(0);
+        // It was in the middle of its work.
+        expect(await reached()).toBeLessThan(before + 50_000);
+      }
+    }
+  });
+
+  test('the model list shows the model of the cache with what its files say', async () => {
+    const { data } = await server.openai.models.list();
+    expect(data).toHaveLength(1);
+    expect(data[0]).toMatchObject({ id: model, status: 'ready', context_length: CONTEXT, hearth: { engine: 'ember', format: 'MLX', local: true } });
+    for (const path of [`/tmp/x`, store.cacheDirectory, `./${model}`]) {
+      await expect(server.openai.chat.completions.create({ model: path, messages: user('x') })).rejects.toMatchObject({ status: 404 });
+    }
+  });
+});
