@@ -36,6 +36,7 @@ export function decoder(config: ModelConfig, traits: DecoderTraits): ModelGraph 
   const intermediate = integer(config, 'intermediate_size');
   const vocabulary = integer(config, 'vocab_size');
   if (heads % kvHeads !== 0) throw wrongValue('num_key_value_heads', kvHeads, `a divisor of the ${heads} attention heads`);
+  if (headDim % 8 !== 0) throw wrongValue('head_dim', headDim, 'a multiple of 8');
   const activation = config['hidden_act'] ?? 'silu';
   if (activation !== 'silu' && activation !== 'swish') throw wrongValue('hidden_act', activation, 'silu');
 
