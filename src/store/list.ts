@@ -1,7 +1,7 @@
 import { basename, dirname, join, relative } from 'node:path';
 import type { ListData, ModelObject } from '../contract/index.ts';
 import { chooseSnapshot, directoryEntries, listRepositories } from './cache-layout.ts';
-import { type Judgement, judge } from './judge.ts';
+import { judge } from './judge.ts';
 import { containsText, expandPath, isWorkspace, type Located, listWorkspaceHome } from './locate.ts';
 import { isExplicitPath } from './names.ts';
 import type { StoreOptions } from './options.ts';
@@ -15,11 +15,16 @@ export interface ListParameters {
 /** Every model, healthy or not, sorted by name: what people see of it is filtered where it is printed. */
 export async function list(options: StoreOptions, parameters: ListParameters = {}): Promise<ListData> {
   const models: ModelObject[] = [];
-  for (const { located, displayName } of await candidates(options, parameters.pattern)) {
-    parameters.signal?.throwIfAborted();
-    const { model } = await judge(options, located);
-    models.push(displayName === null ? model : { ...model, display_name: displayName });
-  }
+  const queue = await candidates(options, parameters.pattern);
+  const worker = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      parameters.signal?.throwIfAborted();
+      const { model } = await judge(options, next.located);
+      models.push(next.displayName === null ? model : { ...model, display_name: next.displayName });
+    }
+  };
+  // Several at once: judging is mostly waiting for small reads.
+  await Promise.all(Array.from({ length: 8 }, worker));
   models.sort((a, b) => (a.name < b.name ? -1 : 1));
   return { models, count: models.length };
 }
@@ -75,5 +80,3 @@ async function workspacesIn(directory: string): Promise<string[]> {
   }
   return found;
 }
-
-export type { Judgement };

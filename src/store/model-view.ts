@@ -64,9 +64,7 @@ export async function openModelView(options: ModelViewOptions): Promise<ModelVie
     },
     contains: async (path, text) => {
       const file = byPath.get(path);
-      if (file === undefined || file.sizeBytes > MAX_JSON_BYTES) return false;
-      const bytes = await readBytes(file.realPath, file.sizeBytes);
-      return bytes !== null && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(text);
+      return file !== undefined && file.sizeBytes <= MAX_JSON_BYTES && (await scanFile(file.realPath, text));
     },
     head: async (path, bytes) => {
       const file = byPath.get(path);
@@ -82,6 +80,29 @@ function parseJson(text: string | null): JsonFile {
     return { kind: 'value', value: JSON.parse(text) as unknown };
   } catch {
     return { kind: 'invalid' };
+  }
+}
+
+const SCAN_BYTES = 1024 * 1024;
+
+/** One small buffer for the whole file: tokenizers of 20 MB are scanned on the list path. */
+async function scanFile(path: string, text: string): Promise<boolean> {
+  try {
+    await using handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    if (!(await handle.stat()).isFile()) return false;
+    const buffer = Buffer.allocUnsafe(SCAN_BYTES);
+    // The end of one piece is kept, so that a text across two pieces is found.
+    for (let kept = 0, position = 0; ; ) {
+      const { bytesRead } = await handle.read(buffer, kept, SCAN_BYTES - kept, position);
+      if (bytesRead === 0) return false;
+      const filled = buffer.subarray(0, kept + bytesRead);
+      if (filled.includes(text)) return true;
+      position += bytesRead;
+      kept = Math.min(text.length - 1, filled.length);
+      filled.copy(buffer, 0, filled.length - kept);
+    }
+  } catch {
+    return false;
   }
 }
 

@@ -85,7 +85,7 @@ test('progress counts up to the sum of all files', async () => {
 });
 
 test('[store K49] a gated or hidden repository is access_denied, exit 1, and leaves the cache unchanged', async () => {
-  for (const behaviour of [{ gated: [NAME] }, { hidden: [NAME] }] as const) {
+  for (const behaviour of [{ gated: [NAME] }, { hidden: [NAME] }, { gatedFiles: [NAME] }] as const) {
     await using fixture = await setup(behaviour);
     const error = await fixture.store.pull({ reference: NAME }).catch((thrown: unknown) => thrown);
     if (!isHearthError(error)) throw error;

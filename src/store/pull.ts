@@ -69,7 +69,11 @@ export async function pull(options: StoreOptions, parameters: PullParameters): P
     return { ...base, ...(await pullTargetModel(options, parameters, target, signal)) };
   } catch (error) {
     if (signal.aborted)
-      throw new HearthError('cancelled', 'The download was stopped; what was fetched is kept, and the same command goes on from there.', { cause: error });
+      throw new HearthError(
+        'cancelled',
+        'The download was stopped; what was fetched is kept. The same command goes on from there (without a terminal: with --force-resume).',
+        { cause: error },
+      );
     const known = toStoreError(error, 'pull_operation_failed');
     const status =
       known.code === 'requires_confirmation' || known.code === 'access_denied'
@@ -124,7 +128,8 @@ async function pullTargetModel(options: StoreOptions, parameters: PullParameters
   }
   const downloaded = await downloadFiles(options, { target, commit: hubModel.commit, files: fileSet.files, parameters, signal });
   await linkSnapshot(target.directory, hubModel.commit, fileSet.files);
-  if (target.revision !== hubModel.commit) await writeRef(target.directory, target.revision, hubModel.commit);
+  // The start of a commit is no ref.
+  if (!hubModel.commit.startsWith(target.revision)) await writeRef(target.directory, target.revision, hubModel.commit);
   return {
     download_status: 'success',
     message: `${target.name} is here (${fileSet.files.length} files).`,

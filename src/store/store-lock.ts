@@ -61,7 +61,7 @@ async function removeIfStale(path: string): Promise<boolean> {
   const text = await readText(path);
   if (text === null) return true;
   if (await isAlive(parseHolder(text))) return false;
-  // Moved aside first, so that of two waiters only one removes it, and never a fresh lock of the other.
+  // Moved aside and looked at again: what another waiter has just made in its place is put back.
   const aside = `${path}.${randomBytes(8).toString('hex')}.stale`;
   try {
     await rename(path, aside);

@@ -34,6 +34,8 @@ export interface FakeHubRequest {
 export interface FakeHubBehaviour {
   /** Repositories that answer 403 GatedRepo without the token. */
   readonly gated?: readonly string[];
+  /** Repositories that are described to everyone, but give files with the token only: the hub's own way with gated models. */
+  readonly gatedFiles?: readonly string[];
   /** Repositories that answer 404 RepoNotFound without the token. */
   readonly hidden?: readonly string[];
   readonly token?: string;
@@ -175,6 +177,7 @@ function answerHub(state: HubState, request: IncomingMessage, response: ServerRe
   else if (!authorised && behaviour.gated?.includes(model)) fail(response, 403, 'GatedRepo');
   else if (!exists(join(state.folder, model)) || (!authorised && behaviour.hidden?.includes(model))) fail(response, 404, 'RepoNotFound');
   else if (folder === null) fail(response, 404, 'RevisionNotFound');
+  else if (file !== null && !authorised && behaviour.gatedFiles?.includes(model)) fail(response, 401, 'GatedRepo');
   else if (api !== null) answerInfo(state, model, folder, response);
   else answerResolve(state, { folder, path: decodeURIComponent(file?.[3] ?? '') }, request, response);
 }
@@ -194,7 +197,15 @@ function answerInfo(state: HubState, model: string, folder: string, response: Se
   });
   for (const name of behaviour.extraNames ?? []) siblings.push({ rfilename: name, size: 1, blobId: gitSha1(Buffer.from('x')) });
   response.writeHead(200, { 'content-type': 'application/json' });
-  response.end(JSON.stringify({ id: model, sha: commitOf(folder), private: false, gated: behaviour.gated?.includes(model) ?? false, siblings }));
+  response.end(
+    JSON.stringify({
+      id: model,
+      sha: commitOf(folder),
+      private: false,
+      gated: [...(behaviour.gated ?? []), ...(behaviour.gatedFiles ?? [])].includes(model) ? 'manual' : false,
+      siblings,
+    }),
+  );
 }
 
 function answerResolve(state: HubState, target: { readonly folder: string; readonly path: string }, request: IncomingMessage, response: ServerResponse): void {

@@ -64,6 +64,16 @@ test('[store K37] a chat model is known by its template, wherever it is, or by i
   expect(found.at(-1)?.capabilities).toEqual(['text-generation']);
 });
 
+test('a template that lies across two read pieces of a large tokenizer.json is found', async () => {
+  const found = await judged(
+    [3, 8, 12].map((back) => {
+      const pad = 'x'.repeat(1024 * 1024 - 8 - back);
+      return ['org/x', { ...llama, 'tokenizer.json': `{"pad":"${pad}","chat_template":"{{ x }}"}` }] as const;
+    }),
+  );
+  expect(found.map((model) => model.model_type)).toEqual(['chat', 'chat', 'chat']);
+});
+
 test('[store K38] a speech model is audio only; an empty audio or vision config adds nothing', async () => {
   const found = await judged([
     ['org/x', config({ model_type: 'vibevoice_asr' })],

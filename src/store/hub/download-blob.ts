@@ -5,7 +5,7 @@ import type { HubOptions, StoreOptions } from '../options.ts';
 import { createDeadline, type Deadline } from './deadline.ts';
 import { blobHash, hashFile } from './digest.ts';
 import type { HubFile } from './file-set.ts';
-import { checkStatus, retryDelayMs } from './hub-client.ts';
+import { checkStatus, resolvePath, retryDelayMs } from './hub-client.ts';
 import { type HubResponse, hubGet, TransientError } from './hub-request.ts';
 
 export interface BlobRequest {
@@ -103,8 +103,7 @@ async function fetchRest(hub: HubOptions, request: BlobRequest, held: Held, onFe
   const { file, blobsDirectory, signal } = request;
   using deadline = createDeadline(signal, hub.timeoutMs);
   const range = held.bytes > 0 ? { range: `bytes=${held.bytes}-`, 'if-range': held.etag ?? '' } : {};
-  const path = `/${request.name}/resolve/${request.commit}/${file.path.split('/').map(encodeURIComponent).join('/')}`;
-  const answer = await hubGet(hub, path, range, deadline);
+  const answer = await hubGet(hub, resolvePath(request.name, request.commit, file.path), range, deadline);
   const { response } = answer;
   if (response.status === 416) {
     // What we hold is longer than what the source has: begin again.

@@ -23,6 +23,8 @@ const MAX_TRIES = 6;
 
 const infoSchema = z.object({
   sha: z.string().regex(SHA1),
+  /** The hub describes gated repositories to everyone; only their files are closed. */
+  gated: z.union([z.boolean(), z.string()]).nullish(),
   siblings: z.array(
     z.object({
       rfilename: z.string(),
@@ -46,10 +48,29 @@ export async function fetchHubModel(
     using deadline = createDeadline(request.signal, context.hub.timeoutMs);
     const answer = await hubGet(context.hub, path, { accept: 'application/json' }, deadline);
     await checkStatus(answer, context.hub, request);
-    return await readInfo(answer.response, request.name, deadline);
+    const info = await readInfo(answer.response, request.name, deadline);
+    if (info.gated) await checkFileAccess(context.hub, { ...request, commit: info.commit }, info.files, deadline);
+    return { commit: info.commit, files: info.files };
   });
   return { ...value, warning };
 }
+
+/** Asks for one small file, so that a closed repository is refused before anything is written. */
+async function checkFileAccess(
+  hub: HubOptions,
+  request: { readonly name: string; readonly revision: string; readonly commit: string },
+  files: readonly HubFile[],
+  deadline: Deadline,
+): Promise<void> {
+  const smallest = files.toSorted((a, b) => a.sizeBytes - b.sizeBytes)[0];
+  if (smallest === undefined) return;
+  const answer = await hubGet(hub, resolvePath(request.name, request.commit, smallest.path), {}, deadline);
+  await checkStatus(answer, hub, { ...request, file: smallest.path });
+  await answer.response.body?.cancel();
+}
+
+export const resolvePath = (name: string, commit: string, path: string): string =>
+  `/${name}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
 
 /** Tries again after 1, 2, 4 … 30 seconds, 5 times, what failed for a reason that may pass. Errors: those of the task; download_failed. */
 export async function withRetries<T>(
@@ -98,7 +119,7 @@ export async function checkStatus(
   throw new HearthError('download_failed', `The hub answered ${response.status} for ${request.name}.`, { details });
 }
 
-async function readInfo(response: Response, name: string, deadline: Deadline): Promise<Omit<HubModel, 'warning'>> {
+async function readInfo(response: Response, name: string, deadline: Deadline): Promise<Omit<HubModel, 'warning'> & { readonly gated: boolean }> {
   const invalid = (why: string): HearthError => new HearthError('download_failed', `The hub's description of ${name} cannot be used: ${why}.`);
   let body: unknown;
   try {
@@ -127,5 +148,5 @@ async function readInfo(response: Response, name: string, deadline: Deadline): P
     if (!known || sizeBytes === null || sizeBytes === undefined) throw invalid(`${file.rfilename} has no size or no digest`);
     return { path: file.rfilename, sizeBytes, digest };
   });
-  return { commit: info.data.sha, files };
+  return { commit: info.data.sha, files, gated: info.data.gated !== false && info.data.gated !== null && info.data.gated !== undefined };
 }

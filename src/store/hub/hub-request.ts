@@ -27,7 +27,8 @@ const UNREACHABLE: ReadonlySet<string> = new Set([
 export async function hubGet(hub: HubOptions, path: string, headers: Readonly<Record<string, string>>, deadline: Deadline): Promise<HubResponse> {
   if (hub.offline) throw new HearthError('offline', 'HF_HUB_OFFLINE is set, so the hub is not asked.');
   const endpoint = new URL(hub.endpoint);
-  let url = new URL(path, endpoint);
+  // A mirror may live below a path of its host.
+  let url = new URL(endpoint.pathname.replace(/\/+$/, '') + path, endpoint);
   checkScheme(url, endpoint);
   let hubHeaders: Headers | null = null;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
