@@ -1,0 +1,221 @@
+import { describe, expect, test } from 'vitest';
+import { GREEDY } from '../../../../test/support/engine-run.ts';
+import { createPagePool, PAGE_TOKENS, type StepOutput, type StepSequence } from '../../../ember/index.ts';
+import type { FromWorker } from '../../protocol/messages.ts';
+import { createAnswerText, createSampler } from '../../text/index.ts';
+import { createPrefillRate, planStep } from './plan-step.ts';
+import type { Sequence } from './sequence.ts';
+import { createStepLoop } from './step-loop.ts';
+
+/**
+ * An ember whose cache holds the tokens themselves: the next token is a digest of what the sequence's pages say. A wrong page, a shared one, a
+ * lost or repeated token changes the text.
+ */
+function cacheEmber(pageCount: number, gate: () => Promise<void> = async () => {}) {
+  const cells = new Int32Array(pageCount * PAGE_TOKENS).fill(-1);
+  const batches: StepSequence[][] = [];
+  const at = (sequence: StepSequence, position: number): number => sequence.pages[Math.floor(position / PAGE_TOKENS)]! * PAGE_TOKENS + (position % PAGE_TOKENS);
+  return {
+    batches,
+    async step(sequences: readonly StepSequence[]): Promise<(StepOutput | null)[]> {
+      batches.push([...sequences]);
+      await gate();
+      for (const sequence of sequences) for (const [i, token] of sequence.tokens.entries()) cells[at(sequence, sequence.position + i)] = token;
+      return sequences.map((sequence) => {
+        if (sequence.output === 'none') return null;
+        let digest = 7;
+        for (let position = 0; position < sequence.position + sequence.tokens.length; position++)
+          digest = (Math.imul(digest, 31) + cells[at(sequence, position)]! + 1) >>> 0;
+        return { max: 1, sum: 1, ids: new Uint32Array([100 + (digest % 800)]), values: new Float32Array([1]) };
+      });
+    },
+    logits: async () => new Float32Array(),
+  };
+}
+
+function setUp(options: { pages: number; parallel?: number; batchTokens?: number; gate?: () => Promise<void> }) {
+  const pool = createPagePool(options.pages);
+  const ember = cacheEmber(options.pages, options.gate);
+  const sent: FromWorker[] = [];
+  /** Number of batches when a request was done. */
+  const doneAt = new Map<number, number>();
+  const { promise: idle, resolve } = Promise.withResolvers<void>();
+  let expected = 0;
+  let ids = 0;
+  const loop = createStepLoop({
+    ember,
+    pool,
+    stopTokens: new Set(),
+    parallelSequences: options.parallel ?? 4,
+    batchTokens: options.batchTokens ?? 256,
+    send: (message) => {
+      sent.push(message);
+      if (message.kind !== 'done') return;
+      doneAt.set(message.sequence, ember.batches.length);
+      if (--expected === 0) resolve();
+    },
+    onFailure: (error) => {
+      throw error;
+    },
+  });
+  const add = (prompt: number[], maxTokens: number): number => {
+    const id = ids++;
+    expected++;
+    const sequence: Sequence = {
+      request: { id, promptTokens: prompt.length, openChoices: 1, completionTokens: 0, started: false, cancelled: false },
+      choice: 0,
+      tokens: [...prompt],
+      promptTokens: prompt.length,
+      maxTokens,
+      sampler: createSampler(GREEDY, 0, 0, prompt),
+      answer: createAnswerText({ push: (token) => `${token} `, flush: () => '' }, []),
+      computed: 0,
+      pages: new Uint32Array(),
+      ended: false,
+    };
+    loop.add([sequence]);
+    return id;
+  };
+  const textOf = (id: number): string => sent.map((message) => (message.kind === 'step' && message.sequence === id ? message.text : '')).join('');
+  return { pool, ember, loop, sent, doneAt, add, idle, textOf };
+}
+
+async function solo(prompt: number[], maxTokens: number): Promise<string> {
+  const it = setUp({ pages: 64 });
+  const id = it.add(prompt, maxTokens);
+  await it.idle;
+  return it.textOf(id);
+}
+
+const prompts = [[1, 2, 3], Array.from({ length: 40 }, (_, i) => i), [9], Array.from({ length: 33 }, (_, i) => 90 - i)];
+
+describe('step loop', () => {
+  test('[engines E19] four growing sequences in a small pool all finish with the text of their solo runs, and the first is never paused', async () => {
+    const it = setUp({ pages: 7 });
+    const ids = prompts.map((prompt) => it.add(prompt, 90));
+    await it.idle;
+    for (const [i, prompt] of prompts.entries()) expect(it.textOf(ids[i]!)).toBe(await solo(prompt, 90));
+    // The first got page 0, and keeps it until it is done: its steps never go back. Others are evaluated again, so there was a pause.
+    const first = it.ember.batches
+      .slice(0, it.doneAt.get(ids[0]!))
+      .flat()
+      .filter((share) => share.pages[0] === 0);
+    expect(first.map((share) => share.position)).toEqual(Array.from({ length: 90 }, (_, i) => (i === 0 ? 0 : i + 2)));
+    const evaluated = it.ember.batches.flat().reduce((sum, s) => sum + s.tokens.length, 0);
+    expect(evaluated).toBeGreaterThan(prompts.reduce((sum, prompt) => sum + prompt.length + 89, 0));
+    expect(it.pool.free).toBe(7);
+  });
+
+  test('[engines E18] one request may use the whole pool, and four together never hold more than it has', async () => {
+    const alone = setUp({ pages: 4 });
+    alone.add([1], 4 * PAGE_TOKENS - 1);
+    await alone.idle;
+    expect(alone.sent.at(-1)).toMatchObject({ kind: 'done', completionTokens: 4 * PAGE_TOKENS - 1 });
+    const four = setUp({ pages: 4 });
+    for (let i = 0; i < 4; i++) four.add([i], 60);
+    await four.idle;
+    for (const batch of four.ember.batches) {
+      const held = batch.flatMap((sequence) => [...sequence.pages]);
+      expect(held.length).toBeLessThanOrEqual(4);
+      expect(new Set(held).size).toBe(held.length);
+    }
+  });
+
+  test('sequences enter in order, as many as may run, when their first 1,024 tokens have room', async () => {
+    const it = setUp({ pages: 8, parallel: 2 });
+    const ids = [it.add([1], 20), it.add([2], 200), it.add([3], 20), it.add([4], 20)];
+    await it.idle;
+    const started = it.sent.filter((message) => message.kind === 'start').map((message) => message.sequence);
+    expect(started).toEqual(ids);
+    expect(Math.max(...it.ember.batches.map((batch) => batch.length))).toBe(2);
+    // The second needs seven pages; the first holds one.
+    const [first, second] = [
+      it.sent.findIndex((m) => m.kind === 'done' && m.sequence === ids[0]),
+      it.sent.findIndex((m) => m.kind === 'start' && m.sequence === ids[1]),
+    ];
+    expect(second).toBeLessThan(first);
+  });
+
+  test('a request that does not fit beside the others waits until one ends', async () => {
+    const it = setUp({ pages: 4, parallel: 4 });
+    it.add([1], 40);
+    const waiting = it.add(new Array(100).fill(2), 20);
+    await it.idle;
+    const done = it.sent.findIndex((message) => message.kind === 'done');
+    const start = it.sent.findIndex((message) => message.kind === 'start' && message.sequence === waiting);
+    expect(start).toBeGreaterThan(done);
+  });
+
+  test('[engines E17] a cancel in the queue, in prefill and in decode frees the sequence after the step that runs', async () => {
+    let release = (): void => {};
+    const gate = () => new Promise<void>((resolve) => (release = resolve));
+    const it = setUp({ pages: 16, parallel: 1, batchTokens: 64, gate });
+    const step = async (): Promise<void> => {
+      release();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    };
+    // Queue.
+    const running = it.add(new Array(200).fill(1), 100);
+    const queued = it.add([2], 5);
+    expect([it.loop.running, it.loop.waiting]).toEqual([1, 1]);
+    it.loop.cancel(queued);
+    expect(it.loop.waiting).toBe(0);
+    // Prefill: the prompt needs several steps.
+    await step();
+    expect(it.sent.at(-1)).toMatchObject({ kind: 'prefill-progress', totalTokens: 200 });
+    it.loop.cancel(running);
+    await step();
+    expect([it.loop.running, it.pool.free]).toEqual([0, 16]);
+    // Decode.
+    const decoding = it.add([3], 50);
+    await step();
+    await step();
+    expect(it.textOf(decoding)).not.toBe('');
+    it.loop.cancel(decoding);
+    await step();
+    expect([it.loop.running, it.pool.free]).toEqual([0, 16]);
+    expect(it.sent.filter((message) => message.kind === 'done')).toEqual([]);
+    // And the loop goes on with the next.
+    const after = it.add([4], 1);
+    await step();
+    expect(it.textOf(after)).not.toBe('');
+  });
+
+  test('a long prompt is prefilled in chunks while another sequence decodes in every step', async () => {
+    const it = setUp({ pages: 32, batchTokens: 64 });
+    const short = it.add([1], 12);
+    const long = it.add(new Array(300).fill(5), 3);
+    await it.idle;
+    const withPrefill = it.ember.batches.filter((batch) => batch.some((sequence) => sequence.tokens.length > 1 && sequence.position > 0));
+    expect(withPrefill.length).toBeGreaterThan(2);
+    expect(withPrefill.some((batch) => batch.length === 2)).toBe(true);
+    for (const batch of it.ember.batches) expect(batch.reduce((sum, sequence) => sum + sequence.tokens.length, 0)).toBeLessThanOrEqual(64);
+    expect(it.textOf(short)).toBe(await solo([1], 12));
+    expect(it.textOf(long)).toBe(await solo(new Array(300).fill(5), 3));
+  });
+});
+
+describe('planning a step', () => {
+  test('decoding sequences come first, the rest is filled with prefill in queue order', () => {
+    expect(planStep([{ remaining: 500 }, { remaining: 1 }, { remaining: 30 }, { remaining: 1 }], { batchTokens: 256, prefillChunk: 100 })).toEqual([
+      100, 1, 0, 1,
+    ]);
+    expect(planStep([{ remaining: 20 }, { remaining: 1 }, { remaining: 300 }], { batchTokens: 64, prefillChunk: 256 })).toEqual([20, 1, 43]);
+    expect(planStep([{ remaining: 1 }], { batchTokens: 256, prefillChunk: 32 })).toEqual([1]);
+  });
+
+  test('the chunk follows the measured rate within its limits, from the first measurement on', () => {
+    const rate = createPrefillRate(256);
+    expect([rate.chunk(true), rate.chunk(false)]).toEqual([8, 32]);
+    rate.observe(32, 100);
+    expect([rate.chunk(true), rate.chunk(false)]).toEqual([80, 160]);
+    rate.observe(160, 10_000);
+    expect(rate.chunk(false)).toBeLessThan(160);
+    for (let i = 0; i < 20; i++) rate.observe(160, 100_000);
+    expect([rate.chunk(true), rate.chunk(false)]).toEqual([8, 32]);
+    for (let i = 0; i < 20; i++) rate.observe(256, 10);
+    expect([rate.chunk(true), rate.chunk(false)]).toEqual([256, 256]);
+    rate.observe(2, 10_000);
+    expect(rate.chunk(false)).toBe(256);
+  });
+});
