@@ -3,4 +3,4 @@
 // Called by: stack, api and app.
 export { type Catalog, createCatalog, type PullPlan, planPull } from './create-catalog.ts';
 export { parseCatalog } from './load.ts';
-export { type CatalogEntry, type CatalogSource, entrySchema, sourceSchema, TAGS } from './schema.ts';
+export type { CatalogEntry, CatalogSource } from './schema.ts';

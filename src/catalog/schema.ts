@@ -8,7 +8,7 @@ const score = z.number().min(0).max(100);
 const positive = z.number().positive();
 const whole = z.int().min(0);
 
-export const TAGS = [
+const TAGS = [
   'lightweight',
   'fast-inference',
   'balanced',
@@ -23,7 +23,7 @@ export const TAGS = [
   'smoke',
 ] as const;
 
-export const sourceSchema = z.strictObject({
+const sourceSchema = z.strictObject({
   quant: z.string().regex(/^[a-z0-9_]{2,16}$/),
   format: z.enum(['mlx', 'gguf', 'safetensors']),
   repo: z.string().regex(/^[\w.-]+\/[\w.-]+$/),

@@ -1,6 +1,6 @@
 // Owns: what this machine has: memory (the container's limit counts), processors, GPUs, bandwidth, the limit of a device.
 // Refuses: deciding what fits; starting anything but short probes.
 // Called by: catalog, gateway, training, stack, api and app.
-export { cgroupMemoryLimit, type ReadText } from './memory-limit.ts';
-export { type HardwareSources, memoryTotalBytes, probeHardware, thisMachine } from './probe-hardware.ts';
+export type { ReadText } from './memory-limit.ts';
+export { type HardwareSources, memoryTotalBytes, probeHardware } from './probe-hardware.ts';
 export type { Gpu, HardwareProfile } from './profile.ts';

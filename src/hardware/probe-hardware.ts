@@ -19,7 +19,7 @@ export interface HardwareSources {
   readonly run: (file: string, args: readonly string[], timeoutMs: number) => Promise<string | null>;
 }
 
-export const thisMachine: HardwareSources = {
+const thisMachine: HardwareSources = {
   platform: process.platform,
   arch: process.arch,
   cpuModel: cpus()[0]?.model.trim() ?? 'unknown',

@@ -58,7 +58,7 @@ export async function listSnapshots(repository: CachedRepository): Promise<Cache
 }
 
 /** The commit that a ref names, or null. */
-export async function readRef(repository: CachedRepository, ref: string): Promise<string | null> {
+async function readRef(repository: CachedRepository, ref: string): Promise<string | null> {
   try {
     const commit = (await readFile(join(repository.directory, 'refs', ...ref.split('/')), 'utf8')).trim();
     return /^[\w.-]{1,128}$/.test(commit) ? commit : null;

@@ -58,7 +58,7 @@ export async function cachedModels(options: Pick<StoreOptions, 'cacheDirectory'>
 export const workspace = (directory: string): Located => ({ kind: 'workspace', name: directory, directory, file: null, variant: null });
 
 /** An exact workspace, else the workspaces of that directory, else those of its parent whose names begin so. */
-export async function workspacesAt(options: StoreOptions, pattern: string): Promise<Candidate[]> {
+async function workspacesAt(options: StoreOptions, pattern: string): Promise<Candidate[]> {
   const absolute = expandPath(options, pattern);
   if (await isWorkspace(absolute)) return [{ located: workspace(absolute), displayName: basename(absolute) }];
   const scanned = await workspacesIn(absolute);

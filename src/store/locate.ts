@@ -146,7 +146,7 @@ async function locateInCache(paths: Paths, reference: NameReference): Promise<Lo
 }
 
 /** Bare names mean `mlx-community/NAME` first; then the exact directory; then every cached name that contains the text. */
-export async function matchRepositories(
+async function matchRepositories(
   paths: Pick<StoreOptions, 'cacheDirectory'>,
   name: string,
 ): Promise<{ readonly repositories: readonly CachedRepository[]; readonly exact: boolean }> {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { expect, test } from 'vitest';
 import { type FakeHub, type FakeHubBehaviour, startFakeHub } from '../../test/support/fake-hub.ts';
 import { CLOSED_ENDPOINT, cacheModel, type ModelFiles, makeTempStore, mlxModel, type TempStore, writeFiles } from '../../test/support/temp-store.ts';
@@ -67,6 +68,32 @@ test('[store K48] the first pull downloads into the layout of the shared cache, 
   const second = await fixture.store.pull({ reference: NAME });
   expect(second).toMatchObject({ download_status: 'already_exists', commit_hash: commit, expanded_name: null, bytes_downloaded: 0 });
   expect(fixture.hub.requests).toEqual([]);
+});
+
+test('a manifest of path, size and digests is kept, and forgotten with the model', async () => {
+  await using fixture = await setup();
+  await fixture.store.pull({ reference: NAME });
+  const rows = (): unknown[] => {
+    const database = new DatabaseSync(join(fixture.temp.options.stateDirectory, 'store.sqlite'), { readOnly: true });
+    try {
+      return database.prepare('SELECT path, size, digest, sha256 FROM manifest WHERE repository = ? ORDER BY path').all(NAME);
+    } finally {
+      database.close();
+    }
+  };
+  const sha256 = createHash('sha256').update(WEIGHTS).digest('hex');
+  const tokenizer = {
+    path: 'tokenizer.json',
+    size: 2,
+    digest: createHash('sha1').update('blob 2\0{}').digest('hex'),
+    sha256: createHash('sha256').update('{}').digest('hex'),
+  };
+  expect(rows()).toHaveLength(4);
+  expect(rows()).toMatchObject([{ path: 'config.json' }, { path: 'model.safetensors', size: WEIGHTS.length, digest: sha256, sha256 }, tokenizer, {}]);
+  await fixture.store.pull({ reference: NAME, update: true });
+  expect(rows()[2]).toMatchObject(tokenizer);
+  await fixture.store.rm({ reference: NAME });
+  expect(rows()).toEqual([]);
 });
 
 test('progress counts up to the sum of all files', async () => {

@@ -8,6 +8,7 @@ import { downloadFiles } from './hub/download-files.ts';
 import { chooseFiles, type FileSet } from './hub/file-set.ts';
 import { fetchHubModel, type HubModel } from './hub/hub-client.ts';
 import { type Judgement, judge } from './judge.ts';
+import { recordManifest } from './manifest.ts';
 import { hasEntries } from './model-view.ts';
 import { parseReference, repositoryDirectory, validateHubName } from './names.ts';
 import type { PullProgress, StoreOptions } from './options.ts';
@@ -130,12 +131,14 @@ async function pullTargetModel(options: StoreOptions, parameters: PullParameters
   await linkSnapshot(target.directory, hubModel.commit, fileSet.files);
   // The start of a commit is no ref.
   if (!hubModel.commit.startsWith(target.revision)) await writeRef(target.directory, target.revision, hubModel.commit);
+  const manifest = fileSet.files.map((file) => ({ ...file, sha256: downloaded.sha256.get(file.digest) ?? null }));
+  await recordManifest(options, target.name, hubModel.commit, manifest);
   return {
     download_status: 'success',
     message: `${target.name} is here (${fileSet.files.length} files).`,
     commit_hash: hubModel.commit,
     preflight_warning: hubModel.warning,
-    bytes_downloaded: downloaded,
+    bytes_downloaded: downloaded.bytes,
     skipped: [...fileSet.skipped],
     source: 'hub',
   };

@@ -6,6 +6,7 @@ import { HearthError } from '../core/index.ts';
 import { type CachedRepository, type CachedSnapshot, chooseSnapshot, directoryEntries, isDirectory, listRefs, listSnapshots } from './cache-layout.ts';
 import { toStoreError } from './file-errors.ts';
 import { type LocatedCache, locate } from './locate.ts';
+import { forgetManifest } from './manifest.ts';
 import { repositoryDirectory } from './names.ts';
 import type { StoreOptions } from './options.ts';
 
@@ -55,6 +56,7 @@ export async function rm(options: StoreOptions, parameters: RmParameters): Promi
     if (parameters.prune === true) return { ...base, ...(await prune(options, located.repository)), lock_files: locks, locks_detected: locks.length > 0 };
     const freed = located.revision === null ? await deleteDirectory(options, located.repository.directory) : await deleteSnapshot(options, located);
     for (const lock of locks) await remove(lock, { force: true });
+    await forgetManifest(options, located.name, located.revision === null ? null : (located.snapshot?.hash ?? null));
     return {
       ...base,
       action: 'deleted',

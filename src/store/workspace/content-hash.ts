@@ -90,7 +90,7 @@ async function safetensorsHeader(file: WalkedFile): Promise<Buffer | null> {
 }
 
 /** Paths in code-point order, which is not the order of UTF-16 strings. */
-export const compareCodePoints = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+const compareCodePoints = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
 export function aggregateHash(entries: readonly { readonly path: string; readonly sha: string }[]): string {
   const hash = createHash('sha256');

@@ -53,7 +53,7 @@ export function compileExcludes(patterns: readonly string[]): Excludes {
 }
 
 /** fnmatch of Python, case-sensitive: `*`, `?`, `[set]`, `[!set]`; a bracket without its end is itself. */
-export function globPattern(glob: string): RegExp {
+function globPattern(glob: string): RegExp {
   let source = '';
   for (let at = 0; at < glob.length; at++) {
     const char = glob[at]!;
