@@ -1,9 +1,13 @@
 import { existsSync, statSync } from 'node:fs';
+import { truncate } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { socketFetch } from '../../src/app/index.ts';
 import { serverDataSchema } from '../../src/contract/index.ts';
 import { createTestHome, type Started, type TestHome } from '../support/hearth-process.ts';
+import { hasEnded } from '../support/process-state.ts';
+import { installTinyModel, TINY_COMMIT, TINY_MODEL } from '../support/tiny-model.ts';
 
 /** The start document of `serve --json`, once it is there. */
 async function started(server: Started): Promise<ReturnType<typeof serverDataSchema.parse>> {
@@ -20,6 +24,15 @@ const freePort = async (): Promise<number> => {
   await new Promise((done) => probe.close(done));
   return port;
 };
+
+/** Process ids of the engines that the daemon runs, as it says itself over its socket. */
+async function childrenOf(home: TestHome, server: Started): Promise<{ children: number[] }> {
+  const fetchStatus = socketFetch(join(home.home, 'run/hearthd.sock'));
+  const response = await fetchStatus(new Request('http://localhost/admin/v1/status'));
+  const status = (await response.json()) as { pid: number; models: { pid: number | null }[] };
+  expect(status.pid).toBe(server.child.pid);
+  return { children: status.models.flatMap((model) => model.pid ?? []) };
+}
 
 const healthy = async (port: number): Promise<boolean> => (await fetch(`http://127.0.0.1:${port}/health`).catch(() => null))?.status === 200;
 
@@ -51,6 +64,38 @@ describe('hearth serve', () => {
     expect((await server.ended).code).toBe(0);
     expect(await healthy(port)).toBe(false);
     expect(existsSync(join(home.home, 'run/hearthd.sock'))).toBe(false);
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)('[store K110] %s ends its children and frees the port', async (signal) => {
+    await using home = await createTestHome();
+    await installTinyModel(home.hfHome);
+    const server = home.start(['serve', '--json', '--port', '0', '--model', 'tiny-llama']);
+    const { port, model } = await started(server);
+    expect(model).toBe('tiny-llama');
+    const answer = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: TINY_MODEL, messages: [{ role: 'user', content: 'hello' }], max_tokens: 4 }),
+    });
+    expect(answer.status).toBe(200);
+    const { children } = await childrenOf(home, server);
+    expect(children.length).toBe(1);
+    server.child.kill(signal);
+    expect((await server.ended).code).toBe(0);
+    for (const pid of children) expect(await hasEnded(pid)).toBe(true);
+    expect(await healthy(port)).toBe(false);
+  });
+
+  it('[store K109] a model that cannot be loaded ends it with the reason', async () => {
+    await using home = await createTestHome();
+    const { code, stderr } = await home.run(['serve', '--port', '0', '--model', 'no-such-model']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('no-such-model');
+    await installTinyModel(home.hfHome);
+    await truncate(join(home.hfHome, 'hub/models--hearth-test--tiny-llama/snapshots', TINY_COMMIT, 'model.safetensors'), 1000);
+    const broken = await home.run(['serve', '--json', '--port', '0', '--model', 'tiny-llama']);
+    expect(broken.code).toBe(1);
+    expect(JSON.parse(broken.stdout)).toMatchObject({ status: 'error', command: 'server', error: { message: expect.stringContaining('model.safetensors') } });
   });
 
   it('refuses a second daemon of one home, naming the first, also after kill -9 of an earlier one', async () => {
