@@ -1,17 +1,28 @@
-import { basename } from 'node:path';
+import { access } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { HearthError, isHearthError } from '../core/index.ts';
 import { type OpenModel, parseReference, type Store } from '../store/index.ts';
 import type { ListedModel, ModelSource, ResolvedModel } from './model-source.ts';
 
+/** A name is looked up again after this time: judging a model's files takes longer than all else that the gateway does for a request. */
+const FRESH_MS = 1000;
+const MAX_FRESH = 256;
+
 /** The models of the store, by the names of the API. */
 export function createStoreModels(store: Store): ModelSource {
+  const fresh = new Map<string, { readonly model: ResolvedModel; readonly at: number }>();
   const isPath = (name: string): boolean => parseReference(name).kind === 'path';
 
   return {
     async resolve(name, signal) {
       if (isPath(name))
         throw new HearthError('model_not_found', 'A path is not a model name; over the API models go by name.', { details: { param: 'model' } });
-      return usable(await store.open({ reference: name, signal }), name);
+      const known = fresh.get(name);
+      if (known && performance.now() - known.at < FRESH_MS && (await isThere(known.model))) return known.model;
+      const model = usable(await store.open({ reference: name, signal }), name);
+      if (fresh.size >= MAX_FRESH) fresh.clear();
+      fresh.set(name, { model, at: performance.now() });
+      return model;
     },
 
     async resolvePath(path, signal) {
@@ -31,6 +42,12 @@ export function createStoreModels(store: Store): ModelSource {
     },
   };
 }
+
+const isThere = ({ facts }: ResolvedModel): Promise<boolean> =>
+  access(join(facts.directory, facts.weightFiles[0] ?? '')).then(
+    () => true,
+    () => false,
+  );
 
 /** null for one that cannot be named so: a directory of several GGUF files needs its variant. */
 async function listed(store: Store, reference: string, signal: AbortSignal): Promise<ListedModel | null> {

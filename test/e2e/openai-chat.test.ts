@@ -133,7 +133,7 @@ describe('POST /v1/chat/completions', () => {
     expect(answer.choices[0]?.message.content).toBe('echo: second third');
   });
 
-  test('several choices have an index each and are counted together', async () => {
+  test('[serving V9] n=3 yields three indexed choices, in the JSON answer and in the stream', async () => {
     const answer = await server.openai.chat.completions.create({ model, messages: user('x y'), n: 3 });
     expect(answer.choices.map(({ index, message }) => [index, message.content])).toEqual([0, 1, 2].map((index) => [index, 'echo: x y']));
     const chunks = (await rawStream(server, { model, messages: user('x y'), n: 3 })).slice(0, -1).map((data) => JSON.parse(data));

@@ -92,6 +92,33 @@ describe('the chat API over real weights', () => {
     expect(streamed).toBe(text.slice(0, text.indexOf(stop)));
   });
 
+  test('[serving V11] logit_bias -100 bans a token, +100 forces one, and anything out of range is 400', async () => {
+    const body = { model, messages: user('Hello'), max_tokens: 12, seed: 3 };
+    // Ids of the tokenizer: the code of the character less 32.
+    const forced = await server.openai.chat.completions.create({ ...body, temperature: 1, logit_bias: { [65 - 32]: 100 } });
+    expect(forced.choices[0]?.message.content).toBe('A'.repeat(12));
+    const free = await server.openai.chat.completions.create({ ...body, temperature: 0, logit_bias: ONE_CHARACTER_PER_TOKEN });
+    const first = free.choices[0]!.message.content!.charCodeAt(0);
+    const banned = await server.openai.chat.completions.create({ ...body, temperature: 0, logit_bias: { ...ONE_CHARACTER_PER_TOKEN, [first - 32]: -100 } });
+    expect(banned.choices[0]?.message.content).not.toContain(String.fromCharCode(first));
+    for (const logit_bias of [{ '33': 100.5 }, { '33': -101 }, { '128': 1 }, { '-1': 1 }, { x: 1 }]) {
+      await expect(server.openai.chat.completions.create({ ...body, logit_bias })).rejects.toMatchObject({ status: 400, code: 'invalid_value' });
+    }
+  });
+
+  test('sixteen prompts at once get the answers that each gets alone, in shared steps', async () => {
+    const ask = (index: number) =>
+      server.openai.chat.completions
+        .create({ model, messages: user(`canary ${index} `.repeat(1 + index)), temperature: 0, max_tokens: 24 })
+        .then((answer) => answer.choices[0]!.message.content);
+    const alone: (string | null)[] = [];
+    for (let index = 0; index < 16; index += 1) alone.push(await ask(index));
+    const before = await stats();
+    expect(await Promise.all(Array.from({ length: 16 }, (_, index) => ask(index)))).toEqual(alone);
+    const shared = (await stats()).batchSizes.slice(2).reduce((sum, steps) => sum + steps, 0);
+    expect(shared).toBeGreaterThan(before.batchSizes.slice(2).reduce((sum, steps) => sum + steps, 0));
+  });
+
   test('[serving V42] a disconnect in prefill and in decode frees the sequence within a second', async () => {
     const cases = [
       { content: 'word '.repeat(10_000), reached: async () => (await stats()).promptTokensComputed },
@@ -126,5 +153,31 @@ describe('the chat API over real weights', () => {
     for (const path of [`/tmp/x`, store.cacheDirectory, `./${model}`]) {
       await expect(server.openai.chat.completions.create({ model: path, messages: user('x') })).rejects.toMatchObject({ status: 404 });
     }
+  });
+});
+
+describe('memory', () => {
+  test('[serving V52] two models that do not fit together swap: one child at a time, each answer whole', async () => {
+    await installTinyModel(store.root, 'hearth-test/second');
+    const engine = createEmberEngine({ convertedDirectory: join(home, 'converted') });
+    const models = createStoreModels(store.store);
+    const { facts } = await models.resolve('hearth-test/second', AbortSignal.timeout(5000));
+    const estimate = engine.estimate(facts, { contextTokens: 256 });
+    const bytes = estimate.weightsBytes + estimate.kvPoolBytes + estimate.computeBytes + estimate.processBytes;
+    const gateway = { contextTokens: 256, memoryBudgetBytes: Math.floor(bytes * 1.4) };
+    await using small = await startHttp({}, { engines: [engine], store: store.store, models, gateway });
+    const names = [model, 'hearth-test/second'];
+    const ask = async (name: string) => {
+      const answer = await small.openai.chat.completions.create({ model: name, messages: user('Hello'), temperature: 0, max_tokens: 8 });
+      expect(answer.model).toBe(name);
+      return answer.choices[0]!.message.content;
+    };
+    const alone = await ask(names[0]!);
+    expect(await ask(names[1]!)).toBe(alone);
+    // Both at once, several times over: A A A B B is one swap.
+    const answers = await Promise.all([0, 0, 0, 1, 1].map((which) => ask(names[which]!)));
+    expect(new Set(answers)).toEqual(new Set([alone]));
+    expect(small.mostAlive()).toBe(1);
+    expect(small.starts()).toBeLessThanOrEqual(4);
   });
 });

@@ -6,7 +6,7 @@ const model = 'org/fake';
 const user = (content: string) => [{ role: 'user' as const, content }];
 
 describe('slow readers', () => {
-  test('one that takes nothing stalls nobody, holds little memory, and is cut off', async () => {
+  test('one that takes nothing stalls nobody and is cut off', async () => {
     await using server = await startHttp({ contextTokens: 10_000, parallel: 8 }, { api: { slowClientTimeoutMs: 1500 } });
     await server.openai.chat.completions.create({ model, messages: user('warm') });
     // Four times 1 MiB of answer, far more than the buffers of the kernel and of the server.

@@ -17,6 +17,8 @@ export interface HttpFixture extends AsyncDisposable {
   readonly openai: OpenAI;
   /** Children started so far. */
   starts(): number;
+  /** The most children that were alive when another one was started, that one included. */
+  mostAlive(): number;
   /** Ours, in process: every scope. */
   readonly client: Client;
 }
@@ -35,10 +37,18 @@ export async function startHttp(flags: FakeEngineFlags = {}, options: HttpFixtur
   const supervisor = createSupervisor({ environment: process.env });
   const models = options.models ?? fakeModels(['org/fake']);
   let starts = 0;
+  let alive = 0;
+  let mostAlive = 0;
   const counted: Supervisor = {
-    start(spec) {
+    async start(spec) {
       starts += 1;
-      return supervisor.start(spec);
+      alive += 1;
+      mostAlive = Math.max(mostAlive, alive);
+      const child = await supervisor.start(spec);
+      void child.channel.exited.then(() => {
+        alive -= 1;
+      });
+      return child;
     },
     [Symbol.asyncDispose]: () => supervisor[Symbol.asyncDispose](),
   };
@@ -52,6 +62,7 @@ export async function startHttp(flags: FakeEngineFlags = {}, options: HttpFixtur
     listener,
     baseUrl,
     starts: () => starts,
+    mostAlive: () => mostAlive,
     openai: new OpenAI({ baseURL: `${baseUrl}/v1`, apiKey: 'any', maxRetries: 0 }),
     client: createClient({ baseUrl: 'http://hearth', fetch: (request) => api.request(request) }),
     async [Symbol.asyncDispose]() {
