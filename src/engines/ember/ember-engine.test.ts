@@ -94,6 +94,19 @@ describe('the process of ember', () => {
   });
 });
 
+describe('memory', () => {
+  test('[engines E18] the KV cache is the pool, whatever the number of sequences, and equals the estimate', async () => {
+    const { facts } = makeGoldenModel(place());
+    for (const parallelSequences of [1, 8]) {
+      const options = { contextTokens: 512, parallelSequences, threads: 2 };
+      await using running = await startEngine(engine, facts, options);
+      const { kvPoolBytes, weightsBytes } = engine.estimate(facts, options);
+      expect(running.report.measured.kvBytes / kvPoolBytes).toBeCloseTo(1, 1);
+      expect(running.report.measured.weightsBytes / weightsBytes).toBeCloseTo(1, 1);
+    }
+  });
+});
+
 describe('a load that fails', () => {
   test('[engines E12] tells the reason of the worker: missing tensor, wrong architecture, out of memory', async () => {
     const missing = makeGoldenModel(place(), { config: { num_hidden_layers: 3 } });
@@ -149,6 +162,28 @@ describe('requests', () => {
       expect(count(ids)).toBe(3);
       expect(await running.session.detokenize(ids)).toContain(attack);
     }
+  });
+
+  test('[engines E17] a cancelled request leaves the queue, its prefill and its answer', async () => {
+    const { facts } = makeGoldenModel(place());
+    await using running = await startEngine(engine, facts, { ...OPTIONS, contextTokens: 512, parallelSequences: 1 });
+    const counts = async () => {
+      const { running: busy, waiting } = await running.session.stats();
+      return { busy, waiting };
+    };
+    const long = new AbortController();
+    const first = running.ask({ prompt: 'x'.repeat(200), sampling: hot(1) }, long.signal);
+    await expect.poll(counts, { timeout: 1_000, interval: 5 }).toEqual({ busy: 1, waiting: 0 });
+    const queued = new AbortController();
+    const second = running.ask({ prompt: 'y', sampling: hot(2) }, queued.signal);
+    await expect.poll(counts, { timeout: 1_000, interval: 5 }).toEqual({ busy: 1, waiting: 1 });
+    queued.abort();
+    expect((await second).error).toMatchObject({ code: 'cancelled' });
+    await expect.poll(counts, { timeout: 1_000, interval: 5 }).toMatchObject({ waiting: 0 });
+    long.abort();
+    expect((await first).error).toMatchObject({ code: 'cancelled' });
+    await expect.poll(counts, { timeout: 1_000, interval: 5 }).toEqual({ busy: 0, waiting: 0 });
+    expect((await running.ask({ maxTokens: 3 })).finish).toBeDefined();
   });
 
   test('[engines E15] 2, 4 and 8 sequences run in batches of that size, each with its own sampler', async () => {

@@ -14,10 +14,25 @@ export function estimateMemory(facts: ModelFacts, options: EmberEngineOptions, r
   return {
     weightsBytes: Math.ceil(facts.weightBytes * 1.02),
     kvBytesPerToken,
-    kvPoolBytes: contextTokens * kvBytesPerToken,
+    // A key-value head that the query heads of two ranks read is held by both.
+    kvPoolBytes: Math.ceil((contextTokens * kvBytesPerToken * heldKvHeads(shape, ranks)) / shape.kvHeads),
     computeBytes: Math.ceil(batchTokens * (shape.vocabulary / ranks + 8 * shape.hidden) * 4),
     processBytes: 90 * MIB,
   };
+}
+
+/** Key-value heads over all ranks, query heads being split as evenly as a quantisation group of 64 allows. */
+function heldKvHeads({ heads, kvHeads, headDim }: { heads: number; kvHeads: number; headDim: number }, ranks: number): number {
+  const unit = Math.max(1, Math.ceil(64 / headDim));
+  const units = Math.ceil(heads / unit);
+  const border = (rank: number): number => Math.min(heads, Math.ceil((units * rank) / ranks) * unit);
+  const perKv = heads / kvHeads;
+  let held = 0;
+  for (let rank = 0; rank < ranks; rank++) {
+    const [first, end] = [border(rank), border(rank + 1)];
+    if (end > first) held += Math.floor((end - 1) / perKv) - Math.floor(first / perKv) + 1;
+  }
+  return held;
 }
 
 /** The words of config.json, also for GGUF headers (the store translates them); sizes that are typical for small models where one is missing. */
@@ -30,6 +45,7 @@ function shapeOf(config: ModelFacts['config']) {
   const heads = number('num_attention_heads', 32);
   return {
     hidden,
+    heads,
     layers: number('num_hidden_layers', 32),
     kvHeads: number('num_key_value_heads', heads),
     headDim: number('head_dim', Math.ceil(hidden / heads)),

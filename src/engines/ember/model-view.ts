@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readdir, readlink, realpath, rename, stat, symlink, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makePrivateDirectory } from '../../core/index.ts';
@@ -20,11 +20,11 @@ export async function makeModelView(directory: string, viewRoot: string): Promis
     const target = await realpath(join(source, name));
     if ((await stat(target)).isFile()) wanted.set(name, target);
   }
-  for (const name of await readdir(view)) if (!wanted.has(name)) await unlink(join(view, name));
+  for (const name of await readdir(view)) if (!wanted.has(name) && !name.startsWith('.')) await unlink(join(view, name)).catch(() => {});
   for (const [name, target] of wanted) {
     const link = join(view, name);
     if ((await readlink(link).catch(() => null)) === target) continue;
-    const temporary = join(view, `.${name}.${process.pid}`);
+    const temporary = join(view, `.${randomBytes(8).toString('hex')}`);
     await symlink(target, temporary);
     await rename(temporary, link);
   }

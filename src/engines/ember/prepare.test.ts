@@ -1,0 +1,87 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { never, startEngine, temporaryDirectory } from '../../../test/support/engine-run.ts';
+import { makeGoldenModel } from '../../../test/support/golden-model.ts';
+import type { ModelFacts } from '../../core/index.ts';
+import { exportGguf } from '../../formats/index.ts';
+import { createEmberEngine } from '../index.ts';
+import { makeModelView } from './model-view.ts';
+
+const home = temporaryDirectory();
+afterAll(() => home[Symbol.dispose]());
+let next = 0;
+const place = (): string => join(home.path, `p${next++}`);
+
+async function ggufModel(): Promise<{ facts: ModelFacts; text: string; prompt: readonly number[] }> {
+  const { facts, golden } = makeGoldenModel(place());
+  const directory = place();
+  mkdirSync(directory);
+  await exportGguf(facts.directory, join(directory, 'tiny.gguf'));
+  const weightBytes = statSync(join(directory, 'tiny.gguf')).size;
+  return { facts: { ...facts, directory, framework: 'GGUF', weightFiles: ['tiny.gguf'], weightBytes }, text: golden.text, prompt: golden.prompt };
+}
+
+describe('preparing a GGUF model', () => {
+  test('it is imported once, by as many askers as there are, and gives the golden of the checkpoint that it was made from', async () => {
+    const converted = place();
+    const engine = createEmberEngine({ convertedDirectory: converted, viewDirectory: place() });
+    const { facts, text, prompt } = await ggufModel();
+    const progress: number[] = [];
+    const results = await Promise.all([1, 2, 3].map(() => engine.prepare(facts, (done) => progress.push(done), never)));
+    expect(new Set(results.map((result) => result.directory)).size).toBe(1);
+    const [name, ...others] = readdirSync(converted);
+    expect(others).toEqual([]);
+    expect(name).toMatch(/^[0-9a-f]{32}$/);
+    expect(progress.length).toBeGreaterThan(0);
+    const report = join(converted, name!, 'conversion.json');
+    const first = readFileSync(report, 'utf8');
+    progress.length = 0;
+    await using running = await startEngine(engine, facts, { contextTokens: 256, activations: 'f32' });
+    expect((await running.ask({ tokens: prompt, maxTokens: 64 })).text).toBe(text);
+    expect(progress).toEqual([]);
+    expect(readFileSync(report, 'utf8')).toBe(first);
+  });
+
+  test('a file that changed is imported anew, and a cancelled import leaves nothing and does not stop the other asker', async () => {
+    const converted = place();
+    const engine = createEmberEngine({ convertedDirectory: converted, viewDirectory: place() });
+    const { facts } = await ggufModel();
+    const abort = new AbortController();
+    const cancelled = engine.prepare(facts, () => abort.abort(), abort.signal);
+    const other = engine.prepare(facts, () => {}, never);
+    await expect(cancelled).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(other).resolves.toMatchObject({ facts });
+    expect(readdirSync(converted)).toHaveLength(1);
+    utimesSync(join(facts.directory, 'tiny.gguf'), 1_000, 1_000);
+    await engine.prepare(facts, () => {}, never);
+    expect(readdirSync(converted)).toHaveLength(2);
+  });
+
+  test('no file and several files are refused', async () => {
+    const engine = createEmberEngine({ convertedDirectory: place() });
+    const { facts } = await ggufModel();
+    await expect(engine.prepare({ ...facts, weightFiles: [] }, () => {}, never)).rejects.toMatchObject({ code: 'model_load_failed' });
+    await expect(engine.prepare({ ...facts, weightFiles: ['a.gguf', 'b.gguf'] }, () => {}, never)).rejects.toMatchObject({ code: 'variant_required' });
+  });
+});
+
+test('a view holds links to the files of a checkpoint only, and follows the model when it changes', async () => {
+  const directory = place();
+  const views = place();
+  mkdirSync(join(directory, 'sub'), { recursive: true });
+  writeFileSync(join(directory, 'blob'), '{}');
+  symlinkSync('blob', join(directory, 'config.json'));
+  for (const name of ['model.safetensors', 'tokenizer.json', 'modeling.py', 'run.sh', 'old.json']) writeFileSync(join(directory, name), name);
+  const view = await makeModelView(directory, views);
+  expect(readdirSync(view).sort()).toEqual(['config.json', 'model.safetensors', 'old.json', 'tokenizer.json']);
+  expect(readFileSync(join(view, 'config.json'), 'utf8')).toBe('{}');
+  writeFileSync(join(directory, 'blob2'), '{"b":2}');
+  rmSync(join(directory, 'config.json'));
+  rmSync(join(directory, 'old.json'));
+  symlinkSync('blob2', join(directory, 'config.json'));
+  const [again, beside] = await Promise.all([makeModelView(directory, views), makeModelView(directory, views)]);
+  expect([again, beside]).toEqual([view, view]);
+  expect(readdirSync(view).sort()).toEqual(['config.json', 'model.safetensors', 'tokenizer.json']);
+  expect(readFileSync(join(view, 'config.json'), 'utf8')).toBe('{"b":2}');
+});
