@@ -60,6 +60,9 @@ def greedy(text):
     ids = tokenize(text, True)
     answer = post("/completion", {"prompt": ids, "n_predict": LENGTH, "temperature": 0, "n_probs": 2, "return_tokens": True, "cache_prompt": False, "ignore_eos": False})
     rows = answer["completion_probabilities"]
+    # Rows are left out where a token ends inside a character; such prompts are of no use here.
+    if [row["id"] for row in rows] != answer["tokens"]:
+        return {"prompt": text, "promptIds": ids, "ids": [], "margins": [0]}
     margins = [round(row["top_logprobs"][0]["logprob"] - row["top_logprobs"][1]["logprob"], 4) for row in rows]
     return {"prompt": text, "promptIds": ids, "ids": [row["id"] for row in rows], "margins": margins}
 
