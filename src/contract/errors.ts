@@ -87,7 +87,7 @@ export const ERRORS = {
   access_denied: row(403, 1, 'Accept the licence on the model page and set HF_TOKEN, or choose an open model.'),
   workspace_model: row(409, 1, 'Delete the directory yourself if it is not needed.'),
   locks_present: row(409, 1, 'Wait for the download to end, or use --force.', again),
-  requires_confirmation: row(409, 1, 'Type the full name, or use --force.'),
+  requires_confirmation: row(409, 1, 'Confirm it with the option that the message names.'),
   variant_required: row(400, 1, 'Name one as `NAME:VARIANT`; the variants are listed.', { type: 'ValidationError' }),
   execution_error: row(500, 1, 'Run again with `--log-level debug` for more.'),
   show_operation_failed: row(500, 1, 'Run again with `--log-level debug` for more.'),
