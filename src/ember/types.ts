@@ -72,9 +72,14 @@ export interface Ember extends AsyncDisposable {
   readonly ranks: number;
   readonly pageCount: number;
   readonly memory: EmberMemory;
+  /** From the next step on, at most this many ranks compute at a time; the others pause. Clipped to 1 … ranks. */
+  setThreads(threads: number): Promise<void>;
   /** Evaluates one batch: one pass over the weights. Steps run one at a time. Outputs in the order of the sequences; null for output 'none'. */
   step(sequences: readonly StepSequence[]): Promise<readonly (StepOutput | null)[]>;
-  /** The whole logit row of output row `row` of the last step (all rows of 'all' and 'last' sequences, in order), before adjustments. */
+  /**
+   * The whole logit row of output row `row` of the last step: all rows of 'all' and 'last' sequences, in order.
+   * Before adjustments for 'all', after them for 'last'.
+   */
   logits(row: number): Promise<Float32Array>;
   /** Bytes of one tensor put together again from the ranks (checks only). */
   tensorBytes(name: string): Promise<Uint8Array>;

@@ -80,6 +80,7 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
     ranks,
     pageCount,
     memory: { weightsBytes: total((p) => p.weightsBytes), kvBytes: total((p) => p.kvBytes), computeBytes: total((p) => p.computeBytes) },
+    setThreads: (threads) => inTurn(async () => group.limit(threads >= ranks ? 0 : Math.max(1, Math.trunc(threads)))),
     step: (sequences: readonly StepSequence[]) =>
       inTurn(async () => {
         rows = writeStep(sequences, words, floats, limits);

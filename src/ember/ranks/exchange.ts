@@ -14,12 +14,24 @@ export interface ExchangeBuffers {
 
 const LINE = 16;
 /** Indexes of control words. */
-export const WORD = { command: 0, kind: LINE, arrived: 2 * LINE, sleepers: 3 * LINE, finished: 4 * LINE, completed: 5 * LINE, failed: 6 * LINE } as const;
+export const WORD = {
+  command: 0,
+  kind: LINE,
+  arrived: 2 * LINE,
+  sleepers: 3 * LINE,
+  finished: 4 * LINE,
+  completed: 5 * LINE,
+  failed: 6 * LINE,
+  /** Ranks that may compute at a time; 0 = all. Changed between steps only. */
+  limit: 7 * LINE,
+  /** How many more may start to compute, when there is a limit. */
+  free: 8 * LINE,
+} as const;
 export const COMMAND = { step: 1, messages: 2, stop: 3 } as const;
 
 export function createExchangeBuffers(sizes: { ranks: number; sumFloats: number; stepWords: number; resultWords: number }): ExchangeBuffers {
   return {
-    control: new SharedArrayBuffer(8 * LINE * 4),
+    control: new SharedArrayBuffer(9 * LINE * 4),
     step: new SharedArrayBuffer(sizes.stepWords * 4),
     sums: new SharedArrayBuffer(sizes.ranks === 1 ? 0 : 2 * sizes.ranks * sizes.sumFloats * 4),
     results: new SharedArrayBuffer(sizes.ranks * sizes.resultWords * 4),
@@ -34,28 +46,61 @@ const SPINS = 200;
 /** A sleeper looks up this often for a rank that has failed. */
 const LOOK_UP_MS = 200;
 
-/** A barrier of `ranks` threads. The arrival counter only grows (and wraps): each passage waits for its own multiple of `ranks`. */
-export function createBarrier(control: Int32Array, ranks: number): () => void {
+export interface Meeting {
+  /** Waits until a rank may compute; before a step, and after each barrier. */
+  enter(): void;
+  /** Lets a paused rank compute instead. */
+  leave(): void;
+  /** Waits until all ranks are here. */
+  barrier(): void;
+}
+
+/** Where `ranks` threads meet. The arrival counter only grows (and wraps): each passage waits for its own multiple of `ranks`. */
+export function createMeeting(control: Int32Array, ranks: number): Meeting {
   let target = 0;
-  return () => {
-    target = (target + ranks) | 0;
-    const behind = (count: number) => ((count - target) | 0) < 0;
-    let count = (Atomics.add(control, WORD.arrived, 1) + 1) | 0;
-    if (!behind(count)) {
-      if (Atomics.load(control, WORD.sleepers) > 0) Atomics.notify(control, WORD.arrived);
-      return;
+  const behind = (count: number): boolean => ((count - target) | 0) < 0;
+  /** Sleeps until the word changes, another rank fails, or it is time to look up. */
+  const sleep = (word: number, value: number): void => {
+    if (Atomics.load(control, WORD.failed) !== 0) throw new Error('Another compute thread of the model failed.');
+    Atomics.wait(control, word, value, LOOK_UP_MS);
+  };
+  const limited = (): boolean => Atomics.load(control, WORD.limit) !== 0;
+  const enter = (): void => {
+    while (limited()) {
+      const free = Atomics.load(control, WORD.free);
+      if (free === 0) sleep(WORD.free, 0);
+      else if (Atomics.compareExchange(control, WORD.free, free, free - 1) === free) return;
     }
+  };
+  const leave = (): void => {
+    if (!limited()) return;
+    Atomics.add(control, WORD.free, 1);
+    Atomics.notify(control, WORD.free, 1);
+  };
+
+  function waitForOthers(): void {
     for (let spin = 0; spin < SPINS; spin++) {
       if (!behind(Atomics.load(control, WORD.arrived))) return;
       Atomics.pause();
     }
     Atomics.add(control, WORD.sleepers, 1);
-    count = Atomics.load(control, WORD.arrived);
-    while (behind(count)) {
-      if (Atomics.load(control, WORD.failed) !== 0) throw new Error('Another compute thread of the model failed.');
-      Atomics.wait(control, WORD.arrived, count, LOOK_UP_MS);
-      count = Atomics.load(control, WORD.arrived);
-    }
+    for (let count = Atomics.load(control, WORD.arrived); behind(count); count = Atomics.load(control, WORD.arrived)) sleep(WORD.arrived, count);
     Atomics.sub(control, WORD.sleepers, 1);
+  }
+
+  return {
+    enter,
+    leave,
+    barrier() {
+      target = (target + ranks) | 0;
+      const count = (Atomics.add(control, WORD.arrived, 1) + 1) | 0;
+      if (!behind(count)) {
+        if (Atomics.load(control, WORD.sleepers) > 0) Atomics.notify(control, WORD.arrived);
+        return;
+      }
+      leave();
+      waitForOthers();
+      enter();
+    },
   };
 }

@@ -1,5 +1,6 @@
 import type { Kernels } from '../kernel-interface.ts';
 import type { LayerPlacement } from '../load/rank-plan.ts';
+import { createMeeting } from './exchange.ts';
 import { createMatrixRunner } from './matrix-runner.ts';
 import type { RankStart } from './rank-start.ts';
 import { createRankSum } from './rank-sum.ts';
@@ -20,7 +21,8 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
   const results = new Int32Array(exchange.results, plan.rank * batchTokens * RESULT.words * 4, batchTokens * RESULT.words);
   const resultFloats = new Float32Array(results.buffer, results.byteOffset, results.length);
   const matrices = createMatrixRunner(kernels, buffers.prepared);
-  const sum = createRankSum(start, kernels, floats);
+  const meeting = createMeeting(new Int32Array(exchange.control), start.ranks);
+  const sum = createRankSum(start, meeting, kernels, floats);
   const { inverseFrequencies, magnitude, traditional } = model.rope;
   const pairs = inverseFrequencies.length;
   const rotaryDim = pairs * 2;
@@ -159,8 +161,10 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
       if (step[record + RECORD.rawCandidates]! >= 0) summarise(logits, 1, step[record + RECORD.rawCandidates]!, s * RESULT.words + RESULT.raw);
       const adjustments = step[record + RECORD.adjustmentCount]!;
       if (adjustments > 0 && count > 0) {
-        floats.copyWithin(buffers.adjusted / 4, logits / 4, logits / 4 + count);
-        logits = buffers.adjusted;
+        if (step[record + RECORD.keepRow] === 1) {
+          floats.copyWithin(buffers.adjusted / 4, logits / 4, logits / 4 + count);
+          logits = buffers.adjusted;
+        }
         kernels.adjustLogits(logits, count, first, buffers.step + step[record + RECORD.adjustments]! * 4, adjustments);
       }
       summarise(logits, stepFloats[record + RECORD.temperature]!, step[record + RECORD.candidates]!, s * RESULT.words + RESULT.adjusted);
@@ -187,6 +191,7 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
 
   const lastLayer = plan.layers.length - 1;
   return () => {
+    meeting.enter();
     step.set(sharedStep.subarray(0, sharedStep[HEADER.used]));
     const sequences = step[HEADER.sequences]!;
     const tokens = step[HEADER.tokens]!;
@@ -206,5 +211,6 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
     }
     output(wanted);
     report(sequences);
+    meeting.leave();
   };
 }

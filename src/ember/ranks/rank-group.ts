@@ -6,6 +6,8 @@ import type { RankReport, RankRequest, RankStart } from './rank-start.ts';
 export interface RankGroup extends AsyncDisposable {
   /** Runs one step that lies in the exchange on all ranks. Commands run one at a time: the caller queues them. */
   step(): Promise<void>;
+  /** How many ranks compute at a time; 0 = all. Between steps only. */
+  limit(ranks: number): void;
   /** A copy of part of a rank's memory. */
   peek(rank: number, offset: number, bytes: number): Promise<Uint8Array>;
 }
@@ -88,6 +90,10 @@ export async function startRanks(options: RankGroupOptions): Promise<RankGroup> 
   let requests = 0;
   return {
     step: () => command(COMMAND.step),
+    limit(ranks) {
+      Atomics.store(control, WORD.free, ranks);
+      Atomics.store(control, WORD.limit, ranks);
+    },
     async peek(rank, offset, bytes) {
       const request = requests++;
       const answer = Promise.withResolvers<Uint8Array>();

@@ -1,5 +1,5 @@
 import type { Kernels } from '../kernel-interface.ts';
-import { createBarrier } from './exchange.ts';
+import type { Meeting } from './exchange.ts';
 import type { RankStart } from './rank-start.ts';
 
 export interface RankSum {
@@ -10,13 +10,12 @@ export interface RankSum {
 }
 
 /** Sums over ranks through the exchange. Its two halves are used in turn: nobody writes a half that a slow rank may still read. */
-export function createRankSum(start: RankStart, kernels: Kernels, floats: Float32Array): RankSum {
+export function createRankSum(start: RankStart, meeting: Meeting, kernels: Kernels, floats: Float32Array): RankSum {
   const { ranks, batchTokens, exchange } = start;
   const { rank, buffers } = start.plan;
   const { hidden } = start.model;
   const shared = new Float32Array(exchange.sums);
   const slotFloats = batchTokens * hidden;
-  const barrier = createBarrier(new Int32Array(exchange.control), ranks);
   const residual = buffers.residual / 4;
   const incoming = buffers.incoming / 4;
   const partial = buffers.partial / 4;
@@ -31,7 +30,7 @@ export function createRankSum(start: RankStart, kernels: Kernels, floats: Float3
         return;
       }
       if (rank < participants) shared.set(floats.subarray(partial, partial + count), slot(rank));
-      barrier();
+      meeting.barrier();
       for (let other = 0; other < participants; other++) {
         if (other === rank) kernels.addInto(buffers.residual, buffers.partial, count);
         else {
@@ -49,7 +48,7 @@ export function createRankSum(start: RankStart, kernels: Kernels, floats: Float3
         const row = residual + t * hidden;
         if (mine[t]) shared.set(floats.subarray(row, row + hidden), slot(0) + t * hidden);
       }
-      barrier();
+      meeting.barrier();
       for (let t = 0; t < tokens; t++) {
         const row = slot(0) + t * hidden;
         if (!mine[t]) floats.set(shared.subarray(row, row + hidden), residual + t * hidden);

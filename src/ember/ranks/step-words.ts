@@ -23,6 +23,8 @@ export const RECORD = {
   pages: 9,
   /** Raw candidates wanted; −1: no summary of the raw logits. */
   rawCandidates: 10,
+  /** 1: adjustments go to a copy of the row. */
+  keepRow: 11,
 } as const;
 
 /** Words of the largest step. */

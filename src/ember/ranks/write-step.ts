@@ -31,6 +31,7 @@ export function writeStep(sequences: readonly StepSequence[], words: Int32Array,
     floats[at + RECORD.temperature] = sequence.temperature > 0 ? sequence.temperature : 1;
     words[at + RECORD.candidates] = sequence.candidates;
     words[at + RECORD.rawCandidates] = sequence.rawCandidates ?? -1;
+    words[at + RECORD.keepRow] = sequence.output === 'all' ? 1 : 0;
     for (const id of sequence.tokens) words[firstToken + token++] = id;
     row += rows;
     words[at + RECORD.pages] = end;
