@@ -3,4 +3,3 @@
 // Called by: app.
 export { type Api, type ApiOptions, createApi, type RequestOrigin } from './api.ts';
 export { type Listener, type ListenOptions, listen } from './listen.ts';
-export { fetchOverSocket } from './socket-fetch.ts';

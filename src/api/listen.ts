@@ -223,6 +223,7 @@ async function closeServer(server: Server, graceMs: number): Promise<void> {
     server.close(() => resolve());
   });
   server.closeIdleConnections();
+  if (graceMs === 0) server.closeAllConnections();
   const cut = setTimeout(() => server.closeAllConnections(), graceMs);
   await closed;
   clearTimeout(cut);

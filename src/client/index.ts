@@ -3,4 +3,3 @@
 // Called by: app, cli, agent, web, and other programs (it is the package's main entry).
 export { type CallOptions, type Client, type ClientOptions, createClient } from './client.ts';
 export { ClientError } from './client-error.ts';
-export { readServerSentEvents } from './sse-reader.ts';

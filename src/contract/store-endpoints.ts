@@ -5,7 +5,7 @@ import { healthDataSchema, listDataSchema, pullDataSchema, rmDataSchema, showDat
 const flag = z.enum(['true', 'false']);
 const ref = z.strictObject({ ref: z.string().min(1).max(512) });
 
-export const pullRequest = z.strictObject({
+const pullRequest = z.strictObject({
   model: z.string().min(1).max(512),
   revision: z.string().max(256).optional(),
   include: z.array(z.string().max(256)).max(64).optional(),
@@ -17,7 +17,7 @@ export const pullRequest = z.strictObject({
 });
 
 /** Progress of a long store verb, then its result once as the last event. */
-export const pullEvent = z.discriminatedUnion('kind', [
+const pullEvent = z.discriminatedUnion('kind', [
   z.looseObject({
     kind: z.literal('progress'),
     file: z.string(),

@@ -55,6 +55,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const byPath = new Map<string, ResolvedModel>();
   const requests = new Map<string, AbortController>();
   let closing: Promise<void> | null = null;
+  let drainUntil = Number.POSITIVE_INFINITY;
 
   async function generate({ model, request, signal }: GenerateCall): Promise<Generation> {
     const resident = await loop.open(model);
@@ -179,10 +180,11 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
 
     close(close = {}) {
+      // A second call may shorten the time of the first one.
+      drainUntil = Math.min(drainUntil, performance.now() + (close.drainTimeoutMs ?? settings.drainTimeoutMs));
       closing ??= (async () => {
         loop.drain();
-        const until = performance.now() + (close.drainTimeoutMs ?? settings.drainTimeoutMs);
-        while (loop.running() > 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 20));
+        while (loop.running() > 0 && performance.now() < drainUntil) await new Promise((resolve) => setTimeout(resolve, 20));
         for (const controller of requests.values()) controller.abort(new HearthError('draining', 'The server stopped before the answer was complete.'));
         await loop.stopAll();
       })();

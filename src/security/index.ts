@@ -3,4 +3,4 @@
 // Called by: store, gateway, training, stack, api, app.
 export { type Caller, checkScope, IN_PROCESS } from './access/caller.ts';
 export { checkHost, checkOrigin, isAllowedOrigin, isLoopback, type ListenerNames } from './access/host-origin.ts';
-export { JSON_LIMITS, type JsonLimits, parseJsonStrictly } from './access/json-scan.ts';
+export { parseJsonStrictly } from './access/json-scan.ts';

@@ -3,7 +3,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { fetchOverSocket, listen } from '../../src/api/index.ts';
+import { listen } from '../../src/api/index.ts';
+import { socketFetch } from '../../src/app/index.ts';
 import { ClientError, createClient } from '../../src/client/index.ts';
 import { endpoints } from '../../src/contract/index.ts';
 import { fakeModels, type HttpFixture, startHttp } from '../support/http-fixture.ts';
@@ -88,7 +89,7 @@ describe('models', () => {
     const directory = await mkdtemp(join(tmpdir(), 'hearth-socket-'));
     const socketPath = join(directory, 'hearthd.sock');
     await using server = await startHttp({}, { listen: { socketPath } });
-    const overSocket = createClient({ baseUrl: 'http://hearth', fetch: fetchOverSocket(socketPath) });
+    const overSocket = createClient({ baseUrl: 'http://hearth', fetch: socketFetch(socketPath) });
     const loaded = await overSocket.call(endpoints.loadModel, { body: { path: '/nowhere/org/fake', contextTokens: 1024 } });
     expect(loaded).toMatchObject({ id: model, state: 'ready', engine: 'fake', inFlight: 0 });
     expect(await overSocket.call(endpoints.version, {})).toMatchObject({ name: 'hearth', api_version: 1 });
@@ -141,7 +142,10 @@ describe('stopping', () => {
   test('at the end of the drain time a stream gets an in-band error', async () => {
     await using server = await startHttp({ tokenMs: 50 });
     const running = await postStream(server, { messages: user(long) });
+    // The second call shortens the first one's time, as a second signal does.
+    const closed = server.gateway.close({ drainTimeoutMs: 60_000 });
     await server.gateway.close({ drainTimeoutMs: 100 });
+    await closed;
     const text = await running.text();
     expect(text).toContain('"code":"draining"');
     expect(text).not.toContain('[DONE]');

@@ -12,7 +12,7 @@ export const chatMessage = z.looseObject({
   tool_calls: z.array(z.looseObject({})).max(128).nullish(),
 });
 
-export const stopStrings = z.union([z.string().max(256), z.array(z.string().max(256)).max(16)]);
+const stopStrings = z.union([z.string().max(256), z.array(z.string().max(256)).max(16)]);
 
 /** Fields that chat and plain completions share. */
 export const samplingFields = {

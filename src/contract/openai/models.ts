@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** States of a model at run time (docs/spec/serving.md §5.1). */
-export const MODEL_STATES = ['unloaded', 'loading', 'ready', 'busy', 'unloading', 'failed'] as const;
+const MODEL_STATES = ['unloaded', 'loading', 'ready', 'busy', 'unloading', 'failed'] as const;
 export const modelState = z.enum(MODEL_STATES);
 export type ModelState = z.infer<typeof modelState>;
 

@@ -1,11 +1,11 @@
 import { HearthError } from '../../core/index.ts';
 
-export interface JsonLimits {
+interface JsonLimits {
   readonly depth: number;
   readonly keys: number;
 }
 
-export const JSON_LIMITS: JsonLimits = { depth: 64, keys: 10_000 };
+const JSON_LIMITS: JsonLimits = { depth: 64, keys: 10_000 };
 
 /**
  * Parses JSON after an own scan: depth, number of keys, duplicate keys, keys that reach a prototype, lone surrogates.

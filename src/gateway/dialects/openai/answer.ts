@@ -28,7 +28,7 @@ export function answerHead(prefix: 'chatcmpl' | 'cmpl', generation: Generation, 
 
 type UsageEvent = Extract<GenerateEvent, { kind: 'usage' }>;
 
-export const wireUsage = (event: UsageEvent): Usage => ({
+const wireUsage = (event: UsageEvent): Usage => ({
   prompt_tokens: event.promptTokens,
   completion_tokens: event.completionTokens,
   total_tokens: event.promptTokens + event.completionTokens,
@@ -36,7 +36,7 @@ export const wireUsage = (event: UsageEvent): Usage => ({
   completion_tokens_details: { reasoning_tokens: event.reasoningTokens },
 });
 
-export function extensionOf(generation: Generation, usage: UsageEvent, stopString: string | undefined): HearthExtension {
+function extensionOf(generation: Generation, usage: UsageEvent, stopString: string | undefined): HearthExtension {
   const { loaded } = generation;
   const timings = generation.timings();
   const computed = usage.promptTokens - usage.cachedTokens;
@@ -60,7 +60,7 @@ export function extensionOf(generation: Generation, usage: UsageEvent, stopStrin
 const round = (ms: number): number => Math.round(ms * 10) / 10;
 const rate = (tokens: number, ms: number): number => (tokens > 0 && ms > 0 ? round((tokens * 1000) / ms) : 0);
 
-export function eventError(event: { readonly code: string; readonly message: string }): HearthError {
+function eventError(event: { readonly code: string; readonly message: string }): HearthError {
   const code: ErrorCode = isErrorCode(event.code) ? event.code : 'engine_protocol';
   return new HearthError(code, event.message);
 }
