@@ -72,6 +72,14 @@ describe('chat templates', () => {
     expect(whole(broken.render([message('user', 'Hi')]))).toBe('Hi');
   });
 
+  test('a template that does not end, or writes without end, is stopped', () => {
+    const endless = '{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}';
+    const long = "{% set ns = namespace(x='0123456789abcdef') %}{% for a in range(20) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x }}";
+    for (const template of [endless, long])
+      expect(() => renderer(template).render([message('user', 'Hi')])).toThrow(expect.objectContaining({ code: 'template_limit' }));
+    expect(whole(renderer(CHATML).render([message('user', 'Hi')]))).toContain('Hi');
+  });
+
   test('without a template a single question is itself and a conversation becomes blocks', () => {
     const none = renderer(null);
     expect(none.problem).toBeNull();

@@ -1,8 +1,9 @@
 import { randomInt } from 'node:crypto';
 import { Template } from '@huggingface/jinja';
 import type { ChatMessage } from '../../contract/index.ts';
-import { HearthError } from '../../core/index.ts';
+import { HearthError, isHearthError } from '../../core/index.ts';
 import { fallbackPrompt } from './fallback-prompt.ts';
+import { withTimeLimit } from './time-limit.ts';
 
 /** A stretch of a prompt. Control tokens are recognised in `special` stretches only. */
 export interface PromptSegment {
@@ -28,6 +29,8 @@ export interface ChatRendererOptions {
 
 const MAX_TEMPLATE_CHARACTERS = 1024 * 1024;
 const MAX_PROMPT_CHARACTERS = 4 * 1024 * 1024;
+/** For all renderings of one conversation together (docs/spec/security.md §5). */
+const RENDER_MS = 1_000;
 
 /**
  * Renders conversations so that texts of messages can never become control tokens (docs/spec/security.md §5), while the template sees what it
@@ -48,7 +51,8 @@ export function createChatRenderer(options: ChatRendererOptions): ChatRenderer {
   if (options.template !== null) {
     try {
       if (options.template.length > MAX_TEMPLATE_CHARACTERS) throw new RangeError('it is longer than 1 MiB');
-      template = new Template(options.template);
+      const source = options.template;
+      template = withTimeLimit(() => new Template(source), RENDER_MS);
     } catch (error) {
       problem = `The chat template of this model cannot be used: ${(error as Error).message}`;
     }
@@ -70,28 +74,35 @@ export function createChatRenderer(options: ChatRendererOptions): ChatRenderer {
           bos_token: options.bosToken,
           eos_token: options.eosToken,
         });
-        if (text.length > MAX_PROMPT_CHARACTERS) throw new RangeError('the prompt is longer than 4 MiB');
+        if (text.length > MAX_PROMPT_CHARACTERS) throw new HearthError('template_limit', 'The chat template of this model made a prompt of more than 4 MiB.');
         return text;
       };
       try {
-        const marks = createMarks();
-        const segments = marks.split(run((text) => text.replace(anyToken, marks.hide)));
-        const own = (): string[] | null => {
-          try {
-            return run((text) => (text.trim() === '' ? text : 'x')).match(anyToken) ?? [];
-          } catch {
-            return null;
-          }
-        };
-        const seen = segments.filter((segment) => segment.special).flatMap((segment) => segment.text.match(anyToken) ?? []);
-        if (JSON.stringify(own()) === JSON.stringify(seen)) return segments;
-        const strict = createMarks();
-        return strict.split(run((text) => text.replace(anyStart, strict.hide)));
+        return withTimeLimit(() => protect(run), RENDER_MS);
       } catch (error) {
+        if (isHearthError(error)) throw error;
         throw new HearthError('invalid_value', `The chat template of this model refuses the conversation: ${(error as Error).message}`, { cause: error });
       }
     },
   };
+
+  function protect(run: (change: (text: string) => string) => string): PromptSegment[] {
+    const marks = createMarks();
+    const segments = marks.split(run((text) => text.replace(anyToken, marks.hide)));
+    const seen = segments.filter((segment) => segment.special).flatMap((segment) => segment.text.match(anyToken) ?? []);
+    if (JSON.stringify(ownTokens(run)) === JSON.stringify(seen)) return segments;
+    const strict = createMarks();
+    return strict.split(run((text) => text.replace(anyStart, strict.hide)));
+  }
+
+  /** Control tokens that the template writes around inert words; null when it refuses those. */
+  function ownTokens(run: (change: (text: string) => string) => string): string[] | null {
+    try {
+      return run((text) => (text.trim() === '' ? text : 'x')).match(anyToken) ?? [];
+    } catch {
+      return null;
+    }
+  }
 }
 
 interface Marks {
