@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -37,8 +37,13 @@ describe('the packed package', () => {
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'hearth_test_package_'));
-    await exec(process.execPath, [join(root, 'tools/build.mjs')], { cwd: root });
-    await npm(root, 'pack', '--ignore-scripts', '--silent', '--pack-destination', directory);
+    // Beside the checkout, whose own dist other tests may be running.
+    const source = join(directory, 'source');
+    await mkdir(source);
+    for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', 'bin'])
+      await cp(join(root, name), join(source, name), { recursive: true });
+    await exec(process.execPath, [join(root, 'tools/build.mjs'), join(source, 'dist')], { cwd: root });
+    await npm(source, 'pack', '--ignore-scripts', '--silent', '--pack-destination', directory);
     await install(directory);
   }, 300_000);
   afterAll(async () => {
