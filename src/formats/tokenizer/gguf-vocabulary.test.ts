@@ -1,0 +1,81 @@
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { type GgufKey, openGguf, writeGguf } from '../gguf/index.ts';
+import { loadTokenizer, vocabularyFromGguf, vocabularyToGguf } from './index.ts';
+import { preTokenizerByName, preTokenizerByPart } from './pre-tokenizer-table.ts';
+
+interface Golden {
+  readonly model: string;
+  readonly pre: string;
+  readonly tokens: readonly string[];
+  readonly token_type: readonly number[];
+  readonly merges?: readonly string[];
+  /** Ids of pieces, best first. */
+  readonly order?: readonly number[];
+}
+
+const reference = join(import.meta.dirname, '../../../test/reference/tokenizer');
+const KINDS = ['byte-level-smollm', 'byte-level-llama3', 'byte-level-qwen2', 'byte-fallback-legacy'];
+const readJson = async <T>(path: string): Promise<T> => JSON.parse(await readFile(join(reference, path), 'utf8')) as T;
+const probes = await readJson<string[]>('probe-texts.json');
+const keyValue = (keys: readonly GgufKey[], key: string): unknown => keys.find((entry) => entry.key === `tokenizer.ggml.${key}`)?.value;
+
+describe('[formats F14] vocabularies of four tokenizers', () => {
+  test.each(KINDS)('%s: the arrays equal those of the golden', async (kind) => {
+    const golden = await readJson<Golden>(`${kind}/gguf-vocabulary.json`);
+    const keys = await vocabularyToGguf(join(reference, kind), golden.tokens.length);
+    expect(keyValue(keys, 'model')).toBe(golden.model);
+    expect(keyValue(keys, 'pre')).toBe(golden.pre);
+    expect(keyValue(keys, 'tokens')).toEqual(golden.tokens);
+    expect(keyValue(keys, 'token_type')).toEqual(golden.token_type);
+    expect(keyValue(keys, 'merges')).toEqual(golden.merges);
+    if (golden.order === undefined) return;
+    const scores = keyValue(keys, 'scores') as number[];
+    // Pieces that no merge makes are never reached; the others come in the order of the model's own scores.
+    const reached = golden.order.filter((id) => scores[id]! > Math.min(...golden.order!.map((other) => scores[other]!)));
+    expect(reached.length).toBeGreaterThan(300);
+    expect(reached.toSorted((a, b) => scores[b]! - scores[a]!)).toEqual(reached);
+  });
+
+  test.each(KINDS)('%s: a tokenizer made from the arrays gives the ids of the source for 40 texts', async (kind) => {
+    const golden = await readJson<Golden>(`${kind}/gguf-vocabulary.json`);
+    const folder = await mkdtemp(join(tmpdir(), 'hearth-vocabulary-'));
+    const tensor = { name: 'token_embd.weight', type: 'F32' as const, dims: [1, golden.tokens.length], data: new Uint8Array(4 * golden.tokens.length) };
+    const architecture: GgufKey = { key: 'general.architecture', type: 'string', value: 'llama' };
+    await writeGguf(join(folder, 'm.gguf'), [architecture, ...(await vocabularyToGguf(join(reference, kind), golden.tokens.length))], [tensor]);
+    await using file = await openGguf(join(folder, 'm.gguf'));
+    const files = vocabularyFromGguf(file.header);
+    await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(files.tokenizer));
+    await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(files.tokenizerConfig));
+    const [before, after] = [await loadTokenizer(join(reference, kind)), await loadTokenizer(folder)];
+    for (const text of probes) {
+      for (const special of [true, false]) {
+        expect({ text, ids: after.encode(text, { special }) }).toEqual({ text, ids: before.encode(text, { special }) });
+      }
+      const ids = before.encode(text, { special: true });
+      expect(after.decode(ids, { skipSpecial: true })).toBe(before.decode(ids, { skipSpecial: true }));
+    }
+  });
+
+  test('a pre-tokenizer outside the table is refused', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'hearth-vocabulary-'));
+    const source = await readJson<Record<string, unknown>>('byte-level-smollm/tokenizer.json');
+    await writeFile(join(folder, 'tokenizer.json'), JSON.stringify({ ...source, pre_tokenizer: { type: 'ByteLevel', add_prefix_space: true } }));
+    await expect(vocabularyToGguf(folder, 1000)).rejects.toMatchObject({ code: 'tokenizer_pre_unknown' });
+  });
+});
+
+test('every name of the table leads to a pre-tokenizer that leads back to its entry', () => {
+  for (const name of ['gpt-2', 'smollm', 'llama-bpe', 'qwen2', 'qwen35', 'tekken', 'gpt-4o', 'deepseek-v3']) {
+    const entry = preTokenizerByName(name)!;
+    expect(preTokenizerByPart(entry.preTokenizer)).toBe(entry);
+  }
+  expect(preTokenizerByName('default')).toBeUndefined();
+});
+
+test('more tokens than rows of the embedding, and vocabularies of other kinds, are refused', async () => {
+  await expect(vocabularyToGguf(join(reference, 'byte-level-smollm'), 10)).rejects.toMatchObject({ code: 'tokenizer_invalid' });
+  await expect(vocabularyToGguf(join(reference, 'unigram'), 1000)).rejects.toMatchObject({ code: 'tokenizer_invalid' });
+});
