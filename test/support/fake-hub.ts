@@ -165,7 +165,7 @@ function fail(response: ServerResponse, status: number, code: string | null): vo
 function answerHub(state: HubState, request: IncomingMessage, response: ServerResponse): void {
   const { behaviour } = state;
   const url = new URL(request.url ?? '/', 'http://hub');
-  const api = /^\/api\/models\/([^/]+\/[^/]+|[^/]+)\/revision\/([^/]+)$/.exec(url.pathname);
+  const api = /^\/api\/models\/([^/]+\/[^/]+|[^/]+)\/(?:revision|tree)\/([^/]+)$/.exec(url.pathname);
   const file = /^\/([^/]+\/[^/]+|[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(url.pathname);
   const model = api?.[1] ?? file?.[1] ?? '';
   const folder = revisionFolder(state, model, decodeURIComponent(api?.[2] ?? file?.[2] ?? ''));
@@ -178,6 +178,7 @@ function answerHub(state: HubState, request: IncomingMessage, response: ServerRe
   else if (!exists(join(state.folder, model)) || (!authorised && behaviour.hidden?.includes(model))) fail(response, 404, 'RepoNotFound');
   else if (folder === null) fail(response, 404, 'RevisionNotFound');
   else if (file !== null && !authorised && behaviour.gatedFiles?.includes(model)) fail(response, 401, 'GatedRepo');
+  else if (api !== null && url.pathname.includes('/tree/')) answerTree(state, folder, response);
   else if (api !== null) answerInfo(state, model, folder, response);
   else answerResolve(state, { folder, path: decodeURIComponent(file?.[3] ?? '') }, request, response);
 }
@@ -206,6 +207,17 @@ function answerInfo(state: HubState, model: string, folder: string, response: Se
       siblings,
     }),
   );
+}
+
+/** The listing that other clients ask for. */
+function answerTree(state: HubState, folder: string, response: ServerResponse): void {
+  const entries = listFolder(folder).map((path) => {
+    const bytes = readFileSync(join(folder, path));
+    const lfs = isLfs(state, bytes) ? { lfs: { oid: sha256(bytes), size: bytes.length, pointerSize: 134 } } : {};
+    return { type: 'file', path, size: bytes.length, oid: gitSha1(bytes), ...lfs };
+  });
+  response.writeHead(200, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(entries));
 }
 
 function answerResolve(state: HubState, target: { readonly folder: string; readonly path: string }, request: IncomingMessage, response: ServerResponse): void {
