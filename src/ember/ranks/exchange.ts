@@ -27,7 +27,7 @@ export const WORD = {
   /** How many more may start to compute, when there is a limit. */
   free: 8 * LINE,
 } as const;
-export const COMMAND = { step: 1, messages: 2, stop: 3 } as const;
+export const COMMAND = { step: 1, messages: 2 } as const;
 
 export function createExchangeBuffers(sizes: { ranks: number; sumFloats: number; stepWords: number; resultWords: number }): ExchangeBuffers {
   return {

@@ -45,7 +45,10 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
     }
   }
 
-  /** The rank that holds a token's row of the embedding shares it. */
+  /**
+   * The rank that holds a token's row of the embedding shares it: that costs one barrier and a copy of the row, where a table in every rank
+   * would cost a fifth to a third of a small model's weights again.
+   */
   function embed(tokens: number): void {
     const { first, count } = split.vocabulary;
     const table = plan.embedding;

@@ -52,7 +52,6 @@ function serve(forward: () => void, bytes: Uint8Array): void {
     if (command === seen) continue;
     seen = command;
     const kind = Atomics.load(control, WORD.kind);
-    if (kind === COMMAND.stop) return;
     if (kind === COMMAND.step) forward();
     else answerRequests(bytes);
     if (Atomics.add(control, WORD.finished, 1) + 1 === start.ranks) {
