@@ -24,16 +24,18 @@ describe('[house H10] the engine port', () => {
       };
     },
     golden: () => ({ prompt: model!.golden.prompt, text: model!.golden.text, tokens: model!.golden.greedy.length }),
+    longPrompt: 'x',
     lacks: common,
   });
 
   describeEngine({
     name: 'fake',
     setUp: () => ({
-      engine: createFakeEngine({ contextTokens: 256 }),
+      engine: createFakeEngine({ contextTokens: 256, tokenMs: 2 }),
       facts: { directory: home.path, framework: 'MLX', architecture: 'fake', config: {}, weightFiles: [], weightBytes: 0, hasChatTemplate: false },
       options: {},
     }),
+    longPrompt: 'word '.repeat(150),
     lacks: { ...common, golden: 'it has no model', sampling: 'it has no model', bias: 'it has no model' },
     faulty: {
       failing: () => createFakeEngine({ failLoad: 'it was told to fail' }),

@@ -24,6 +24,8 @@ export interface EngineSubject {
   setUp(): { readonly engine: Engine; readonly facts: ModelFacts; readonly options: Record<string, unknown> };
   /** A prompt and what a reference continues it with; its text holds a character of several tokens. */
   readonly golden?: () => { readonly prompt: readonly number[]; readonly text: string; readonly tokens: number };
+  /** A prompt whose answer takes a while. */
+  readonly longPrompt: string;
   readonly lacks: Partial<Readonly<Record<Capability, string>>>;
   /** The same engine with faults; only the fake can be told to misbehave. */
   readonly faulty?: Readonly<Record<'failing' | 'dying' | 'stalling' | 'garbling' | 'deaf', () => Engine>>;
@@ -165,7 +167,7 @@ export function describeEngine(subject: EngineSubject): void {
     test('a cancelled request ends with its error, and its sequence is free', async () => {
       const abort = new AbortController();
       const events: GenerateEvent[] = [];
-      for await (const event of running.session.generate(request({ sampling: LONG, prompt: 'a long one '.repeat(20) }), abort.signal)) {
+      for await (const event of running.session.generate(request({ sampling: LONG, prompt: subject.longPrompt }), abort.signal)) {
         events.push(event);
         abort.abort();
       }
@@ -188,7 +190,7 @@ export function describeEngine(subject: EngineSubject): void {
 
     test('health and statistics answer while it generates', async () => {
       const before = await running.session.stats();
-      const stream = running.session.generate(request({ sampling: LONG }), never);
+      const stream = running.session.generate(request({ sampling: LONG, prompt: subject.longPrompt }), never);
       for await (const event of stream) {
         if (event.kind !== 'text-delta') continue;
         expect(await running.session.health()).toEqual({ ok: true });
@@ -197,6 +199,13 @@ export function describeEngine(subject: EngineSubject): void {
       const after = await running.session.stats();
       expect(after.generatedTokens).toBeGreaterThan(before.generatedTokens);
       expect(after.steps).toBeGreaterThan(before.steps);
+    });
+
+    test('fewer threads give the same text', async () => {
+      const before = (await running.ask({ maxTokens: 8 })).text;
+      await running.session.setThreads(1);
+      expect((await running.ask({ maxTokens: 8 })).text).toBe(before);
+      await running.session.setThreads(running.report.ranks);
     });
 
     given('logprobs', 'log probabilities are those of the raw logits', unwritten);
@@ -215,7 +224,7 @@ export function describeEngine(subject: EngineSubject): void {
     test('SIGKILL of the child is told to the request that runs, and nothing is left', async () => {
       await using doomed = await startEngine(engine, facts, options);
       const events: GenerateEvent[] = [];
-      for await (const event of doomed.session.generate(request({ sampling: LONG }), never)) {
+      for await (const event of doomed.session.generate(request({ sampling: LONG, prompt: subject.longPrompt }), never)) {
         if (event.kind === 'text-delta') doomed.child.kill();
         events.push(event);
       }

@@ -107,6 +107,7 @@ function receive(message: ToWorker): void {
         lastProgressAtMs: Date.now(),
       });
       break;
+    case 'threads':
     case 'health':
     case 'clear':
       reply(message.id, null);

@@ -9,8 +9,8 @@ import { connectWorker, SESSION_LIMITS, type SessionLimits } from '../protocol/s
 import { canRun } from './can-run.ts';
 import { estimateMemory } from './estimate.ts';
 import { installPaths } from './install-paths.ts';
-import { DEFAULTS, type EmberEngineOptions, emberOptions } from './options.ts';
 import { createPrepare } from './prepare.ts';
+import { DEFAULTS, type EmberEngineOptions, emberOptions } from './worker/options.ts';
 
 export interface EmberEngineSettings {
   /** Where imported GGUF models are kept: `<home>/converted`. */

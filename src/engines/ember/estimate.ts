@@ -1,6 +1,6 @@
 import type { ModelFacts } from '../../core/index.ts';
 import type { MemoryEstimate } from '../port.ts';
-import { DEFAULTS, type EmberEngineOptions } from './options.ts';
+import { DEFAULTS, type EmberEngineOptions } from './worker/options.ts';
 
 const MIB = 1024 * 1024;
 

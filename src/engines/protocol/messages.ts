@@ -60,6 +60,7 @@ export const toWorker = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ kind: z.literal('detokenize'), id, tokens }),
   z.strictObject({ kind: z.literal('template'), id, messages: z.array(chatMessage), templateArguments: templateArguments.optional() }),
+  z.strictObject({ kind: z.literal('threads'), id, threads: z.int().positive() }),
   z.strictObject({ kind: z.literal('stats'), id }),
   z.strictObject({ kind: z.literal('health'), id }),
   z.strictObject({ kind: z.literal('clear'), id }),

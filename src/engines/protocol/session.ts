@@ -148,7 +148,9 @@ export async function connectWorker(channel: ProcessChannel, signal: AbortSignal
     },
     embed: notBuilt,
     score: notBuilt,
-    setThreads: notBuilt,
+    async setThreads(threads) {
+      await ask((id) => ({ kind: 'threads', id, threads }));
+    },
     async health() {
       try {
         await ask((id) => ({ kind: 'health', id }), limits.healthMs);

@@ -6,7 +6,7 @@ import { createPagePool, type Ember, loadEmber, PAGE_TOKENS } from '../../../emb
 import { loadTokenizer } from '../../../formats/index.ts';
 import type { FromWorker, loadReport, sessionStats } from '../../protocol/messages.ts';
 import { createAnswerText, createSampler } from '../../text/index.ts';
-import { DEFAULTS, type EmberEngineOptions } from '../options.ts';
+import { DEFAULTS, type EmberEngineOptions } from './options.ts';
 import { createPrefillRate } from './plan-step.ts';
 import { createModelText, type ModelText, promptTokens, stopStrings } from './prepare-request.ts';
 import type { ActiveRequest, Sequence } from './sequence.ts';
@@ -28,6 +28,8 @@ export interface LoadedModel {
   readonly vocabularySize: number;
   generate(sequence: number, request: GenerateRequest): void;
   cancel(sequence: number): void;
+  /** From the next step on, at most this many ranks compute. */
+  setThreads(threads: number): Promise<void>;
   stats(): z.infer<typeof sessionStats>;
 }
 
@@ -81,6 +83,7 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
       loop.add(toSequences(id, request, text, ember.vocabularySize, contextTokens));
     },
     cancel: (id) => loop.cancel(id),
+    setThreads: (threads) => ember.setThreads(threads),
     stats: () => ({
       memory: measured,
       running: loop.running,

@@ -3,8 +3,8 @@ import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError, toHearthError } from '../../../core/index.ts';
 import { PROTOCOL_VERSION, type ToWorker } from '../../protocol/messages.ts';
 import { openParentChannel } from '../../protocol/parent-channel.ts';
-import { emberOptions } from '../options.ts';
 import { BUILD, type LoadedModel, loadModel } from './loaded-model.ts';
+import { emberOptions } from './options.ts';
 import { promptTokens } from './prepare-request.ts';
 
 /** The program of ember's child process: one model, driven over the worker protocol (docs/spec/engines.md §1.4). */
@@ -32,6 +32,11 @@ function receive(message: ToWorker): void {
     case 'stop':
       process.exit(0);
       break;
+    case 'threads':
+      answer({ id: message.id }, (loaded) => {
+        void loaded.setThreads(message.threads).then(() => channel.send({ kind: 'reply', id: message.id, value: null }), crash);
+      });
+      break;
     default:
       answer({ id: message.id }, (loaded) => channel.send({ kind: 'reply', id: message.id, value: question(loaded, message) }));
   }
@@ -55,7 +60,7 @@ async function load(options: Record<string, unknown>): Promise<void> {
   }
 }
 
-type Question = Extract<ToWorker, { id: number }>;
+type Question = Exclude<Extract<ToWorker, { id: number }>, { kind: 'threads' }>;
 
 function question(loaded: LoadedModel, message: Question): unknown {
   const { tokenizer, renderer } = loaded.text;
