@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openGguf } from '../gguf/index.ts';
 import { openCheckpoint } from '../mlx/index.ts';
 import { loadTokenizer } from '../tokenizer/index.ts';
@@ -16,9 +16,13 @@ const readJson = async <T>(path: string): Promise<T> => JSON.parse(await readFil
 const model = process.env['HEARTH_TEST_SMOLLM2_GGUF'];
 const title = model === undefined ? 'the real SmolLM2 file (skipped: HEARTH_TEST_SMOLLM2_GGUF does not name it)' : 'the real SmolLM2 file';
 
-describe.skipIf(model === undefined)(title, async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'hearth-smollm2-'));
-  const directory = join(folder, 'mlx');
+describe.skipIf(model === undefined)(title, () => {
+  let folder: string;
+  let directory: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'hearth-smollm2-'));
+    directory = join(folder, 'mlx');
+  });
   afterAll(() => rm(folder, { recursive: true, force: true }));
   const digest = async (path: string): Promise<string> => {
     const hash = createHash('sha256');

@@ -5,7 +5,6 @@ import { invalid, isObject, type TokenizerPart } from './tokenizer-json.ts';
 export interface TokenizerModel {
   /** Token text by id; holes are undefined. Added tokens are not in it. */
   readonly tokens: readonly (string | undefined)[];
-
   readonly kind: 'BPE' | 'Unigram' | 'WordPiece';
   encode(words: readonly string[]): number[];
 }
@@ -34,9 +33,18 @@ function bpe(part: TokenizerPart, special: ReadonlySet<string>): TokenizerModel 
   if (part['continuing_subword_prefix']) throw invalid('BPE with a prefix for continued words is not supported.');
   const vocabulary = readVocabulary(part);
   if (!Array.isArray(part['merges'])) throw invalid('The BPE model has no merges.');
-  const merges = (part['merges'] as unknown[]).map(readMerge).filter(([left, right]) => !special.has(left + right));
-  const model = new BPE({ ...part, unk_token: part['unk_token'] ?? undefined, vocab: without(vocabulary, special), merges });
   const ids = new Map(Object.entries(vocabulary));
+  const lengths = new Set(Array.from(special, (token) => token.length));
+  const merges: (readonly [string, string])[] = [];
+  for (const merge of part['merges'] as unknown[]) {
+    const pair = readMerge(merge);
+    // Most merges are told apart by their length alone, without building the merged text.
+    if (!lengths.has(pair[0].length + pair[1].length) || !special.has(pair[0] + pair[1])) merges.push(pair);
+  }
+  // Without its merge a token can still be reached as a whole word or as a single character.
+  const reached = [...special].some((token) => ids.has(token) && (part['ignore_merges'] === true || [...token].length === 1));
+  const vocab = reached ? without(vocabulary, special) : vocabulary;
+  const model = new BPE({ ...part, unk_token: part['unk_token'] ?? undefined, vocab, merges });
   return { tokens: tokensById(ids), kind: 'BPE', encode: (words) => toIds(model([...words]), ids, part['unk_token']) };
 }
 
@@ -95,10 +103,15 @@ function unknownIds(text: string, byteIds: ReadonlyMap<string, number> | null, u
 /** Spelling of the token that stands for one byte. */
 export const byteToken = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
 
+/** Far above every vocabulary; a larger id would only make tables of holes. */
+const MAX_ID = 2 ** 24;
+
 function readVocabulary(part: TokenizerPart): Record<string, number> {
   const vocabulary = part['vocab'];
-  if (!isObject(vocabulary) || !Object.values(vocabulary).every((id) => Number.isInteger(id) && (id as number) >= 0)) {
-    throw invalid(`The ${part.type} model has no vocabulary of ids.`);
+  if (!isObject(vocabulary)) throw invalid(`The ${part.type} model has no vocabulary.`);
+  for (const token in vocabulary) {
+    const id = vocabulary[token];
+    if (!Number.isInteger(id) || (id as number) < 0 || (id as number) >= MAX_ID) throw invalid(`The token ${JSON.stringify(token)} has no usable id.`);
   }
   return vocabulary as Record<string, number>;
 }

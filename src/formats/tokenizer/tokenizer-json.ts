@@ -54,7 +54,13 @@ export function readTokenizerJson(value: unknown, where: string): TokenizerJson 
 }
 
 function readAddedToken(entry: unknown, where: string): AddedTokenEntry {
-  if (!isObject(entry) || typeof entry['content'] !== 'string' || !Number.isInteger(entry['id']) || (entry['id'] as number) < 0) {
+  if (
+    !isObject(entry) ||
+    typeof entry['content'] !== 'string' ||
+    !Number.isInteger(entry['id']) ||
+    (entry['id'] as number) < 0 ||
+    (entry['id'] as number) >= 2 ** 24
+  ) {
     throw invalid(`${where}: an added token lacks its id or content.`);
   }
   const special = entry['special'] === true;

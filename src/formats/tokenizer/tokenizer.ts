@@ -42,15 +42,11 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   const encoder = createEncoder(files.json);
   const decoder = createDecoder(files.json.decoder);
   const added = new Map(files.json.added_tokens.map((entry) => [entry.id, entry]));
-  const idOf = new Map<string, number>();
-  encoder.model.tokens.forEach((token, id) => {
-    if (token !== undefined) idOf.set(token, id);
-  });
-  for (const entry of files.json.added_tokens) idOf.set(entry.content, entry.id);
+  const idOf = (text: string): number => files.json.added_tokens.find((entry) => entry.content === text)?.id ?? encoder.model.tokens.indexOf(text);
   const vocabularySize = Math.max(encoder.model.tokens.length, ...[...added.keys()].map((id) => id + 1));
   const resolve = (token: string | number): number | null => {
-    const id = typeof token === 'number' ? token : idOf.get(token);
-    return id === undefined || id >= vocabularySize ? null : id;
+    const id = typeof token === 'number' ? token : idOf(token);
+    return id < 0 || id >= vocabularySize ? null : id;
   };
   const bosId = files.bos === null ? null : resolve(files.bos);
   const specialTokens = new Map(files.json.added_tokens.filter((entry) => entry.special).map((entry) => [entry.content, entry.id]));
