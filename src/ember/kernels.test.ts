@@ -108,14 +108,20 @@ function checkMatmul(random: Random, shape: Shape): void {
     kernels.matmul(activation, bits, group, scaleType, w, scales, biases, prepared, y, yStride, r0, r1, k, tokens);
     return y;
   };
-  const actual = run(wasm);
+  wasm.useWideDots(0);
+  const narrow = run(wasm);
+  wasm.useWideDots(1);
+  const wide = run(wasm);
+  wasm.useWideDots(-1);
   const expected = run(reference);
   for (let i = 0; i < tokens * k; i++) f32[x / 4 + i] = Math.abs(f32[x / 4 + i]!);
   clearSigns(scaleType, scales, rows * groups);
   clearSigns(scaleType, biases, rows * groups);
   const sizes = run(reference);
   const outside = (i: number): boolean => i % yStride < r0 || i % yStride >= r1;
-  expectClose(actual, expected, tokens * yStride, (i) => (outside(i) ? 0 : 1e-6 * f32[sizes / 4 + i]!), JSON.stringify(shape));
+  const tolerance = (i: number): number => (outside(i) ? 0 : 1e-6 * f32[sizes / 4 + i]!);
+  expectClose(narrow, expected, tokens * yStride, tolerance, `16-bit dots, ${JSON.stringify(shape)}`);
+  expectClose(wide, expected, tokens * yStride, tolerance, `32-bit dots, ${JSON.stringify(shape)}`);
 }
 
 describe('quantised matrices', () => {
@@ -153,8 +159,14 @@ describe('quantised matrices', () => {
 
   it('[engines E4] the largest codes of weights and activations do not overflow', () => {
     for (const { activation, bits, group, scaleType } of every) {
-      for (const tokens of [1, 8]) {
+      for (const [tokens, wide] of [
+        [1, 0],
+        [1, 1],
+        [8, 0],
+        [8, 1],
+      ] as const) {
         reset();
+        wasm.useWideDots(wide);
         const k = group * 5;
         const w = take((5 * k * bits) / 8);
         const scales = take(4 * 25);
@@ -174,6 +186,7 @@ describe('quantised matrices', () => {
           expect(Math.abs(f32[y / 4 + i]! / (tokens === 8 ? 1 : -k * 127 * code) - (tokens === 8 ? 0 : 1))).toBeLessThan(1e-5);
       }
     }
+    wasm.useWideDots(-1);
   });
 
   it('a block that holds NaN or infinity gives NaN for its token and leaves the other tokens alone', () => {

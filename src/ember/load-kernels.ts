@@ -1,6 +1,12 @@
 import { readFileSync } from 'node:fs';
 import type { Kernels } from './kernel-interface.ts';
 
+/** Kernels of ember.wasm. */
+export interface WasmKernels extends Kernels {
+  /** Form of the dot products of bytes: 1 = 32-bit (VNNI, SDOT), 0 = 16-bit, −1 = ask the CPU (default). For tests and benchmarks; prepare again after. */
+  useWideDots(choice: number): void;
+}
+
 let compiled: WebAssembly.Module | undefined;
 
 /** ember.wasm, compiled once per thread; it can be posted to workers, which share its machine code. */
@@ -13,8 +19,8 @@ export function kernelModule(): WebAssembly.Module {
  * The kernels over a shared memory (`new WebAssembly.Memory({ initial, maximum: ≤ 65536, shared: true })`). The memory may grow later;
  * offsets above 2 GiB are fine. Instantiation costs about a millisecond.
  */
-export function loadKernels(memory: WebAssembly.Memory, module: WebAssembly.Module = kernelModule()): Kernels {
-  const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernels;
+export function loadKernels(memory: WebAssembly.Memory, module: WebAssembly.Module = kernelModule()): WasmKernels {
+  const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as WasmKernels;
   return {
     ...kernels,
     // wasm gives i32: sizes are unsigned

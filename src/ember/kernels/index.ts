@@ -2,6 +2,7 @@
 // Refuses: memory of its own; it works on the pointers that it is given. What they mean: ../kernel-interface.ts.
 // Called by: ../load-kernels.ts.
 export { unsettle, zero } from './numbers';
+export { useWideDots } from './cpu';
 export { preparedBytes } from './layout';
 export { prepare } from './prepare';
 export { matmul } from './matmul';

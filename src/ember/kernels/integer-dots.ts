@@ -1,11 +1,15 @@
 // Dot products of packed codes and integer activations, in lanes. `kind` (W4X8, W4X16, W8X16) and `B` (block of 32 or 64) are constants at each use.
 import { heldInt, integerSums4 } from './numbers';
-import { W4X8, W4X16, W8X16 } from './layout';
+import { W4D16, W4D8, W4X16, W4X8, W8X16 } from './layout';
 
+/** Kinds whose codes are unpacked to bytes: the even elements of 32, then the odd ones. */
+// @ts-ignore: decorator
+@inline
+export function inBytes(kind: i32): boolean { return kind == W4X8 || kind == W4D8 || kind == W4D16; }
 /** The mask that takes codes out of their place, made before a loop: 15 in each byte, or in each 16 bits for W4X16. */
 // @ts-ignore: decorator
 @inline
-export function maskOf(kind: i32): v128 { return heldInt(kind == W4X8 ? 0x0f0f0f0f : 0x000f000f); }
+export function maskOf(kind: i32): v128 { return heldInt(inBytes(kind) ? 0x0f0f0f0f : 0x000f000f); }
 /** 1 in each 16 bits. */
 // @ts-ignore: decorator
 @inline
@@ -30,20 +34,37 @@ export function quarter(w: v128, i: i32, mask: v128): v128 {
 export function weights32(kind: i32): usize { return kind == W8X16 ? 32 : 16; }
 // @ts-ignore: decorator
 @inline
-export function values32(kind: i32): usize { return kind == W4X8 ? 32 : 64; }
+export function values32(kind: i32): usize { return kind == W4X8 || kind == W4D8 ? 32 : 64; }
 
 // @ts-ignore: decorator
 @inline
-export function add(kind: i32, a: v128, b: v128): v128 { return kind == W4X8 ? i16x8.add(a, b) : i32x4.add(a, b); }
+function sums16(x: usize, n0: v128, n1: v128): v128 {
+  return i16x8.add(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(x), n0), i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(x + 16), n1));
+}
+// @ts-ignore: decorator
+@inline
+function sums32(x: usize, n0: v128, n1: v128, acc: v128): v128 {
+  return i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(x + 16), n1, i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(x), n0, acc));
+}
+/** 32 or (B = 64) 64 elements whose second half lies `apart` bytes on. */
+// @ts-ignore: decorator
+@inline
+function wideSums(B: i32, x: usize, apart: usize, n0: v128, n1: v128, n2: v128, n3: v128): v128 {
+  const first = sums32(x, n0, n1, i32x4.splat(0));
+  return B == 64 ? sums32(x + apart, n2, n3, first) : first;
+}
 
 /**
- * Lanes of 32 unpacked codes and the activations at x. W4X8: 8 lanes of i16, four products each, at most 4·15·127 = 7,620: four such sums fit.
- * The others: 4 lanes of i32, eight products each, at most 8·255·32,767: a block of 64 fits many times.
+ * Lanes of unpacked codes and the activations of one token of a tile of T at x; a whole block for codes in bytes, else 32 elements.
+ * W4X8: 8 lanes of i16, of eight products at most (8·15·127 = 15,240). The others: 4 lanes of i32; a block of 64: ≤ 16·255·32,639 a lane.
+ * W4D16: activations are 256·h + l, all h of 32 elements before all l.
  */
 // @ts-ignore: decorator
 @inline
-export function meet(kind: i32, n0: v128, n1: v128, n2: v128, n3: v128, x: usize): v128 {
-  if (kind == W4X8) return i16x8.add(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(x), n0), i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(x + 16), n1));
+export function meet(kind: i32, B: i32, T: usize, n0: v128, n1: v128, n2: v128, n3: v128, x: usize): v128 {
+  if (kind == W4X8) return B == 64 ? i16x8.add(sums16(x, n0, n1), sums16(x + 32 * T, n2, n3)) : sums16(x, n0, n1);
+  if (kind == W4D8) return wideSums(B, x, 32 * T, n0, n1, n2, n3);
+  if (kind == W4D16) return i32x4.add(i32x4.shl(wideSums(B, x, 64 * T, n0, n1, n2, n3), 8), wideSums(B, x + 32, 64 * T, n0, n1, n2, n3));
   const a = i32x4.add(i32x4.dot_i16x8_s(v128.load(x), n0), i32x4.dot_i16x8_s(v128.load(x + 16), n1));
   const b = i32x4.add(i32x4.dot_i16x8_s(v128.load(x + 32), n2), i32x4.dot_i16x8_s(v128.load(x + 48), n3));
   return i32x4.add(a, b);
@@ -52,18 +73,21 @@ export function meet(kind: i32, n0: v128, n1: v128, n2: v128, n3: v128, x: usize
 // @ts-ignore: decorator
 @inline
 function dot32(kind: i32, w: usize, x: usize, mask: v128): v128 {
-  if (kind == W8X16) return meet(kind, v128.load_ext<u8>(w), v128.load_ext<u8>(w + 8), v128.load_ext<u8>(w + 16), v128.load_ext<u8>(w + 24), x);
+  if (kind == W8X16) return meet(kind, 32, 1, v128.load_ext<u8>(w), v128.load_ext<u8>(w + 8), v128.load_ext<u8>(w + 16), v128.load_ext<u8>(w + 24), x);
   const u = v128.load(w);
-  if (kind == W4X16) return meet(kind, quarter(u, 0, mask), quarter(u, 1, mask), quarter(u, 2, mask), quarter(u, 3, mask), x);
-  return meet(kind, even(u, mask), odd(u, mask), u, u, x);
+  return meet(kind, 32, 1, quarter(u, 0, mask), quarter(u, 1, mask), quarter(u, 2, mask), quarter(u, 3, mask), x);
 }
 
 /** Lanes of one block of one token. */
 // @ts-ignore: decorator
 @inline
 export function dotBlock(kind: i32, B: i32, w: usize, x: usize, mask: v128): v128 {
+  if (inBytes(kind)) {
+    const u = v128.load(w), v = B == 64 ? v128.load(w + 16) : u;
+    return meet(kind, B, 1, even(u, mask), odd(u, mask), even(v, mask), odd(v, mask), x);
+  }
   if (B == 32) return dot32(kind, w, x, mask);
-  return add(kind, dot32(kind, w, x, mask), dot32(kind, w + weights32(kind), x + values32(kind), mask));
+  return i32x4.add(dot32(kind, w, x, mask), dot32(kind, w + weights32(kind), x + values32(kind), mask));
 }
 
 /** Four blocks' lanes → their four dot products as f32x4. */

@@ -1,6 +1,6 @@
 // The prepared form of activations. Tokens go in tiles of 8, 4 or 1; a tile that is not full is filled with zero tokens.
 // A tile of T tokens over k values in blocks of B = min(group, 64):
-//   codes [k/32][T][32]   order inside the 32: see `place` of prepare.ts
+//   codes [k/32][T][32]   order inside the 32: see prepare.ts
 //   scales [k/B][T] f32, sums [k/B][T] f32 (scale × sum of the block's codes)
 // The f32 path has the codes alone, as f32.
 
@@ -8,11 +8,13 @@ export const INT8: i32 = 0;
 export const INT16: i32 = 1;
 export const F32: i32 = 2;
 
-// Pairs of weights and activations that have their own inner loop, as the size of the type that stands for them at compile time (u8, u16, u32).
-// 8-bit codes meet int8 activations as 16-bit values: taking two planes apart costs more.
+// Pairs of weights and activations that have their own inner loop, as the size of the type that stands for them at compile time (u8 … v128).
+// D: 32-bit dot products, see cpu.ts. 8-bit codes meet int8 activations as 16-bit values: taking two planes apart costs more.
 export const W4X8: i32 = 1;
 export const W4X16: i32 = 2;
 export const W8X16: i32 = 4;
+export const W4D8: i32 = 8;
+export const W4D16: i32 = 16;
 
 // @ts-ignore: decorator
 @inline

@@ -1,8 +1,8 @@
 // Quantised weights × integer activations: y = Σ over blocks of scale·activation scale·dot + bias·activation sum.
-// Types stand for constants: S = format of the scales, K = inner loop (size 1, 2, 4 = W4X8, W4X16, W8X16), G = group (size·8), T = tile (size).
+// Types stand for constants: S = format of the scales, K = inner loop (size = W4X8 … W4D16), G = group (size·8), T = tile (size).
 import { load1, load4, sums4 } from './numbers';
-import { W4X8, W4X16, W8X16 } from './layout';
-import { add, dotBlock, even, finish1, finish4, maskOf, meet, odd, onesOf, quarter, values32, weights32 } from './integer-dots';
+import { W4X16, W8X16 } from './layout';
+import { dotBlock, even, finish1, finish4, inBytes, maskOf, meet, odd, onesOf, quarter, values32, weights32 } from './integer-dots';
 
 /** Scales of four blocks from p; a group of 128 has two blocks. */
 // @ts-ignore: decorator
@@ -79,14 +79,6 @@ export function oneToken<S, K, G>(w: usize, sc: usize, bi: usize, x8: usize, y: 
   }
 }
 
-/** Lanes of one token of a tile for the chunk (n0 … n3) at x: 64 elements for W4X8 with blocks of 64, else 32. */
-// @ts-ignore: decorator
-@inline
-function meetTile(kind: i32, B: i32, T: usize, n0: v128, n1: v128, n2: v128, n3: v128, x: usize): v128 {
-  const first = meet(kind, n0, n1, n2, n3, x);
-  return kind == W4X8 && B == 64 ? i16x8.add(first, meet(kind, n2, n3, n2, n3, x + T * 32)) : first;
-}
-
 // @ts-ignore: decorator
 @inline
 function storeTokens(out: usize, yStride: usize, v: v128, full: i32): void {
@@ -108,7 +100,7 @@ export function tileTokens<S, K, G, T>(w: usize, sc: usize, bi: usize, x8: usize
     for (let block: usize = 0; block < blocks; block++) {
       let p0: v128, p1: v128, p2: v128, p3: v128, p4: v128, p5: v128, p6: v128, p7: v128;
       let n0: v128, n1: v128, n2: v128, n3: v128;
-      if (kind == W4X8) {
+      if (inBytes(kind)) {
         const u = v128.load(wp), v = B == 64 ? v128.load(wp + 16) : u;
         n0 = even(u, mask); n1 = odd(u, mask); n2 = even(v, mask); n3 = odd(v, mask);
       } else if (kind == W4X16) {
@@ -117,15 +109,15 @@ export function tileTokens<S, K, G, T>(w: usize, sc: usize, bi: usize, x8: usize
       } else {
         n0 = v128.load_ext<u8>(wp); n1 = v128.load_ext<u8>(wp + 8); n2 = v128.load_ext<u8>(wp + 16); n3 = v128.load_ext<u8>(wp + 24);
       }
-      p0 = meetTile(kind, B, tile, n0, n1, n2, n3, x);
-      p1 = meetTile(kind, B, tile, n0, n1, n2, n3, x + vb);
-      p2 = meetTile(kind, B, tile, n0, n1, n2, n3, x + 2 * vb);
-      p3 = meetTile(kind, B, tile, n0, n1, n2, n3, x + 3 * vb);
-      p4 = tile == 8 ? meetTile(kind, B, tile, n0, n1, n2, n3, x + 4 * vb) : p0;
-      p5 = tile == 8 ? meetTile(kind, B, tile, n0, n1, n2, n3, x + 5 * vb) : p1;
-      p6 = tile == 8 ? meetTile(kind, B, tile, n0, n1, n2, n3, x + 6 * vb) : p2;
-      p7 = tile == 8 ? meetTile(kind, B, tile, n0, n1, n2, n3, x + 7 * vb) : p3;
-      if (kind != W4X8 && B == 64) {
+      p0 = meet(kind, B, tile, n0, n1, n2, n3, x);
+      p1 = meet(kind, B, tile, n0, n1, n2, n3, x + vb);
+      p2 = meet(kind, B, tile, n0, n1, n2, n3, x + 2 * vb);
+      p3 = meet(kind, B, tile, n0, n1, n2, n3, x + 3 * vb);
+      p4 = tile == 8 ? meet(kind, B, tile, n0, n1, n2, n3, x + 4 * vb) : p0;
+      p5 = tile == 8 ? meet(kind, B, tile, n0, n1, n2, n3, x + 5 * vb) : p1;
+      p6 = tile == 8 ? meet(kind, B, tile, n0, n1, n2, n3, x + 6 * vb) : p2;
+      p7 = tile == 8 ? meet(kind, B, tile, n0, n1, n2, n3, x + 7 * vb) : p3;
+      if (!inBytes(kind) && B == 64) {
         const z = x + tile * vb;
         if (kind == W4X16) {
           const u = v128.load(wp + 16);
@@ -133,15 +125,15 @@ export function tileTokens<S, K, G, T>(w: usize, sc: usize, bi: usize, x8: usize
         } else {
           n0 = v128.load_ext<u8>(wp + 32); n1 = v128.load_ext<u8>(wp + 40); n2 = v128.load_ext<u8>(wp + 48); n3 = v128.load_ext<u8>(wp + 56);
         }
-        p0 = add(kind, p0, meet(kind, n0, n1, n2, n3, z));
-        p1 = add(kind, p1, meet(kind, n0, n1, n2, n3, z + vb));
-        p2 = add(kind, p2, meet(kind, n0, n1, n2, n3, z + 2 * vb));
-        p3 = add(kind, p3, meet(kind, n0, n1, n2, n3, z + 3 * vb));
+        p0 = i32x4.add(p0, meet(kind, 32, tile, n0, n1, n2, n3, z));
+        p1 = i32x4.add(p1, meet(kind, 32, tile, n0, n1, n2, n3, z + vb));
+        p2 = i32x4.add(p2, meet(kind, 32, tile, n0, n1, n2, n3, z + 2 * vb));
+        p3 = i32x4.add(p3, meet(kind, 32, tile, n0, n1, n2, n3, z + 3 * vb));
         if (tile == 8) {
-          p4 = add(kind, p4, meet(kind, n0, n1, n2, n3, z + 4 * vb));
-          p5 = add(kind, p5, meet(kind, n0, n1, n2, n3, z + 5 * vb));
-          p6 = add(kind, p6, meet(kind, n0, n1, n2, n3, z + 6 * vb));
-          p7 = add(kind, p7, meet(kind, n0, n1, n2, n3, z + 7 * vb));
+          p4 = i32x4.add(p4, meet(kind, 32, tile, n0, n1, n2, n3, z + 4 * vb));
+          p5 = i32x4.add(p5, meet(kind, 32, tile, n0, n1, n2, n3, z + 5 * vb));
+          p6 = i32x4.add(p6, meet(kind, 32, tile, n0, n1, n2, n3, z + 6 * vb));
+          p7 = i32x4.add(p7, meet(kind, 32, tile, n0, n1, n2, n3, z + 7 * vb));
         }
       }
       const scale = f32x4.splat(load1<S>(s)), bias = f32x4.splat(load1<S>(s + toBias));

@@ -1,5 +1,6 @@
 // From the arguments of `matmul` to one function per format of scales, inner loop, group and tile.
-import { codeBytes, F32, INT16, tileBytes, tileOf, W4X16, W4X8 } from './layout';
+import { wideDots } from './cpu';
+import { F32, INT16, tileBytes, tileOf } from './layout';
 import { oneToken, tileTokens } from './matmul-integer';
 import { tileFloats } from './matmul-f32';
 
@@ -23,7 +24,10 @@ function byKind<S>(activation: i32, bits: u32, group: u32, w: usize, sc: usize, 
     if (bits == 4) tileFloats<S, u8>(w, sc, bi, x, y, yStride, tile, full, group, r0, r1, k);
     else tileFloats<S, u32>(w, sc, bi, x, y, yStride, tile, full, group, r0, r1, k);
   } else if (bits == 8) byGroup<S, u32>(group, w, sc, bi, x, y, yStride, tile, full, r0, r1, k);
-  else if (activation == INT16) byGroup<S, u16>(group, w, sc, bi, x, y, yStride, tile, full, r0, r1, k);
+  else if (wideDots()) {
+    if (activation == INT16) byGroup<S, v128>(group, w, sc, bi, x, y, yStride, tile, full, r0, r1, k);
+    else byGroup<S, u64>(group, w, sc, bi, x, y, yStride, tile, full, r0, r1, k);
+  } else if (activation == INT16) byGroup<S, u16>(group, w, sc, bi, x, y, yStride, tile, full, r0, r1, k);
   else byGroup<S, u8>(group, w, sc, bi, x, y, yStride, tile, full, r0, r1, k);
 }
 

@@ -23,8 +23,7 @@ const F16_REBIAS: f32 = 5192296858534827628530496329220096.0; // 2^112: moves th
 export function load4<S>(p: usize): v128 {
   if (isFloat<S>()) return v128.load(p);
   if (isSigned<S>()) {
-    const bits = v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), i32x4.splat(<i32>0x8fffe000));
-    return f32x4.mul(bits, f32x4.splat(F16_REBIAS));
+    return f32x4.mul(v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), F16_MASK), REBIAS);
   }
   return i32x4.shl(v128.load_ext<u16>(p), 16);
 }
@@ -65,6 +64,7 @@ export function integerSums4(a: v128, b: v128, c: v128, d: v128): v128 {
 
 // Constants of exp4 as variables, so that V8 loads them instead of building them at each use. ln 2 in two parts: the first has few bits, so that
 // its products are exact. E6 … E3: 1/6! … 1/3!.
+let F16_MASK: v128 = i32x4.splat(<i32>0x8fffe000), REBIAS: v128 = f32x4.splat(F16_REBIAS);
 let LOG2E: v128 = f32x4.splat(1.44269504), LN2_HIGH: v128 = f32x4.splat(-0.693359375), LN2_LOW: v128 = f32x4.splat(2.12194440e-4);
 let E6: v128 = f32x4.splat(1.3888889e-3), E5: v128 = f32x4.splat(8.3333333e-3), E4: v128 = f32x4.splat(4.1666668e-2), E3: v128 = f32x4.splat(1.6666667e-1);
 let HALF: v128 = f32x4.splat(0.5), ONE: v128 = f32x4.splat(1);
@@ -73,7 +73,7 @@ let BIAS: v128 = i32x4.splat(127), TOP: v128 = f32x4.splat(88.3), BOTTOM: v128 =
 /** Never called. It is exported so that no optimiser can take these variables for constants. */
 export function unsettle(value: i32): void {
   const v = i32x4.splat(value);
-  LOG2E = v; LN2_HIGH = v; LN2_LOW = v; E6 = v; E5 = v; E4 = v; E3 = v; HALF = v; ONE = v; BIAS = v; TOP = v; BOTTOM = v;
+  F16_MASK = v; REBIAS = v; LOG2E = v; LN2_HIGH = v; LN2_LOW = v; E6 = v; E5 = v; E4 = v; E3 = v; HALF = v; ONE = v; BIAS = v; TOP = v; BOTTOM = v;
 }
 
 /** e^x, about 2e-7 relative for |x| ≤ 87; 0 below, e^88.3 above 88.3; NaN stays NaN. */

@@ -1,8 +1,8 @@
 import { ACTIVATION, type Kernels } from '../kernel-interface.ts';
 import { type Bytes, readPlain, roundHalfEven } from './bytes.ts';
 
-/** Largest code of an integer activation path. */
-const LARGEST = { [ACTIVATION.int8]: 127, [ACTIVATION.int16]: 32767 };
+/** Largest code of an integer activation path; that of int16 leaves room for a split into two signed bytes. */
+const LARGEST = { [ACTIVATION.int8]: 127, [ACTIVATION.int16]: 32639 };
 
 const align = (size: number): number => Math.ceil(size / 16) * 16;
 
