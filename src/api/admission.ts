@@ -13,9 +13,17 @@ export function admit(incoming: IncomingMessage, listener: ListenerNames): Heart
   if (bytes > MAX_HEADER_BYTES) return new HearthError('headers_too_large', `The headers are longer than ${MAX_HEADER_BYTES} bytes.`);
   return (
     checkHost(valuesOf(incoming, 'host'), incoming.url ?? '', listener) ??
+    checkLength(incoming) ??
     checkRepeated(incoming, ['origin', 'content-length', 'content-type', 'content-encoding', 'authorization', 'transfer-encoding']) ??
     checkOrigin({ origin: incoming.headers.origin, fetchSite: asOne(incoming.headers['sec-fetch-site']) }, listener)
   );
+}
+
+/** A body whose end nobody can know is not taken. */
+function checkLength({ method, headers }: IncomingMessage): HearthError | null {
+  if (method !== 'POST' && method !== 'PUT' && method !== 'PATCH') return null;
+  if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return null;
+  return new HearthError('invalid_value', 'A request with a body needs Content-Length or chunks.', { details: { param: 'content-length' } });
 }
 
 function valuesOf(incoming: IncomingMessage, name: string): string[] {

@@ -1,4 +1,5 @@
 import { Hono } from 'hono';
+import type { Catalog } from '../catalog/index.ts';
 import { endpoints } from '../contract/index.ts';
 import { type Clock, HearthError, type Logger, requestId as newRequestId, silentLogger, systemClock } from '../core/index.ts';
 import type { Gateway } from '../gateway/index.ts';
@@ -7,17 +8,20 @@ import type { Store } from '../store/index.ts';
 import { bind, type Handler, type HonoEnv } from './bind.ts';
 import { errorResponse, publicError } from './errors.ts';
 import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHandler, unloadModelHandler, versionHandler } from './routes/admin.ts';
+import { catalogHandler } from './routes/catalog.ts';
 import { chatHandler } from './routes/chat.ts';
 import { completionsHandler } from './routes/completions.ts';
 import { healthHandler, liveHandler, readyHandler } from './routes/health.ts';
 import { getModelHandler, listModelsHandler } from './routes/models.ts';
-import { storeHealthHandler, storeListHandler, storePullHandler, storeRemoveHandler, storeShowHandler } from './routes/store.ts';
+import { storeHealthHandler, storeListHandler, storePullHandler, storeRecalculateHandler, storeRemoveHandler, storeShowHandler } from './routes/store.ts';
 import { applyTemplateHandler, detokenizeHandler, tokenizeHandler } from './routes/tokenize.ts';
 import type { Services } from './services.ts';
 
 export interface ApiOptions {
   readonly gateway: Gateway;
   readonly store: Store;
+  /** Absent: the list of known models is empty. */
+  readonly catalog?: Catalog;
   /** Of the product. */
   readonly version: string;
   /** Comments on a quiet stream; 8 s. */
@@ -58,6 +62,7 @@ export function createApi(options: ApiOptions): Api {
   const services: Services = {
     gateway: options.gateway,
     store: options.store,
+    catalog: options.catalog ?? null,
     version: options.version,
     heartbeatMs: options.heartbeatMs ?? 8_000,
     headerHoldMs: options.headerHoldMs ?? 8_000,
@@ -142,10 +147,12 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
   on(endpoints.residentModels, residentModelsHandler(services));
   on(endpoints.loadModel, loadModelHandler(services));
   on(endpoints.unloadModel, unloadModelHandler(services));
+  on(endpoints.catalog, catalogHandler(services));
   on(endpoints.storeList, storeListHandler(services));
   on(endpoints.storePull, storePullHandler(services));
   on(endpoints.storeShow, storeShowHandler(services));
   on(endpoints.storeHealth, storeHealthHandler(services));
+  on(endpoints.storeRecalculate, storeRecalculateHandler(services));
   on(endpoints.storeRemove, storeRemoveHandler(services));
   return app;
 }

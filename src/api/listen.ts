@@ -102,7 +102,7 @@ async function openTcp(api: Api, host: string, port: number, options: ListenOpti
   server.on('request', tcpRequests(api, names, options.requireKey ?? false));
   server.on('upgrade', (incoming: IncomingMessage, socket: Socket) => {
     const error = admit(incoming, names) ?? new HearthError('route_not_found', 'There are no WebSockets here.');
-    socket.end(rawResponse(error));
+    endWith(socket, error);
   });
   return server;
 }
@@ -201,9 +201,15 @@ function answerClientError(error: Error & { code?: string }, socket: Socket): vo
     socket.destroy();
     return;
   }
-  if (error.code === 'HPE_HEADER_OVERFLOW') socket.end(rawResponse(new HearthError('headers_too_large', 'The headers are too long.')));
-  else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') socket.end(rawResponse(new HearthError('request_timeout', 'The request did not arrive in time.')));
-  else socket.end(rawResponse(new HearthError('invalid_value', 'The request is not valid HTTP.')));
+  if (error.code === 'HPE_HEADER_OVERFLOW') endWith(socket, new HearthError('headers_too_large', 'The headers are too long.'));
+  else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') endWith(socket, new HearthError('request_timeout', 'The request did not arrive in time.'));
+  else endWith(socket, new HearthError('invalid_value', 'The request is not valid HTTP.'));
+}
+
+/** Writes the answer and lets the connection go, also when the client keeps its end open. */
+function endWith(socket: Socket, error: HearthError): void {
+  socket.write(rawResponse(error));
+  socket.destroySoon();
 }
 
 function rawResponse(error: HearthError): string {
@@ -213,9 +219,11 @@ function rawResponse(error: HearthError): string {
     `HTTP/1.1 ${error.row.status} ${error.code}`,
     'content-type: application/json',
     `content-length: ${Buffer.byteLength(body)}`,
+    'x-content-type-options: nosniff',
     `x-request-id: ${id}`,
+    'connection: close',
   ];
-  return `${[...head, 'connection: close'].join('\r\n')}\r\n\r\n${body}`;
+  return `${head.join('\r\n')}\r\n\r\n${body}`;
 }
 
 async function closeServer(server: Server, graceMs: number): Promise<void> {

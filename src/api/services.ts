@@ -1,3 +1,4 @@
+import type { Catalog } from '../catalog/index.ts';
 import type { Clock, Logger } from '../core/index.ts';
 import type { Gateway } from '../gateway/index.ts';
 import type { Store } from '../store/index.ts';
@@ -6,6 +7,7 @@ import type { Store } from '../store/index.ts';
 export interface Services {
   readonly gateway: Gateway;
   readonly store: Store;
+  readonly catalog: Catalog | null;
   /** Of the product. */
   readonly version: string;
   readonly heartbeatMs: number;

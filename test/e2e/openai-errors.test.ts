@@ -39,6 +39,18 @@ function send(method: string, path: string, headers: Record<string, string>, bod
 const post = (body: string | Buffer, headers: Record<string, string> = {}): Promise<Answer> =>
   send('POST', CHAT, { 'content-type': 'application/json', ...headers }, body);
 
+/** What comes back for these bytes until the server ends the connection. */
+const raw = (text: string): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const socket = connect(server.listener.port!, '127.0.0.1', () => socket.write(text));
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk.toString();
+    });
+    socket.on('end', () => resolve(answer));
+    socket.on('error', reject);
+  });
+
 /** The whole shape of docs/spec/serving.md §2.2, with the status of the error table. */
 function expectError(answer: Answer, code: ErrorCode, param?: string): void {
   const { error, request_id } = errorReply.parse(answer.body);
@@ -93,8 +105,10 @@ describe('bodies', () => {
     expectError(await post('{"model":"org/fake","messages":[{"role":"user","content":"x"}],"temperature":1e400}'), 'invalid_value', 'temperature');
   });
 
-  test('JSON traps are 400: depth, keys, duplicate keys, prototype keys, half surrogates, bytes that are not UTF-8', async () => {
+  test('[security G30] JSON traps are 400: depth, keys, duplicate keys, prototype keys, half surrogates, bytes that are not UTF-8', async () => {
     const traps: (string | Buffer)[] = [
+      `{"a":${'{"a":'.repeat(99_999)}1${'}'.repeat(99_999)}}`,
+      `[${'{"a":1},'.repeat(999_999)}{"a":1}]`,
       `${'['.repeat(65)}${']'.repeat(65)}`,
       `{"a":${'['.repeat(10_000)}${']'.repeat(10_000)}}`,
       JSON.stringify(Object.fromEntries(Array.from({ length: 10_001 }, (_, index) => [`k${index}`, 1]))),
@@ -128,7 +142,7 @@ describe('bodies', () => {
 });
 
 describe('routes', () => {
-  test('unknown routes and methods are 404 and 405 in the same shape', async () => {
+  test('[store K105] unknown routes and methods are 404 and 405 in the same shape', async () => {
     for (const path of ['/', '/v1', '/v1/nothing', '/v2/chat/completions', '/v1/chat/completions/', '/.git/config']) {
       expectError(await send('GET', path, {}), 'route_not_found');
     }
@@ -178,6 +192,31 @@ describe('routes', () => {
 });
 
 describe('Host and Origin', () => {
+  test('[security G40] on every route another name is 403, and no, two or malformed names are 400', async () => {
+    const { port } = server.listener;
+    const routes = ['/health', '/health/ready', '/v1/models', '/admin/v1/status', '/admin/v1/models', '/metrics', '/nothing', CHAT];
+    for (const route of routes) {
+      for (const host of [
+        `evil.example:${port}`,
+        `localhost.:${port}`,
+        `10.0.0.1:${port}`,
+        `192.168.1.2:${port}`,
+        'localhost',
+        `localhost:${port}1`,
+        `localhost:+${port}`,
+      ]) {
+        expectError(await send('GET', route, { host }), 'host_not_allowed');
+        expectError(await send('GET', route, { host, connection: 'upgrade', upgrade: 'websocket' }), 'host_not_allowed');
+      }
+      for (const lines of ['', `Host: 127.0.0.1:${port}\r\nHost: 127.0.0.1:${port}\r\n`, 'Host: a b\r\n', 'Host: \r\n', `Host: x@127.0.0.1:${port}\r\n`]) {
+        expect(await raw(`GET ${route} HTTP/1.1\r\n${lines}\r\n`)).toMatch(/^HTTP\/1\.1 400 /);
+      }
+      expect(await raw(`GET http://evil.example${route} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`)).toMatch(/^HTTP\/1\.1 400 /);
+    }
+    // The right name, but there are no WebSockets.
+    expectError(await send('GET', '/v1/models', { connection: 'upgrade', upgrade: 'websocket' }), 'route_not_found');
+  });
+
   test('a request for another name, or from a page of another site, is 403', async () => {
     const { port } = server.listener;
     for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, `LOCALHOST:${port}`, `[::1]:${port}`]) {
@@ -204,18 +243,10 @@ describe('Host and Origin', () => {
     expect((await send('OPTIONS', CHAT, { origin: `http://localhost:${port}` })).headers['access-control-allow-origin']).toBe(`http://localhost:${port}`);
   });
 
-  test('what is not one clear HTTP request is 400 in the same shape, and the connection ends', async () => {
+  test('[security G28] a body over the limit is 413 unread, and what is not one clear HTTP request is 400 and the end of the connection', async () => {
     const port = server.listener.port!;
-    const raw = (text: string): Promise<string> =>
-      new Promise((resolve, reject) => {
-        const socket = connect(port, '127.0.0.1', () => socket.write(text));
-        let answer = '';
-        socket.on('data', (chunk) => {
-          answer += chunk.toString();
-        });
-        socket.on('end', () => resolve(answer));
-        socket.on('error', reject);
-      });
+    const unread = `POST ${CHAT} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Type: application/json\r\nContent-Length: 9000000\r\n\r\n`;
+    expect(await raw(unread)).toMatch(/^HTTP\/1\.1 413 /);
     const host = `Host: 127.0.0.1:${port}\r\n`;
     const requests = [
       'GET /health HTTP/1.1\r\n\r\n',
@@ -225,6 +256,10 @@ describe('Host and Origin', () => {
       `POST ${CHAT} HTTP/1.1\r\n${host}Content-Type: application/json\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}`,
       `POST ${CHAT} HTTP/1.1\r\n${host}Content-Type: application/json\r\nContent-Length: -1\r\n\r\n{}`,
       `POST ${CHAT} HTTP/1.1\r\n${host}Content-Type: application/json\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+      `POST ${CHAT} HTTP/1.1\r\n${host}Content-Type: application/json\r\n\r\n`,
+      `POST ${CHAT} HTTP/1.1\r\n${host}Content-Type: application/json\r\nTransfer-Encoding: gzip\r\n\r\n`,
+      `POST ${CHAT} HTTP/1.1\r\n${host}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
+      `POST ${CHAT} HTTP/1.1\r\n${host}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2;${'x'.repeat(20_000)}\r\n{}\r\n0\r\n\r\n`,
       'nonsense\r\n\r\n',
     ];
     for (const request of requests) {

@@ -16,13 +16,18 @@ export const storeShowHandler =
 
 export const storeHealthHandler =
   ({ store }: Services): Handler<typeof endpoints.storeHealth> =>
+  async ({ params, query }, { signal }) =>
+    await store.health({ reference: params.ref, deep: query.deep === 'true', online: query.online === 'true', signal });
+
+export const storeRecalculateHandler =
+  ({ store }: Services): Handler<typeof endpoints.storeRecalculate> =>
   async ({ params }, { signal }) =>
-    await store.health({ reference: params.ref, signal });
+    await store.show({ reference: params.ref, recalcHash: true, signal });
 
 export const storeRemoveHandler =
   ({ store }: Services): Handler<typeof endpoints.storeRemove> =>
   async ({ params, query }, { signal }) =>
-    await store.rm({ reference: params.ref, force: query.force === 'true', signal });
+    await store.rm({ reference: params.ref, force: query.force === 'true', prune: query.prune === 'true', signal });
 
 type PullEvent = { readonly kind: 'progress' | 'notice'; readonly [field: string]: unknown } | { readonly kind: 'result'; readonly data: PullData };
 

@@ -40,6 +40,9 @@ function scan(text: string, limits: JsonLimits): void {
       stack.push({ keys: char === '{' ? new Set() : null, name: stack.at(-1)?.lastKey ?? null, lastKey: null });
     } else if (char === '}' || char === ']') {
       stack.pop();
+    } else if (char === 'N' || char === 'I') {
+      // No JSON holds these outside a string; JSON.parse could not say which field it is.
+      throw refused('NaN and Infinity are no JSON numbers.', pathOf(stack));
     } else if (char === '"') {
       const end = stringEnd(text, index);
       const frame = stack.at(-1);
@@ -61,6 +64,9 @@ function takeKey(frame: Frame, key: string): void {
   frame.keys!.add(key);
   frame.lastKey = key;
 }
+
+/** Where the scan is, as names joined by dots. */
+const pathOf = (stack: readonly Frame[]): string => [...stack.slice(1).map(({ name }) => name), stack.at(-1)?.lastKey].filter(Boolean).join('.');
 
 /** Index after the closing quote. */
 function stringEnd(text: string, start: number): number {
