@@ -3,15 +3,16 @@ autoload -U +X bashcompinit && bashcompinit
 _hearth() {
   local current="${COMP_WORDS[COMP_CWORD]}" verb="${COMP_WORDS[1]}" words=""
   case " config " in *" $verb "*) [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}" ;; esac
-  if [ "$COMP_CWORD" -eq 1 ]; then words="run list show health pull rm version serve config completion"; else case "$verb" in
+  if [ "$COMP_CWORD" -eq 1 ]; then words="run list show health pull rm version serve catalog config completion"; else case "$verb" in
     "run") words="--prompt --system --chat --max-tokens --temperature --top-p --top-k --min-p --seed --stop --repetition-penalty --template-arg --no-stream --no-chat-template --no-reasoning --verbose --json --quiet --yes --no-color --log-level --help" ;;
     "list") words="--all --health --verbose --json --quiet --yes --no-color --log-level --help" ;;
-    "show") words="--files --config --json --quiet --yes --no-color --log-level --help" ;;
-    "health") words="--strict --json --quiet --yes --no-color --log-level --help" ;;
-    "pull") words="--revision --include --exclude --update --force --force-resume --workers --json --quiet --yes --no-color --log-level --help" ;;
-    "rm") words="--force --json --quiet --yes --no-color --log-level --help" ;;
+    "show") words="--files --config --recalc-hash --json --quiet --yes --no-color --log-level --help" ;;
+    "health") words="--strict --deep --online --json --quiet --yes --no-color --log-level --help" ;;
+    "pull") words="--revision --include --exclude --quant --update --force --force-resume --workers --json --quiet --yes --no-color --log-level --help" ;;
+    "rm") words="--force --prune --json --quiet --yes --no-color --log-level --help" ;;
     "version") words="--json --quiet --yes --no-color --log-level --help" ;;
     "serve") words="--model --host --port --max-tokens --log-json --json --quiet --yes --no-color --log-level --help" ;;
+    "catalog") words="--family --tag --tool-calling --json --quiet --yes --no-color --log-level --help" ;;
     "config list") words="--json --quiet --yes --no-color --log-level --help" ;;
     "config get") words="--json --quiet --yes --no-color --log-level --help" ;;
     "config explain") words="--json --quiet --yes --no-color --log-level --help" ;;

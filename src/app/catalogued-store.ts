@@ -9,9 +9,18 @@ const MISSING = ['model_not_found', 'hash_not_found'];
  * `quant` chooses among the sources of an entry.
  */
 export function withCatalog(store: Store, catalog: Catalog, quant: string): Store {
-  function planOf(name: string): { entry: CatalogEntry; plan: PullPlan } | null {
+  function planOf(name: string, wanted?: string): { entry: CatalogEntry; plan: PullPlan } | null {
     const entry = catalog.find(name);
     if (entry === null) return null;
+    if (wanted !== undefined) {
+      const exact = planPull(entry, wanted);
+      if (exact !== null) return { entry, plan: exact };
+      const there = entry.sources
+        .filter((source) => source.package === undefined)
+        .map((source) => source.quant)
+        .join(', ');
+      throw new HearthError('invalid_argument', `${entry.id} has no source ${wanted}; there are ${there}.`, { details: { param: 'quant' } });
+    }
     // The first source is the one that the catalog recommends; a package stands in for that one only.
     const plan = entry.sources[0]?.quant === quant ? planPull(entry) : (planPull(entry, quant) ?? planPull(entry));
     if (plan === null) throw new HearthError('not_implemented', `The catalog has no source of ${entry.id} that this version can fetch.`);
@@ -21,7 +30,7 @@ export function withCatalog(store: Store, catalog: Catalog, quant: string): Stor
   /** Tries the names under which a catalog model may be here, then the text itself. */
   async function first<T>(reference: string, use: (reference: string) => Promise<T>): Promise<T> {
     const known = planOf(reference);
-    if (known === null) return await use(reference);
+    if (known === null) return await use(reference).catch((error: unknown) => Promise.reject(withNearNames(error, reference)));
     for (const name of [...known.plan.cacheNames, reference]) {
       try {
         return await use(name);
@@ -34,8 +43,17 @@ export function withCatalog(store: Store, catalog: Catalog, quant: string): Stor
     });
   }
 
-  async function pull(parameters: PullParameters) {
-    const known = planOf(parameters.reference);
+  /** A mistyped id is told with the ids that it may have been. */
+  function withNearNames(error: unknown, reference: string): unknown {
+    const near = isHearthError(error) && error.code === 'model_not_found' ? catalog.nearest(reference) : [];
+    if (near.length === 0 || !isHearthError(error)) return error;
+    return new HearthError(error.code, `${error.message} The catalog has ${near.join(', ')}.`, { cause: error, details: { ...error.details } });
+  }
+
+  async function pull({ quant: wanted, ...parameters }: PullParameters & { readonly quant?: string }) {
+    const known = planOf(parameters.reference, wanted);
+    if (known === null && wanted !== undefined)
+      throw new HearthError('invalid_argument', `${parameters.reference} is no model of the catalog, so that --quant has nothing to choose from.`);
     if (known === null) return await store.pull(parameters);
     const { repo, secondSource } = known.plan;
     return await store.pull({ ...parameters, reference: repo, ...(secondSource === null ? {} : { secondSource }) });

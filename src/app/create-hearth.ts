@@ -22,7 +22,8 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     onLine: (line, child) => logger.debug(line, { pid: child.pid, stream: child.stream }),
   });
   const engines = createEngines(options.home);
-  const store = withCatalog(createHearthStore(options, hub, probeOf(engines), logger), createCatalog(), config.models.defaultQuant);
+  const catalog = createCatalog();
+  const store = withCatalog(createHearthStore(options, hub, probeOf(engines), logger), catalog, config.models.defaultQuant);
   const gateway = createGateway({
     models: createStoreModels(store),
     engines,
@@ -43,6 +44,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   const api = createApi({
     gateway,
     store,
+    catalog,
     version: options.version,
     logger,
     clock: systemClock,

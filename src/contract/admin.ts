@@ -62,3 +62,22 @@ export const statusReply = z.strictObject({
   listeners: z.array(z.string()),
   models: z.array(residentModel),
 });
+
+/** GET /admin/v1/catalog: entries of docs/spec/stack.md §4.1; open, because an entry holds more than clients need. */
+export const catalogReply = z.looseObject({
+  entries: z.array(
+    z.looseObject({
+      id: z.string(),
+      name: z.string(),
+      family: z.string(),
+      tags: z.array(z.string()),
+      paramsB: z.number(),
+      contextTokens: z.int(),
+      licence: z.looseObject({ id: z.string(), gated: z.boolean() }),
+      sources: z.array(z.looseObject({ quant: z.string(), repo: z.string(), sizeBytes: z.number().nullable() })),
+      capabilities: z.looseObject({ chat: z.boolean(), toolCalling: z.boolean() }),
+      /** Whether one of its sources is in the cache. */
+      local: z.boolean(),
+    }),
+  ),
+});

@@ -1,5 +1,16 @@
 import { z } from 'zod';
-import { cancelReply, healthReply, loadRequest, residentList, residentModel, statusReply, unloadReply, unloadRequest, versionReply } from './admin.ts';
+import {
+  cancelReply,
+  catalogReply,
+  healthReply,
+  loadRequest,
+  residentList,
+  residentModel,
+  statusReply,
+  unloadReply,
+  unloadRequest,
+  versionReply,
+} from './admin.ts';
 import { defineEndpoint } from './endpoint.ts';
 import { chatChunk, chatReply, chatRequest } from './openai/chat.ts';
 import {
@@ -144,6 +155,14 @@ export const endpoints = {
     summary: 'Unload a model after its running requests, or at once with force.',
     body: unloadRequest,
     reply: unloadReply,
+  }),
+  catalog: defineEndpoint({
+    id: 'catalog',
+    method: 'GET',
+    path: '/admin/v1/catalog',
+    scope: 'observe',
+    summary: 'Models that are known by a short id, and which of them are here.',
+    reply: catalogReply,
   }),
   ...storeEndpoints,
 } as const;

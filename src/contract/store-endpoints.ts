@@ -14,6 +14,8 @@ const pullRequest = z.strictObject({
   forceResume: z.boolean().optional(),
   update: z.boolean().optional(),
   workers: z.int().min(1).max(16).optional(),
+  /** Which source of a catalog model. */
+  quant: z.string().max(16).optional(),
 });
 
 /** Progress of a long store verb, then its result once as the last event. */
@@ -51,13 +53,23 @@ export const storeEndpoints = {
     query: z.strictObject({ files: flag.optional(), config: flag.optional() }),
     reply: showDataSchema,
   }),
+  storeRecalculate: defineEndpoint({
+    id: 'storeRecalculate',
+    method: 'POST',
+    path: '/admin/v1/store/{ref}/recalculate',
+    scope: 'models',
+    summary: 'Pin the content of a managed workspace as clean.',
+    params: ref,
+    reply: showDataSchema,
+  }),
   storeHealth: defineEndpoint({
     id: 'storeHealth',
     method: 'GET',
     path: '/admin/v1/store/{ref}/health',
     scope: 'observe',
-    summary: 'Whether the files of a model are whole.',
+    summary: 'Whether the files of a model are whole; deep hashes every file, online compares with the hub.',
     params: ref,
+    query: z.strictObject({ deep: flag.optional(), online: flag.optional() }),
     reply: healthDataSchema,
   }),
   storeRemove: defineEndpoint({
@@ -65,9 +77,9 @@ export const storeEndpoints = {
     method: 'DELETE',
     path: '/admin/v1/store/{ref}',
     scope: 'models',
-    summary: 'Delete a model from the cache.',
+    summary: 'Delete a model from the cache, or with prune only what nothing uses.',
     params: ref,
-    query: z.strictObject({ force: flag.optional() }),
+    query: z.strictObject({ force: flag.optional(), prune: flag.optional() }),
     reply: rmDataSchema,
   }),
   storePull: defineEndpoint({

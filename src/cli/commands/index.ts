@@ -8,6 +8,7 @@ import { showCommand } from './models/show.ts';
 import { versionCommand } from './models/version.ts';
 import { PLANNED } from './planned.ts';
 import { serveCommand } from './server/serve.ts';
+import { catalogCommand } from './stack/catalog.ts';
 import { completionCommand } from './stack/completion.ts';
 import { CONFIG_COMMANDS } from './stack/config.ts';
 
@@ -21,6 +22,7 @@ export const COMMANDS: readonly Command[] = [
   rmCommand,
   versionCommand,
   serveCommand,
+  catalogCommand,
   ...CONFIG_COMMANDS,
   completionCommand(() => COMMANDS),
   ...PLANNED,

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { endpoints, type HealthData, type ModelObject } from '../../../contract/index.ts';
-import { HearthError } from '../../../core/index.ts';
 import { defineCommand, flag } from '../../command.ts';
 import { plain } from '../../render/plain.ts';
 
@@ -11,13 +10,13 @@ export const healthCommand = defineCommand({
   arguments: [{ name: 'model', schema: z.string().optional().describe('one model; without it all') }],
   options: {
     strict: flag('exit with 4 when a model is not healthy'),
-    deep: flag('hash every file again', { hidden: true }),
-    online: flag('compare with the hub', { hidden: true }),
+    deep: flag('read weight headers and hash every file again'),
+    online: flag('with --deep: compare with what the hub lists'),
   },
   async run(context, args: { model: string | undefined }, given) {
-    if (given.deep || given.online) throw new HearthError('not_implemented', '`hearth health --deep` is not part of this version yet.');
     const { client } = await context.connect();
-    const check = (ref: string) => client.call(endpoints.storeHealth, { params: { ref } }, { signal: context.signal });
+    const query = { ...(given.deep ? { deep: 'true' as const } : {}), ...(given.online ? { online: 'true' as const } : {}) };
+    const check = (ref: string) => client.call(endpoints.storeHealth, { params: { ref }, query }, { signal: context.signal });
     let data: HealthData;
     if (args.model !== undefined) data = await check(args.model);
     else {

@@ -16,7 +16,7 @@ export const pullCommand = defineCommand({
     revision: option(z.string().optional(), 'branch, tag or commit', { value: '<rev>' }),
     include: option(list, 'only files that match', { value: '<glob>', repeatable: true }),
     exclude: option(list, 'no files that match', { value: '<glob>', repeatable: true }),
-    quant: option(z.enum(['int4', 'int8', 'bf16']).optional(), 'which source of a catalog model: int4, int8, bf16', { value: '<q>', hidden: true }),
+    quant: option(z.string().optional(), 'which source of a catalog model, such as int4', { value: '<q>' }),
     update: flag('ask the hub for a newer revision'),
     force: flag('download again', { short: 'f' }),
     forceResume: flag('go on with an incomplete download without asking'),
@@ -25,7 +25,6 @@ export const pullCommand = defineCommand({
   },
   async run(context, args: { model: string }, given) {
     if (given.bench) throw new HearthError('not_implemented', '`hearth pull --bench` is not part of this version yet.');
-    if (given.quant !== undefined) throw new HearthError('not_implemented', '`hearth pull --quant` is not part of this version yet.');
     const { client } = await context.connect();
     const data = await pullModel(context, client, {
       model: args.model,
@@ -33,6 +32,7 @@ export const pullCommand = defineCommand({
       ...(given.revision === undefined ? {} : { revision: given.revision }),
       ...(given.include.length === 0 ? {} : { include: given.include }),
       ...(given.exclude.length === 0 ? {} : { exclude: given.exclude }),
+      ...(given.quant === undefined ? {} : { quant: given.quant }),
       ...(given.update ? { update: true } : {}),
       ...(given.force ? { force: true } : {}),
       ...(given.forceResume ? { forceResume: true } : {}),

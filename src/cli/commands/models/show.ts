@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { endpoints } from '../../../contract/index.ts';
-import { HearthError } from '../../../core/index.ts';
 import { defineCommand, flag } from '../../command.ts';
 import { plain } from '../../render/plain.ts';
 import { formatSize } from '../../render/size.ts';
@@ -8,7 +7,7 @@ import { formatSize } from '../../render/size.ts';
 const options = {
   files: flag('list the files'),
   config: flag('print config.json'),
-  recalcHash: flag('pin the content of a workspace as clean', { hidden: true }),
+  recalcHash: flag('pin the content of a workspace as clean'),
 };
 
 export const showCommand = defineCommand({
@@ -18,10 +17,12 @@ export const showCommand = defineCommand({
   arguments: [{ name: 'model', schema: z.string().describe('name, part of a name, NAME@REVISION, or a path') }],
   options,
   async run(context, args: { model: string }, given) {
-    if (given.recalcHash) throw new HearthError('not_implemented', '`hearth show --recalc-hash` is not part of this version yet.');
     const { client } = await context.connect();
     const query = { ...(given.files ? { files: 'true' as const } : {}), ...(given.config ? { config: 'true' as const } : {}) };
-    const data = await client.call(endpoints.storeShow, { params: { ref: args.model }, query }, { signal: context.signal });
+    const params = { ref: args.model };
+    const updated = given.recalcHash ? await client.call(endpoints.storeRecalculate, { params }, { signal: context.signal }) : null;
+    const shown = await client.call(endpoints.storeShow, { params, query }, { signal: context.signal });
+    const data = updated === null ? shown : { ...shown, hash_updated: updated.hash_updated };
     return { data };
   },
   render(data) {
