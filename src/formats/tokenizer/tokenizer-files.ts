@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HearthError } from '../../core/index.ts';
+import { readSentencePieceModel } from './sentencepiece-model.ts';
 import { invalid, isObject, readTokenizerJson, type TokenizerJson, type TokenizerPart } from './tokenizer-json.ts';
 
 /** What a checkpoint's files say about its tokenizer, before token texts are turned into ids. */
@@ -12,14 +13,9 @@ export interface TokenizerFiles {
   readonly chatTemplate: string | null;
 }
 
-/** Reads tokenizer.json and the files beside it; throws `tokenizer_invalid` naming the file. */
+/** Reads tokenizer.json, or else tokenizer.model, and the files beside it; throws `tokenizer_invalid` naming the file. */
 export async function readTokenizerFiles(directory: string): Promise<TokenizerFiles> {
-  const path = join(directory, 'tokenizer.json');
-  const source = await readJson(path);
-  if (source === null) {
-    throw new HearthError('tokenizer_invalid', `${directory} has no tokenizer.json; a model without one cannot be given text.`);
-  }
-  const json = readTokenizerJson(source, path);
+  const json = await readTokenizer(directory);
   const optional = async (name: string) => (await readJson(join(directory, name))) ?? {};
   const config = await optional('tokenizer_config.json');
   const generation = await optional('generation_config.json');
@@ -38,6 +34,16 @@ export async function readTokenizerFiles(directory: string): Promise<TokenizerFi
     addBos: typeof config['add_bos_token'] === 'boolean' ? config['add_bos_token'] : bos !== null && startsWithToken(json.post_processor, bos),
     chatTemplate: await readChatTemplate(directory, config),
   };
+}
+
+async function readTokenizer(directory: string): Promise<TokenizerJson> {
+  const path = join(directory, 'tokenizer.json');
+  const source = await readJson(path);
+  if (source !== null) return readTokenizerJson(source, path);
+  const model = join(directory, 'tokenizer.model');
+  const bytes = await readBytes(model);
+  if (bytes !== null) return readSentencePieceModel(bytes, model);
+  throw invalid(`${directory} has neither tokenizer.json nor tokenizer.model; a model without one cannot be given text.`);
 }
 
 /** A file of its own wins over the key in tokenizer_config.json; of several named templates the one called default. */
@@ -70,14 +76,16 @@ function startsWithToken(part: TokenizerPart | null, token: string | number): bo
   return isObject(first) && isObject(first['SpecialToken']) && first['SpecialToken']['id'] === token;
 }
 
-async function readText(path: string): Promise<string | null> {
+async function readBytes(path: string): Promise<Buffer | null> {
   try {
-    return await readFile(path, 'utf8');
+    return await readFile(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw new HearthError('file_system_error', `${path} could not be read: ${(error as Error).message}`, { cause: error });
   }
 }
+
+const readText = async (path: string): Promise<string | null> => (await readBytes(path))?.toString('utf8') ?? null;
 
 async function readJson(path: string): Promise<Record<string, unknown> | null> {
   const text = await readText(path);

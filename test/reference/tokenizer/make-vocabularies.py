@@ -8,6 +8,7 @@ user defined (4); ids without a token are unused (5); byte tokens 6, the unknown
 import json
 from pathlib import Path
 
+import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Tokenizer
 
@@ -42,7 +43,15 @@ def sentence_piece():
     return {"model": "llama", "pre": "default", "tokens": tokens + [f"[PAD{rows + i}]" for i in range(SPARE)], "token_type": types + [5] * SPARE, "order": order}
 
 
+def sentence_piece_ids():
+    """Ids that the SentencePiece library itself gives; it never makes control tokens out of text."""
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(HERE / "sentencepiece-bpe.model"))
+    probes = json.loads((HERE / "probe-texts.json").read_text())
+    return {"ids": [processor.encode(text) for text in probes]}
+
+
 def main():
+    (HERE / "sentencepiece-bpe.json").write_text(json.dumps(sentence_piece_ids(), separators=(",", ":")) + "\n")
     for name, pre in BYTE_LEVEL.items():
         (HERE / name / "gguf-vocabulary.json").write_text(json.dumps(byte_level(name, pre), ensure_ascii=False, separators=(",", ":")) + "\n")
     (HERE / "byte-fallback-legacy" / "gguf-vocabulary.json").write_text(json.dumps(sentence_piece(), ensure_ascii=False, separators=(",", ":")) + "\n")

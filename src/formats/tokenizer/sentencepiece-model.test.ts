@@ -1,0 +1,40 @@
+import { copyFile, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { loadTokenizer } from './index.ts';
+import { readSentencePieceModel } from './sentencepiece-model.ts';
+
+const reference = join(import.meta.dirname, '../../../test/reference/tokenizer');
+const readJson = async <T>(path: string): Promise<T> => JSON.parse(await readFile(join(reference, path), 'utf8')) as T;
+const model = join(reference, 'sentencepiece-bpe.model');
+const probes = await readJson<string[]>('probe-texts.json');
+
+test('a SentencePiece BPE model gives the ids of the SentencePiece library for 40 texts, and of its tokenizer.json where control tokens count', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'hearth-sentencepiece-'));
+  await copyFile(model, join(folder, 'tokenizer.model'));
+  const tokenizer = await loadTokenizer(folder);
+  const library = await readJson<{ ids: number[][] }>('sentencepiece-bpe.json');
+  const converted = await readJson<{ ids: number[][] }>('byte-fallback-legacy/golden.json');
+  for (const [index, text] of probes.entries()) {
+    expect({ text, ids: tokenizer.encode(text, { special: false }) }).toEqual({ text, ids: library.ids[index] });
+    expect({ text, ids: tokenizer.encode(text, { special: true }) }).toEqual({ text, ids: converted.ids[index] });
+  }
+  expect([...tokenizer.specialTokens.keys()]).toEqual(['<unk>', '<s>', '</s>']);
+});
+
+test('a model that is cut or changed is refused or read, and nothing else happens', async () => {
+  const bytes = await readFile(model);
+  const refused = expect.objectContaining({ code: 'tokenizer_invalid' });
+  expect(() => readSentencePieceModel(new Uint8Array(), 'm')).toThrow(refused);
+  for (let length = 1; length < bytes.length; length += 37) {
+    try {
+      readSentencePieceModel(bytes.subarray(0, length), 'm');
+    } catch (error) {
+      expect(error).toEqual(refused);
+    }
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'hearth-sentencepiece-'));
+  await writeFile(join(folder, 'tokenizer.model'), 'not a model');
+  await expect(loadTokenizer(folder)).rejects.toMatchObject({ code: 'tokenizer_invalid' });
+});
