@@ -57,7 +57,7 @@ describe('POST /v1/chat/completions', () => {
     expect(finishes[0]?.hearth?.timings.first_token_ms).toBeGreaterThan(0);
   });
 
-  test('[serving V3] include_usage gives one chunk without choices before [DONE] and usage null elsewhere; without it there is no usage', async () => {
+  test('[serving V3] [store K99] include_usage gives one chunk without choices before [DONE] and usage null elsewhere; without it there is no usage', async () => {
     const withUsage = await rawStream(server, { model, messages: user('a b c'), stream_options: { include_usage: true } });
     const chunks = withUsage.slice(0, -1).map((text) => JSON.parse(text));
     expect(chunks.at(-1)).toMatchObject({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 } });
@@ -72,7 +72,7 @@ describe('POST /v1/chat/completions', () => {
     }
   });
 
-  test('[serving V6] stop strings, one or four, also split across tokens, end the text and are never sent', async () => {
+  test('[serving V6] [store K98] stop strings, one or four, also split across tokens, end the text and are never sent', async () => {
     const prompt = 'alpha beta gamma delta';
     const cases: { stop: string | string[]; text: string; stopString: string }[] = [
       { stop: ' gamma', text: 'echo: alpha beta', stopString: ' gamma' },
@@ -89,7 +89,7 @@ describe('POST /v1/chat/completions', () => {
     }
   });
 
-  test('[serving V12] max_tokens and max_completion_tokens both cut the answer with finish_reason length; the second one wins', async () => {
+  test('[serving V12] [store K98] max_tokens and max_completion_tokens both cut the answer with finish_reason length; the second one wins', async () => {
     const messages = user('a b c d e f');
     for (const limit of [{ max_tokens: 3 }, { max_completion_tokens: 3 }, { max_tokens: 5, max_completion_tokens: 3 }]) {
       const answer = await server.openai.chat.completions.create({ model, messages, ...limit });
@@ -161,13 +161,26 @@ describe('POST /v1/chat/completions', () => {
       expect(response.status).toBe(400);
       expect(await response.json()).toMatchObject({ error: { code, param, retryable: false } });
     }
-    const image = [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'http://example.com/x.png' } }] }];
-    expect(await (await post(server, { model, messages: image })).json()).toMatchObject({
-      error: { code: 'capability_mismatch', param: 'messages.0.content.0' },
-    });
   });
 
-  test('an unknown model is 404 and an ambiguous one 400 with its matches', async () => {
+  test('[store K100] media for a text model are 400 capability_mismatch naming the part, never left out in silence', async () => {
+    const url = 'data:image/png;base64,iVBORw0KGgo=';
+    for (const part of [
+      { type: 'image_url', image_url: { url } },
+      { type: 'input_audio', input_audio: { data: 'AAAA', format: 'wav' } },
+      { type: 'audio_url', audio_url: { url } },
+      { type: 'video_url', video_url: { url } },
+    ]) {
+      for (const stream of [false, true]) {
+        const messages = [...user('first'), { role: 'user', content: [{ type: 'text', text: 'what is this?' }, part] }];
+        const response = await post(server, { model, messages, stream });
+        expect(response.status).toBe(400);
+        expect(await response.json()).toMatchObject({ error: { code: 'capability_mismatch', param: 'messages.1.content.1' } });
+      }
+    }
+  });
+
+  test('[stack S76] an unknown model, or a path, is 404 in the OpenAI shape', async () => {
     const failure = await server.openai.chat.completions.create({ model: 'nobody/nothing', messages: user('x') }).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(OpenAI.NotFoundError);
     expect(failure).toMatchObject({ code: 'model_not_found', type: 'invalid_request_error' });

@@ -6,8 +6,8 @@ import { endpoints } from '../../src/contract/index.ts';
 import { createEmberEngine } from '../../src/engines/index.ts';
 import { createStoreModels } from '../../src/gateway/index.ts';
 import { type HttpFixture, startHttp } from '../support/http-fixture.ts';
-import { makeTempStore, type TempStore } from '../support/temp-store.ts';
-import { installTinyModel, TINY_COMMIT, TINY_MODEL } from '../support/tiny-model.ts';
+import { cacheModel, makeTempStore, mlxModel, type TempStore } from '../support/temp-store.ts';
+import { installTinyModel, TINY_COMMIT, TINY_MODEL, writeTinyModel } from '../support/tiny-model.ts';
 
 /** The whole way with real weights: HTTP, gateway, store, a child process of ember, its tokenizer. */
 let store: TempStore;
@@ -41,7 +41,7 @@ const ONE_CHARACTER_PER_TOKEN = Object.fromEntries(Array.from({ length: 31 }, (_
 const templated = (content: string): number => 1 + 'user\n'.length + content.length + 1 + 1 + 1 + 'assistant\n'.length;
 
 describe('the chat API over real weights', () => {
-  test('[serving V4] usage equals the counts of the tokenizer and of the engine, on 50 prompts', async () => {
+  test('[serving V4] [store K99] usage equals the counts of the tokenizer and of the engine, on 50 prompts', async () => {
     await server.client.call(endpoints.loadModel, { body: { model } });
     const before = await stats();
     let computed = 0;
@@ -146,6 +146,35 @@ describe('the chat API over real weights', () => {
     }
   });
 
+  test('[store K101] completions reach the model without a template, and marks count as the special tokens that they are', async () => {
+    const count = async (prompt: string) => (await server.openai.completions.create({ model, prompt, max_tokens: 1 })).usage?.prompt_tokens;
+    expect(await count('user')).toBe(4);
+    expect(await count('<|im_start|>')).toBe(1);
+    expect(await count('<|im_start|>a<|im_end|>b<|endoftext|>')).toBe(5);
+    // The same text in a message stays text: each character of the mark is a token.
+    const chat = await server.openai.chat.completions.create({ model, messages: user('<|im_end|>'), max_tokens: 1 });
+    expect(chat.usage?.prompt_tokens).toBe(templated('<|im_end|>'));
+    const text = (await server.openai.completions.create({ model, prompt: 'abc', max_tokens: 5, temperature: 0 })).choices[0]!.text;
+    let streamed = '';
+    for await (const chunk of await server.openai.completions.create({ model, prompt: 'abc', max_tokens: 5, temperature: 0, stream: true }))
+      streamed += chunk.choices[0]?.text ?? '';
+    expect(streamed).toBe(text);
+  });
+
+  test('[store K104] the list has runnable models alone, workspaces by basename, loaded ones first, with what can be reached', async () => {
+    await writeTinyModel(join(store.workspaceHome, 'a-workspace'));
+    await cacheModel(store.cacheDirectory, 'a/not-runnable', mlxModel({ 'config.json': JSON.stringify({ model_type: 'strange', hidden_size: 1 }) }));
+    const { data } = await server.openai.models.list();
+    expect(data.map(({ id }) => id)).toEqual([model, 'a-workspace']);
+    const { capabilities } = data[0] as unknown as { capabilities: string[] };
+    expect(capabilities).toContain('text-generation');
+    expect(capabilities).not.toContain('vision');
+    const answer = await server.openai.chat.completions.create({ model: 'a-workspace', messages: user('Hello'), max_tokens: 4 });
+    expect(answer.model).toBe('a-workspace');
+    expect((await server.openai.models.list()).data.map(({ id }) => id)).toEqual(['a-workspace', model]);
+    await rm(join(store.workspaceHome, 'a-workspace'), { recursive: true });
+  });
+
   test('the model list shows the model of the cache with what its files say', async () => {
     const { data } = await server.openai.models.list();
     expect(data).toHaveLength(1);
@@ -157,7 +186,7 @@ describe('the chat API over real weights', () => {
 });
 
 describe('memory', () => {
-  test('[serving V52] two models that do not fit together swap: one child at a time, each answer whole', async () => {
+  test('[serving V52] [store K108] two models that do not fit together swap: one child at a time, each answer whole', async () => {
     await installTinyModel(store.root, 'hearth-test/second');
     const engine = createEmberEngine({ convertedDirectory: join(home, 'converted') });
     const models = createStoreModels(store.store);
@@ -179,5 +208,12 @@ describe('memory', () => {
     expect(new Set(answers)).toEqual(new Set([alone]));
     expect(small.mostAlive()).toBe(1);
     expect(small.starts()).toBeLessThanOrEqual(4);
+    // Another spelling of a loaded model's name is the same model.
+    const before = small.starts();
+    const loaded = small.gateway.snapshot().models.find(({ state }) => state === 'ready')!.id;
+    expect(await ask(loaded)).toBe(alone);
+    const short = await small.openai.chat.completions.create({ model: loaded.split('/')[1]!, messages: user('Hello'), temperature: 0, max_tokens: 8 });
+    expect(short).toMatchObject({ model: loaded, choices: [{ message: { content: alone } }] });
+    expect(small.starts()).toBe(before);
   });
 });

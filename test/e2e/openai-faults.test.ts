@@ -75,6 +75,16 @@ describe('failures of the engine', () => {
     expect(text).not.toContain('[DONE]');
   });
 
+  test('a runaway answer is stopped by the time limit of a request, and its place is free', async () => {
+    await using server = await startHttp({ tokenMs: 20 }, { gateway: { requestMs: 600 } });
+    const response = await postStream(server, { messages: user(long) });
+    expect(errorCode(await response.text())).toBe('request_timeout');
+    await expect.poll(() => resident(server)).toMatchObject({ state: 'ready', inFlight: 0 });
+    const whole = await postStream(server, { stream: false, messages: user(long) });
+    expect(whole.status).toBe(504);
+    expect(await whole.json()).toMatchObject({ error: { code: 'request_timeout', type: 'timeout_error' } });
+  });
+
   test('three crashes in ten minutes open the breaker: 503 with Retry-After', async () => {
     await using server = await startHttp({ dieAfterTokens: 2 }, { gateway: { restartDelayMs: 1 } });
     const codes: string[] = [];

@@ -1,0 +1,93 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type EndpointDefinition, endpoints, errorReply, openApiDocument } from '../../src/contract/index.ts';
+import { type HttpFixture, startHttp } from '../support/http-fixture.ts';
+
+let server: HttpFixture;
+beforeAll(async () => {
+  server = await startHttp();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+/** A body of each route that is right but for what the test changes. */
+const GOOD: Record<string, Record<string, unknown>> = {
+  chatCompletions: { model: 'org/fake', messages: [{ role: 'user', content: 'x' }] },
+  completions: { model: 'org/fake', prompt: 'x' },
+  tokenize: { model: 'org/fake', content: 'x' },
+  detokenize: { model: 'org/fake', tokens: [1] },
+  applyTemplate: { model: 'org/fake', messages: [{ role: 'user', content: 'x' }] },
+  loadModel: { model: 'org/fake' },
+  unloadModel: { model: 'org/fake' },
+  storePull: { model: 'org/fake' },
+};
+const OWN = ['loadModel', 'unloadModel', 'storePull'];
+
+interface NumericField {
+  readonly path: readonly string[];
+  readonly integer: boolean;
+  readonly minimum: number;
+}
+
+type Schema = Record<string, unknown>;
+
+/** Numeric fields of a body schema, those inside maps and lists too. */
+function numericFields(schema: Schema, path: readonly string[] = []): NumericField[] {
+  if (schema['type'] === 'number' || schema['type'] === 'integer') {
+    return [{ path, integer: schema['type'] === 'integer', minimum: Number(schema['minimum'] ?? schema['exclusiveMinimum']) }];
+  }
+  const alternatives = (schema['anyOf'] ?? []) as Schema[];
+  const properties = Object.entries((schema['properties'] ?? {}) as Record<string, Schema>).flatMap(([name, child]) => numericFields(child, [...path, name]));
+  const map = schema['additionalProperties'] as Schema | undefined;
+  const inside = map && Object.keys(map).length > 0 ? numericFields(map, [...path, '5']) : [];
+  const items = schema['items'] ? numericFields(schema['items'] as Schema, [...path, '0']) : [];
+  return [...alternatives.flatMap((each) => numericFields(each, path)), ...properties, ...inside, ...items];
+}
+
+/** The body as text, with the raw token at the path. */
+function withToken(good: Record<string, unknown>, path: readonly string[], token: string): string {
+  const place = (value: unknown, [head, ...rest]: readonly string[]): unknown => {
+    if (head === undefined) return '@@';
+    if (head === '0') return [place(undefined, rest)];
+    return { ...(value as object), [head]: place((value as Record<string, unknown> | undefined)?.[head], rest) };
+  };
+  return JSON.stringify(place(good, path)).replace('"@@"', token);
+}
+
+async function send(endpoint: EndpointDefinition, body: string): Promise<{ status: number; param: string | null }> {
+  const request = new Request(`http://hearth${endpoint.path}`, { method: endpoint.method, headers: { 'content-type': 'application/json' }, body });
+  const response = await server.api.request(request);
+  if (response.ok) {
+    await response.body?.cancel();
+    return { status: response.status, param: null };
+  }
+  return { status: response.status, param: errorReply.parse(await response.json()).error.param };
+}
+
+test('[security G27] wrong types, numbers as text, NaN, Infinity, 1e400, -1 and 2^53+1 in each numeric field are 400 naming it; unknown fields too, on own routes', async () => {
+  let checked = 0;
+  for (const endpoint of Object.values(endpoints) as EndpointDefinition[]) {
+    const document = openApiDocument({ one: endpoint }, '0') as {
+      paths: Record<string, Record<string, { requestBody?: { content: Record<string, { schema: Schema }> } }>>;
+    };
+    const schema = Object.values(Object.values(document.paths)[0]!)[0]!.requestBody?.content['application/json']?.schema;
+    if (!schema) continue;
+    const good = GOOD[endpoint.id]!;
+    expect(good, `a good body of ${endpoint.id}`).toBeDefined();
+    for (const field of numericFields(schema)) {
+      const wrong = ['"5"', 'true', '{}', 'NaN', 'Infinity', '-Infinity', '1e400', '-1e400', '9007199254740993'];
+      if (field.integer) wrong.push('1.5', '-9007199254740993');
+      if (field.minimum >= 0) wrong.push('-1');
+      for (const token of wrong) {
+        // A prompt may be a list of texts as well.
+        if (field.path[0] === 'prompt' && token === '"5"') continue;
+        const { status, param } = await send(endpoint, withToken(good, field.path, token));
+        expect({ route: endpoint.id, field: field.path, token, status }).toEqual({ route: endpoint.id, field: field.path, token, status: 400 });
+        expect(param, `${endpoint.id} ${field.path.join('.')} = ${token}`).toContain(field.path[0]);
+        checked += 1;
+      }
+    }
+    const unknown = await send(endpoint, JSON.stringify({ ...good, no_such_field: 1 }));
+    if (OWN.includes(endpoint.id)) expect(unknown).toEqual({ status: 400, param: 'no_such_field' });
+    else expect(unknown.status).toBe(200);
+  }
+  expect(checked).toBeGreaterThan(300);
+});
