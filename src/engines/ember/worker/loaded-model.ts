@@ -123,16 +123,22 @@ function toSequences(id: number, request: GenerateRequest, text: ModelText, voca
   const active: ActiveRequest = { id, promptTokens: prompt.length, openChoices: request.choices, completionTokens: 0, started: false, cancelled: false };
   const seed = request.sampling.seed ?? randomInt(2 ** 47);
   const stops = stopStrings(request);
-  return Array.from({ length: request.choices }, (_, choice) => ({
-    request: active,
-    choice,
-    tokens: [...prompt],
-    promptTokens: prompt.length,
-    maxTokens: Math.min(request.maxTokens ?? room, room),
-    sampler: createSampler(request.sampling, seed, choice, prompt),
-    answer: createAnswerText(text.tokenizer.createDetokenizer({ skipSpecial: true }), stops),
-    computed: 0,
-    pages: new Uint32Array(),
-    ended: false,
-  }));
+  let leader: Sequence | null = null;
+  return Array.from({ length: request.choices }, (_, choice) => {
+    const sequence: Sequence = {
+      request: active,
+      choice,
+      tokens: [...prompt],
+      promptTokens: prompt.length,
+      maxTokens: Math.min(request.maxTokens ?? room, room),
+      sampler: createSampler(request.sampling, seed, choice, prompt),
+      answer: createAnswerText(text.tokenizer.createDetokenizer({ skipSpecial: true }), stops),
+      leader,
+      computed: 0,
+      pages: new Uint32Array(),
+      ended: false,
+    };
+    leader ??= sequence;
+    return sequence;
+  });
 }

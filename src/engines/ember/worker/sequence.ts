@@ -23,6 +23,8 @@ export interface Sequence {
   readonly maxTokens: number;
   readonly sampler: Sampler;
   readonly answer: AnswerText;
+  /** The first choice of the same request, whose evaluated prompt the others use. */
+  readonly leader: Sequence | null;
   /** Cells in the cache. */
   computed: number;
   pages: Uint32Array;
@@ -51,6 +53,31 @@ export function freePages(sequence: Sequence, pool: PagePool): void {
   sequence.computed = 0;
 }
 
+/** Full pages of the prompt, at least one token of it left out: what choices of one request have in common. */
+const commonPages = (sequence: Sequence): number => Math.floor((sequence.promptTokens - 1) / PAGE_TOKENS);
+
+/** A choice waits until the first one has evaluated what they have in common. */
+export function awaitsLeader(sequence: Sequence): boolean {
+  const { leader } = sequence;
+  if (leader === null || leader.ended) return false;
+  const common = commonPages(leader) * PAGE_TOKENS;
+  return sequence.computed < common && leader.computed < common;
+}
+
+const sharedPages = (sequence: Sequence): number => {
+  const { leader } = sequence;
+  return leader === null || leader.ended || awaitsLeader(sequence) ? 0 : commonPages(leader);
+};
+
+/** Takes the pages that the leader holds; they are full, so nobody writes them again. */
+export function sharePages(sequence: Sequence, pool: PagePool): void {
+  const count = sharedPages(sequence);
+  if (count === 0 || sequence.leader === null) return;
+  sequence.pages = sequence.leader.pages.slice(0, count);
+  pool.retain(sequence.pages);
+  sequence.computed = count * PAGE_TOKENS;
+}
+
 /** New tokens that an admission reserves room for (docs/spec/serving.md §4 item 2). */
 const RESERVED_TOKENS = 1_024;
 
@@ -59,5 +86,5 @@ export function mayEnter(next: Sequence, running: readonly Sequence[], pool: Pag
   if (running.length === 0) return true;
   const owed = running.reduce((sum, other) => sum + Math.max(0, pagesFor(other.tokens.length) - other.pages.length), 0);
   const left = next.maxTokens - generatedTokens(next);
-  return pagesFor(next.tokens.length + Math.min(left, RESERVED_TOKENS)) <= pool.free - owed;
+  return pagesFor(next.tokens.length + Math.min(left, RESERVED_TOKENS)) - sharedPages(next) <= pool.free - owed;
 }

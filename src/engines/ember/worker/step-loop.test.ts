@@ -58,25 +58,33 @@ function setUp(options: { pages: number; parallel?: number; batchTokens?: number
       throw error;
     },
   });
-  const add = (prompt: number[], maxTokens: number): number => {
+  const add = (prompt: number[], maxTokens: number, choices = 1): number => {
     const id = ids++;
     expected++;
-    const sequence: Sequence = {
-      request: { id, promptTokens: prompt.length, openChoices: 1, completionTokens: 0, started: false, cancelled: false },
-      choice: 0,
-      tokens: [...prompt],
-      promptTokens: prompt.length,
-      maxTokens,
-      sampler: createSampler(GREEDY, 0, 0, prompt),
-      answer: createAnswerText({ push: (token) => `${token} `, flush: () => '' }, []),
-      computed: 0,
-      pages: new Uint32Array(),
-      ended: false,
-    };
-    loop.add([sequence]);
+    const request = { id, promptTokens: prompt.length, openChoices: choices, completionTokens: 0, started: false, cancelled: false };
+    let leader: Sequence | null = null;
+    const sequences = Array.from({ length: choices }, (_, choice) => {
+      const sequence: Sequence = {
+        request,
+        choice,
+        tokens: [...prompt],
+        promptTokens: prompt.length,
+        maxTokens,
+        sampler: createSampler(GREEDY, 0, choice, prompt),
+        answer: createAnswerText({ push: (token) => `${token} `, flush: () => '' }, []),
+        leader,
+        computed: 0,
+        pages: new Uint32Array(),
+        ended: false,
+      };
+      leader ??= sequence;
+      return sequence;
+    });
+    loop.add(sequences);
     return id;
   };
-  const textOf = (id: number): string => sent.map((message) => (message.kind === 'step' && message.sequence === id ? message.text : '')).join('');
+  const textOf = (id: number, choice = 0): string =>
+    sent.map((message) => (message.kind === 'step' && message.sequence === id && message.choice === choice ? message.text : '')).join('');
   return { pool, ember, loop, sent, doneAt, add, idle, textOf };
 }
 
@@ -179,6 +187,25 @@ describe('step loop', () => {
     const after = it.add([4], 1);
     await step();
     expect(it.textOf(after)).not.toBe('');
+  });
+
+  test('choices of one request evaluate their common prompt once, in shared pages, and end like any answer', async () => {
+    const prompt = Array.from({ length: 100 }, (_, i) => i);
+    for (const pages of [64, 8]) {
+      const it = setUp({ pages, parallel: 4 });
+      const id = it.add(prompt, 60, 4);
+      const other = it.add([7], 10);
+      await it.idle;
+      const expected = await solo(prompt, 60);
+      for (let choice = 0; choice < 4; choice++) expect(it.textOf(id, choice)).toBe(expected);
+      expect(it.textOf(other)).toBe(await solo([7], 10));
+      expect(it.pool.free).toBe(pages);
+      expect(it.sent.filter((message) => message.kind === 'done')).toContainEqual(
+        expect.objectContaining({ sequence: id, promptTokens: 100, completionTokens: 240 }),
+      );
+      // With room for all, each further choice evaluates only the four tokens after the last full page.
+      if (pages === 64) expect(it.loop.counters.promptTokensComputed).toBe(100 + 3 * 4 + 1);
+    }
   });
 
   test('a long prompt is prefilled in chunks while another sequence decodes in every step', async () => {

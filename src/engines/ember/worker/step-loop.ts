@@ -3,7 +3,7 @@ import type { FinishReason } from '../../../contract/index.ts';
 import type { Ember, PagePool, StepOutput, StepSequence } from '../../../ember/index.ts';
 import type { FromWorker } from '../../protocol/messages.ts';
 import { createPrefillRate, type PrefillRate, planStep } from './plan-step.ts';
-import { type ActiveRequest, freePages, generatedTokens, growPages, mayEnter, type Sequence } from './sequence.ts';
+import { type ActiveRequest, awaitsLeader, freePages, generatedTokens, growPages, mayEnter, type Sequence, sharePages } from './sequence.ts';
 
 export interface StepLoopOptions {
   readonly ember: Pick<Ember, 'step' | 'logits'>;
@@ -76,10 +76,12 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
 
   function admit(): void {
     while (running.length < options.parallelSequences) {
-      const [next] = waiting;
+      const place = waiting.findIndex((sequence) => !awaitsLeader(sequence));
+      const next = waiting[place];
       if (next === undefined || !mayEnter(next, running, pool)) return;
-      waiting.shift();
+      waiting.splice(place, 1);
       running.push(next);
+      sharePages(next, pool);
       if (next.request.started) continue;
       next.request.started = true;
       send({ kind: 'start', sequence: next.request.id, promptTokens: next.promptTokens, cachedTokens: 0 });
