@@ -2,11 +2,11 @@ import { mkdtemp, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { createRandom, type FixtureOptions, MATRICES, makeCheckpoint } from '../../../test/support/llama-checkpoint.ts';
 import { decodeBlocks, ggufString, openGguf } from '../gguf/index.ts';
 import { type Checkpoint, dequantise, openCheckpoint, type Quantization, toWords } from '../mlx/index.ts';
 import { decodeFloats, encodeFloats, type FloatDtype } from '../safetensors/index.ts';
 import { requireSpace } from './directory.ts';
-import { createRandom, type FixtureOptions, MATRICES, makeCheckpoint } from './fixture.ts';
 import { type ConversionReport, exportGguf } from './index.ts';
 import { FAMILIES, rowOrder, toGgufModule } from './names.ts';
 

@@ -2,12 +2,12 @@ import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { CONFIG, createRandom, MATRICES, makeCheckpoint, NORMS, TEMPLATE } from '../../../test/support/llama-checkpoint.ts';
 import { decodeBlocks, type GgufKey, type GgufTensorSource, type GgufTypeName, ggufRowBytes, ggufTypeByName, openGguf, writeGguf } from '../gguf/index.ts';
 import { dequantise, openCheckpoint, toWords } from '../mlx/index.ts';
 import { decodeFloats, type FloatDtype } from '../safetensors/index.ts';
 import { loadTokenizer, vocabularyToGguf } from '../tokenizer/index.ts';
 import { configToGguf } from './config-to-gguf.ts';
-import { CONFIG, createRandom, MATRICES, makeCheckpoint, NORMS, TEMPLATE } from './fixture.ts';
 import { exportGguf, importGguf } from './index.ts';
 import { FAMILIES, rowOrder, toGgufModule } from './names.ts';
 

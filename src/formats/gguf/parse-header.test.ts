@@ -2,8 +2,8 @@ import { appendFile, mkdtemp, open, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { ARCHITECTURE, floatKey, key, listKey, numberKey, type RawFile, rawFile, tensor, text, textKey, u32, u64 } from '../../../test/support/gguf-bytes.ts';
 import { GGUF_CODES, type GgufCode } from '../../contract/index.ts';
-import { ARCHITECTURE, floatKey, key, listKey, numberKey, type RawFile, rawFile, tensor, text, textKey, u32, u64 } from './fixture.ts';
 import { openGguf, parseGgufHeader } from './index.ts';
 import { type ReadableFile, readHeaderStably } from './open-gguf.ts';
 

@@ -1,4 +1,4 @@
-import { GGUF_VALUE_TYPES, type GgufValueType } from './header.ts';
+import { GGUF_VALUE_TYPES, type GgufValueType } from '../../src/formats/gguf/header.ts';
 
 /** Raw parts of GGUF files for tests: nothing is checked, so that broken files can be made. */
 export const u32 = (value: number): Buffer => {

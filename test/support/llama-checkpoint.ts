@@ -1,11 +1,11 @@
 import { cp, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { packCodes, type Quantization } from '../mlx/index.ts';
-import { encodeFloats, type FloatDtype, type TensorSource, writeShardedCheckpoint } from '../safetensors/index.ts';
+import { packCodes, type Quantization } from '../../src/formats/mlx/index.ts';
+import { encodeFloats, type FloatDtype, type TensorSource, writeShardedCheckpoint } from '../../src/formats/safetensors/index.ts';
 
 /** Small llama checkpoints with chosen numbers, for tests of conversion. */
-export const TOKENIZER = join(import.meta.dirname, '../../../test/reference/tokenizer/byte-level-smollm');
+export const TOKENIZER = join(import.meta.dirname, '../reference/tokenizer/byte-level-smollm');
 export const TEMPLATE = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' }}{% endfor %}";
 
 export const CONFIG = {
