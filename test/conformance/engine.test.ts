@@ -20,7 +20,7 @@ describe('[house H10] the engine port', () => {
       return {
         engine: createEmberEngine({ convertedDirectory: `${home.path}/converted` }),
         facts: model.facts,
-        options: { contextTokens: 256, activations: 'f32' },
+        options: { contextTokens: 256, activations: 'f32', threads: 1 },
       };
     },
     golden: () => ({ prompt: model!.golden.prompt, text: model!.golden.text, tokens: model!.golden.greedy.length }),

@@ -13,7 +13,8 @@ afterAll(() => home[Symbol.dispose]());
 let next = 0;
 const place = (): string => join(home.path, `m${next++}`);
 const engine = createEmberEngine({ convertedDirectory: join(home.path, 'converted') });
-const OPTIONS = { contextTokens: 256, activations: 'f32' };
+/** One rank: what several do is shown where it matters, and machines that run tests are busy. */
+const OPTIONS = { contextTokens: 256, activations: 'f32', threads: 1 };
 
 /** A model as the hub's cache holds it: a snapshot of links to blobs, under a folder named after the repository. */
 function cachedModel(): ModelFacts {
@@ -88,9 +89,12 @@ describe('the process of ember', () => {
   ])('under a quota of %i CPUs its child uses %i ranks', async (cgroupQuotaCpus, ranks) => {
     const limited = createEmberEngine({ convertedDirectory: join(home.path, 'converted'), processors: { availableParallelism: 8, cgroupQuotaCpus } });
     const { facts, golden } = makeGoldenModel(place());
-    await using running = await startEngine(limited, facts, OPTIONS);
+    await using running = await startEngine(limited, facts, { contextTokens: 256, activations: 'f32' });
     expect(running.report.ranks).toBe(ranks);
-    expect((await running.ask({ tokens: golden.prompt, maxTokens: 64 })).text).toBe(golden.text);
+    const ask = async () => (await running.ask({ tokens: golden.prompt, maxTokens: 20 })).text;
+    expect(golden.text.startsWith(await ask())).toBe(true);
+    await running.session.setThreads(1);
+    expect(golden.text.startsWith(await ask())).toBe(true);
   });
 });
 
@@ -115,7 +119,7 @@ describe('a load that fails', () => {
     expect(engine.canRun(wrong.facts)['text']).toMatchObject({ ok: false, reason: "model_type 'gemma9' not supported by any installed engine" });
     await expect(startEngine(engine, wrong.facts, OPTIONS)).rejects.toMatchObject({ code: 'model_load_failed', message: expect.stringContaining('gemma9') });
     const { facts } = makeGoldenModel(place());
-    const huge = { ...OPTIONS, contextTokens: 2 ** 24, threads: 1 };
+    const huge = { ...OPTIONS, contextTokens: 2 ** 24 };
     await expect(startEngine(engine, facts, huge)).rejects.toMatchObject({ message: expect.stringMatching(/memory|GiB|room|bytes/i) });
   });
 
@@ -173,16 +177,16 @@ describe('requests', () => {
     };
     const long = new AbortController();
     const first = running.ask({ prompt: 'x'.repeat(200), sampling: hot(1) }, long.signal);
-    await expect.poll(counts, { timeout: 1_000, interval: 5 }).toEqual({ busy: 1, waiting: 0 });
+    await expect.poll(counts, { timeout: 10_000, interval: 5 }).toEqual({ busy: 1, waiting: 0 });
     const queued = new AbortController();
     const second = running.ask({ prompt: 'y', sampling: hot(2) }, queued.signal);
-    await expect.poll(counts, { timeout: 1_000, interval: 5 }).toEqual({ busy: 1, waiting: 1 });
+    await expect.poll(counts, { timeout: 10_000, interval: 5 }).toEqual({ busy: 1, waiting: 1 });
     queued.abort();
     expect((await second).error).toMatchObject({ code: 'cancelled' });
-    await expect.poll(counts, { timeout: 1_000, interval: 5 }).toMatchObject({ waiting: 0 });
+    await expect.poll(counts, { timeout: 10_000, interval: 5 }).toMatchObject({ waiting: 0 });
     long.abort();
     expect((await first).error).toMatchObject({ code: 'cancelled' });
-    await expect.poll(counts, { timeout: 1_000, interval: 5 }).toEqual({ busy: 0, waiting: 0 });
+    await expect.poll(counts, { timeout: 10_000, interval: 5 }).toEqual({ busy: 0, waiting: 0 });
     expect((await running.ask({ maxTokens: 3 })).finish).toBeDefined();
   });
 

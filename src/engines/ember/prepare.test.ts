@@ -37,7 +37,7 @@ describe('preparing a GGUF model', () => {
     const report = join(converted, name!, 'conversion.json');
     const first = readFileSync(report, 'utf8');
     progress.length = 0;
-    await using running = await startEngine(engine, facts, { contextTokens: 256, activations: 'f32' });
+    await using running = await startEngine(engine, facts, { contextTokens: 256, activations: 'f32', threads: 1 });
     expect((await running.ask({ tokens: prompt, maxTokens: 64 })).text).toBe(text);
     expect(progress).toEqual([]);
     expect(readFileSync(report, 'utf8')).toBe(first);
