@@ -1,0 +1,106 @@
+import { expect, test } from 'vitest';
+import { type EndpointDefinition, ERRORS, endpoints, errorReply, isErrorCode, pathNames } from '../../src/contract/index.ts';
+import { createStoreModels } from '../../src/gateway/index.ts';
+import { startHttp } from '../support/http-fixture.ts';
+import { cacheModel, makeTempStore, mlxModel } from '../support/temp-store.ts';
+
+/** Same numbers each run: mulberry32. */
+function randomOf(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+const NAMES = [
+  'org/fake',
+  'fake',
+  'org/other',
+  'o',
+  '',
+  '../etc',
+  '/etc/passwd',
+  'a b',
+  'x'.repeat(300),
+  'org/fake@main',
+  'org/fake:Q4',
+  'ö/ü',
+  '\u0000',
+  '%2e%2e',
+  'a//b',
+  '@',
+  ':',
+];
+
+test('random requests to every route get an answer of its schema or an error of the table, and never an internal one', async () => {
+  await using store = await makeTempStore({ hub: { offline: true } });
+  await cacheModel(store.cacheDirectory, 'org/fake', mlxModel());
+  await cacheModel(store.cacheDirectory, 'org/other', mlxModel());
+  await using server = await startHttp({}, { store: store.store, models: createStoreModels(store.store) });
+  const random = randomOf(20_26);
+  const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!;
+
+  const scalar = (): unknown => pick([null, true, false, 0, 1, -1, 2, 0.5, 1e9, 2 ** 53, '', 'x', 'org/fake', '\n', '😀', [], {}]);
+  const value = (depth: number): unknown => {
+    if (depth === 0 || random() < 0.5) return scalar();
+    if (random() < 0.5) return Array.from({ length: Math.floor(random() * 3) }, () => value(depth - 1));
+    return Object.fromEntries(
+      Array.from({ length: Math.floor(random() * 3) }, (_, index) => [pick(['type', 'text', 'role', 'content', 'name', `k${index}`]), value(depth - 1)]),
+    );
+  };
+  const fieldsOf = (endpoint: EndpointDefinition): string[] =>
+    Object.keys((endpoint.body as unknown as { shape?: object; def?: { shape?: object } })?.shape ?? { model: 0, path: 0, contextTokens: 0 });
+  /** Often nearly right, so that the deeper steps are reached too. */
+  const bodyOf = (endpoint: EndpointDefinition): string => {
+    if (random() < 0.05) return pick(['', '{', '[]', 'null', '"x"', '{"a":1,"a":1}', '\u0000']);
+    const body: Record<string, unknown> = { model: random() < 0.7 ? 'org/fake' : pick(NAMES) };
+    if (random() < 0.8)
+      body['messages'] =
+        random() < 0.7 ? [{ role: pick(['system', 'user', 'assistant', 'tool']), content: pick(['hi', null, [{ type: 'text', text: 'x' }], 5]) }] : value(3);
+    if (random() < 0.8) body['prompt'] = pick(['hi', ['a', 'b'], [1, 2], [[1], [2]], 5, null]);
+    if (random() < 0.8) body['tokens'] = pick([[1, 2], [-1], 'x', []]);
+    for (const field of fieldsOf(endpoint)) if (random() < 0.08) body[field] = value(2);
+    const wanted = new Set(fieldsOf(endpoint));
+    return JSON.stringify(Object.fromEntries(Object.entries(body).filter(([name]) => wanted.has(name) || random() < 0.05)));
+  };
+
+  const seen: Record<string, Set<number>> = {};
+  for (const endpoint of Object.values(endpoints) as EndpointDefinition[]) {
+    for (let round = 0; round < 60; round += 1) {
+      const path = pathNames(endpoint.path).reduce(
+        (filled, { name, rest }) => filled.replace(`{${name}${rest ? '+' : ''}}`, encodeURIComponent(pick(NAMES) || 'x')),
+        endpoint.path as string,
+      );
+      const query =
+        endpoint.query && random() < 0.5
+          ? `?${pick(['pattern', 'files', 'config', 'force', 'nothing'])}=${encodeURIComponent(pick(['true', 'false', '', '../..', 'org', '/']))}`
+          : '';
+      const body = endpoint.method === 'POST' ? bodyOf(endpoint) : undefined;
+      const request = new Request(`http://hearth${path}${query}`, {
+        method: endpoint.method,
+        ...(body === undefined ? {} : { body, headers: { 'content-type': 'application/json' } }),
+      });
+      const response = await server.api.request(request);
+      const what = `${endpoint.method} ${path}${query} ${body ?? ''} -> ${response.status}`;
+      const text = await response.text();
+      seen[endpoint.id] = (seen[endpoint.id] ?? new Set()).add(response.status);
+      if (response.headers.get('content-type')?.startsWith('text/event-stream')) {
+        expect(text, what).not.toContain('"code":"internal_error"');
+        continue;
+      }
+      const answer: unknown = JSON.parse(text);
+      if (response.ok) {
+        if (endpoint.reply) expect(endpoint.reply.safeParse(answer).error?.issues, what).toBeUndefined();
+        continue;
+      }
+      if (endpoint.scope === 'public') continue;
+      const { code } = errorReply.parse(answer, { error: () => what }).error;
+      expect(code !== null && isErrorCode(code) && code !== 'internal_error' && ERRORS[code].status === response.status, `${what} ${text}`).toBe(true);
+    }
+  }
+  // The requests got past the first checks on every route.
+  for (const [id, statuses] of Object.entries(seen)) if (id !== 'storePull' && id !== 'storeRecalculate') expect([...statuses], id).toContain(200);
+}, 120_000);
