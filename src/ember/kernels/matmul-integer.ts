@@ -1,6 +1,6 @@
 // Quantised weights × integer activations: y = Σ over blocks of scale·activation scale·dot + bias·activation sum.
 // Types stand for constants: S = format of the scales, K = inner loop (size = W4X8 … W4D16), G = group (size·8), T = tile (size).
-import { load1, load4, sums4 } from './numbers';
+import { load1, load4, storeTokens, sums4 } from './numbers';
 import { W4X16, W8X16 } from './layout';
 import { dotBlock, even, finish1, finish4, inBytes, maskOf, meet, odd, onesOf, quarter, values32, weights32 } from './integer-dots';
 
@@ -77,15 +77,6 @@ export function oneToken<S, K, G>(w: usize, sc: usize, bi: usize, x8: usize, y: 
     if (third) f32.store(out, f32x4.extract_lane(total, 2), 8);
     if (fourth) f32.store(out, f32x4.extract_lane(total, 3), 12);
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function storeTokens(out: usize, yStride: usize, v: v128, full: i32): void {
-  f32.store(out, f32x4.extract_lane(v, 0));
-  if (full > 1) f32.store(out + yStride, f32x4.extract_lane(v, 1));
-  if (full > 2) f32.store(out + 2 * yStride, f32x4.extract_lane(v, 2));
-  if (full > 3) f32.store(out + 3 * yStride, f32x4.extract_lane(v, 3));
 }
 
 /** A tile of T tokens, `full` of them real: weights are unpacked once for all; lanes of the sums are tokens. yStride in bytes. */

@@ -62,7 +62,17 @@ export function integerSums4(a: v128, b: v128, c: v128, d: v128): v128 {
 }
 
 
-// Constants of exp4 as variables, so that V8 loads them instead of building them at each use. ln 2 in two parts: the first has few bits, so that
+/** Lane i goes to the row of token i, for the first `full` of them; yStride in bytes. */
+// @ts-ignore: decorator
+@inline
+export function storeTokens(out: usize, yStride: usize, v: v128, full: i32): void {
+  f32.store(out, f32x4.extract_lane(v, 0));
+  if (full > 1) f32.store(out + yStride, f32x4.extract_lane(v, 1));
+  if (full > 2) f32.store(out + 2 * yStride, f32x4.extract_lane(v, 2));
+  if (full > 3) f32.store(out + 3 * yStride, f32x4.extract_lane(v, 3));
+}
+
+// Constants as variables, so that V8 loads them instead of building them at each use. ln 2 in two parts: the first has few bits, so that
 // its products are exact. E6 … E3: 1/6! … 1/3!.
 let F16_MASK: v128 = i32x4.splat(<i32>0x8fffe000), REBIAS: v128 = f32x4.splat(F16_REBIAS);
 let LOG2E: v128 = f32x4.splat(1.44269504), LN2_HIGH: v128 = f32x4.splat(-0.693359375), LN2_LOW: v128 = f32x4.splat(2.12194440e-4);

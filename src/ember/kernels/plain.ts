@@ -1,8 +1,6 @@
 // Plain weights, embedding rows, widening.
-import { load1, load4, sum4 } from './numbers';
+import { load1, load4, storeTokens, sum4, sums4 } from './numbers';
 
-// @ts-ignore: decorator
-@inline
 function dotPlain<S>(w: usize, x: usize, k: u32): f32 {
   let a = f32x4.splat(0), b = f32x4.splat(0), c = f32x4.splat(0), d = f32x4.splat(0);
   let i: u32 = 0;
@@ -23,45 +21,45 @@ function dotPlain<S>(w: usize, x: usize, k: u32): f32 {
   return total;
 }
 
-/** Four tokens meet one row: the row is widened once. k a multiple of 4 goes fast, the rest one by one. */
+/** Two rows (w and w + wrow) meet four tokens: each value is widened and loaded once for eight sums. wrow 0: one row, its results at y. */
 // @ts-ignore: decorator
 @inline
-function fourTokens<S>(w: usize, x: usize, k: u32, out: usize, yStride: usize): void {
-  let a = f32x4.splat(0), b = f32x4.splat(0), c = f32x4.splat(0), d = f32x4.splat(0);
-  const x1 = <usize>k << 2, x2 = x1 * 2, x3 = x1 * 3;
-  let i: u32 = 0;
-  for (; i + 4 <= k; i += 4) {
-    const v = load4<S>(w);
-    a = f32x4.relaxed_madd(v, v128.load(x), a);
-    b = f32x4.relaxed_madd(v, v128.load(x + x1), b);
-    c = f32x4.relaxed_madd(v, v128.load(x + x2), c);
-    d = f32x4.relaxed_madd(v, v128.load(x + x3), d);
-    w += 4 * sizeof<S>();
+function twoRows<S>(w: usize, wrow: usize, x: usize, k: u32, y: usize, yStride: usize): void {
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+  const x1 = <usize>k << 2, x2 = x1 * 2, x3 = x1 * 3, rest = <usize>(k & 3) * sizeof<S>();
+  for (const end = w + <usize>(k & ~3) * sizeof<S>(); w < end; w += 4 * sizeof<S>()) {
+    const u = load4<S>(w), v = load4<S>(w + wrow);
+    const t0 = v128.load(x), t1 = v128.load(x + x1), t2 = v128.load(x + x2), t3 = v128.load(x + x3);
+    a0 = f32x4.relaxed_madd(u, t0, a0);
+    b0 = f32x4.relaxed_madd(v, t0, b0);
+    a1 = f32x4.relaxed_madd(u, t1, a1);
+    b1 = f32x4.relaxed_madd(v, t1, b1);
+    a2 = f32x4.relaxed_madd(u, t2, a2);
+    b2 = f32x4.relaxed_madd(v, t2, b2);
+    a3 = f32x4.relaxed_madd(u, t3, a3);
+    b3 = f32x4.relaxed_madd(v, t3, b3);
     x += 16;
   }
-  let sa = sum4(a), sb = sum4(b), sc = sum4(c), sd = sum4(d);
-  for (; i < k; i++) {
-    const v = load1<S>(w);
-    sa += v * load<f32>(x);
-    sb += v * load<f32>(x + x1);
-    sc += v * load<f32>(x + x2);
-    sd += v * load<f32>(x + x3);
-    w += sizeof<S>();
+  let a = sums4(a0, a1, a2, a3), b = sums4(b0, b1, b2, b3);
+  for (const end = w + rest; w < end; w += sizeof<S>()) {
+    const t = f32x4.replace_lane(f32x4.replace_lane(f32x4.replace_lane(f32x4.splat(load<f32>(x)), 1, load<f32>(x + x1)), 2, load<f32>(x + x2)), 3, load<f32>(x + x3));
+    a = f32x4.relaxed_madd(f32x4.splat(load1<S>(w)), t, a);
+    b = f32x4.relaxed_madd(f32x4.splat(load1<S>(w + wrow)), t, b);
     x += 4;
   }
-  f32.store(out, sa);
-  f32.store(out + yStride, sb);
-  f32.store(out + 2 * yStride, sc);
-  f32.store(out + 3 * yStride, sd);
+  storeTokens(y, yStride, a, 4);
+  if (wrow) storeTokens(y + 4, yStride, b, 4);
 }
 
 function plainRows<S>(w: usize, x: usize, y: usize, yStride: usize, r0: usize, r1: usize, k: u32, tokens: usize): void {
-  const wrow: usize = <usize>k * sizeof<S>(), xrow: usize = <usize>k << 2;
-  for (let r = r0; r < r1; r++) {
-    const row = w + r * wrow, out = y + (r << 2);
-    let t: usize = 0;
-    for (; t + 4 <= tokens; t += 4) fourTokens<S>(row, x + t * xrow, k, out + t * yStride, yStride);
-    for (; t < tokens; t++) f32.store(out + t * yStride, dotPlain<S>(row, x + t * xrow, k));
+  const wrow: usize = <usize>k * sizeof<S>(), xrow: usize = <usize>k << 2, quads = tokens & ~3;
+  for (let r = r0; r < r1; r += 2) {
+    const row = w + r * wrow, out = y + (r << 2), second: usize = r + 1 < r1 ? wrow : 0;
+    for (let t: usize = 0; t < quads; t += 4) twoRows<S>(row, second, x + t * xrow, k, out + t * yStride, yStride);
+    for (let t = quads; t < tokens; t++) {
+      f32.store(out + t * yStride, dotPlain<S>(row, x + t * xrow, k));
+      if (second) f32.store(out + t * yStride, dotPlain<S>(row + wrow, x + t * xrow, k), 4);
+    }
   }
 }
 
