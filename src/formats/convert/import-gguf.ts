@@ -1,6 +1,6 @@
-import { stat, writeFile } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { HearthError } from '../../core/index.ts';
+import { HearthError, writeFileAtomic } from '../../core/index.ts';
 import { type GgufFile, openGguf } from '../gguf/index.ts';
 import { type Dtype, type TensorSource, writeShardedCheckpoint } from '../safetensors/index.ts';
 import { loadTokenizer, vocabularyFromGguf } from '../tokenizer/index.ts';
@@ -57,7 +57,7 @@ async function run(file: GgufFile, destination: string, options: ImportOptions):
     await writeJson(join(temporary, 'config.json'), config);
     await writeJson(join(temporary, 'generation_config.json'), vocabulary.generationConfig);
     await writeJson(join(temporary, 'tokenizer_config.json'), vocabulary.tokenizerConfig);
-    await writeFile(join(temporary, 'tokenizer.json'), JSON.stringify(vocabulary.tokenizer));
+    await writeFileAtomic(join(temporary, 'tokenizer.json'), JSON.stringify(vocabulary.tokenizer), 0o644);
     await loadTokenizer(temporary);
     const progress = progressOf(options, bytesAfter);
     await writeShardedCheckpoint(
@@ -76,7 +76,7 @@ async function run(file: GgufFile, destination: string, options: ImportOptions):
   });
 }
 
-const writeJson = (path: string, value: unknown): Promise<void> => writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
+const writeJson = (path: string, value: unknown): Promise<void> => writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`, 0o644);
 
 const sizeOf = async (directory: string, fallback: number): Promise<number> =>
   stat(join(directory, 'model.safetensors')).then(

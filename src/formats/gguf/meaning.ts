@@ -45,8 +45,9 @@ function checkVocabulary(header: GgufHeader): void {
   }
 }
 
+const MAX_LAYERS = 1024;
 const RANGES: readonly (readonly [string, number])[] = [
-  ['block_count', 1024],
+  ['block_count', MAX_LAYERS],
   ['attention.head_count', 1024],
   ['attention.head_count_kv', 1024],
   ['embedding_length', 2 ** 20],
@@ -58,6 +59,8 @@ function checkParameters(header: GgufHeader, architecture: string): void {
     const key = `${architecture}.${suffix}`;
     const value = header.keys.get(key);
     if (value === undefined) continue;
+    if (value.type === 'array' && value.count > MAX_LAYERS)
+      throw new Refusal('gg_param_range', `${key} lists ${value.count} layers; at most ${MAX_LAYERS} are allowed.`);
     // Layers without attention have no heads: 0 is allowed inside a list.
     const least = value.type === 'array' ? 0 : 1;
     for (const number of numbersOf(value)) {

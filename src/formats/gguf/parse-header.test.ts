@@ -90,6 +90,7 @@ const BROKEN: readonly (readonly [GgufCode, string, RawFile, string?])[] = [
   ['gg_param_range', 'no layers', keyed(numberKey('llama.block_count', 0))],
   ['gg_param_range', '1,025 heads', keyed(numberKey('llama.attention.head_count', 1025))],
   ['gg_param_range', '1,025 heads in a list', keyed(listKey('llama.attention.head_count_kv', 'u32', [u32(0), u32(1025)]))],
+  ['gg_param_range', 'a list of 1,025 layers', keyed(listKey('llama.attention.head_count', 'u8', [Buffer.alloc(1025, 1)], 1025))],
   ['gg_param_range', 'an infinite epsilon', keyed(floatKey('llama.attention.layer_norm_rms_epsilon', Number.POSITIVE_INFINITY))],
   ['gg_split', 'a part number beyond the count', keyed(...split(2, 2, 1))],
   ['gg_split', 'more tensors than the whole has', keyed(...split(0, 2, 0))],

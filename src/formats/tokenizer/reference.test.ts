@@ -26,3 +26,13 @@ describe.each(kinds)('%s', (kind) => {
     }
   });
 });
+
+test.each(['added-tokens-byte-level-smollm', 'added-tokens-byte-fallback-legacy'])(
+  '%s: added tokens are cut out of text as the reference does it',
+  async (kind) => {
+    const tokenizer = await loadTokenizer(join(folder, kind));
+    const golden = await readJson<{ text: string; ids: number[] }[]>(`${kind}/golden.json`);
+    expect(golden.length).toBeGreaterThan(20);
+    expect(golden.map(({ text }) => ({ text, ids: tokenizer.encode(text, { special: true }) }))).toEqual(golden);
+  },
+);
