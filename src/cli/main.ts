@@ -38,7 +38,7 @@ const facts: ProcessFacts = {
     stdout: process.stdout.isTTY === true,
     stderr: process.stderr.isTTY === true,
     colour: process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '',
-    columns: process.stdout.columns ?? process.stderr.columns ?? 80,
+    columns: process.stderr.columns || process.stdout.columns || 80, // 0 where a terminal does not tell
   },
   onInterrupt: listenOn(interruptListeners),
   onTerminate: listenOn(terminateListeners),
