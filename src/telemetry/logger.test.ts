@@ -10,7 +10,7 @@ function capture(json: boolean, level: 'debug' | 'warning' = 'debug') {
 }
 
 describe('logger', () => {
-  it('writes JSON lines with ts, level and msg, and strips secrets and the home path from every field', () => {
+  it('[store K112] writes JSON lines with ts, level and msg, and strips secrets and the home path from every field', () => {
     const { lines, logger } = capture(true);
     logger.warning('token hf_abcdefghijklmnopqrstuvwxyz0123456789 in /home/ada/x', { path: '/home/ada/.hearth', header: 'Bearer abcdef' });
     const line = JSON.parse(lines[0]!) as Record<string, string>;

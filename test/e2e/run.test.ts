@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runDataSchema } from '../../src/contract/index.ts';
 import { createTestHome, type TestHome } from '../support/hearth-process.ts';
 import { type InProcessFacts, runInProcess } from '../support/run-cli.ts';
-import { installTinyModel, TINY_COMMIT, TINY_MODEL } from '../support/tiny-model.ts';
+import { installTinyModel, TINY_COMMIT, TINY_MODEL, writeTinyModel } from '../support/tiny-model.ts';
 
 const SHORT = ['--temperature', '0', '--max-tokens', '12'];
 
@@ -149,6 +149,36 @@ describe('hearth run', () => {
     const plain = JSON.parse((await run([...SHORT, '--json', 'hi'])).stdout) as { data: { usage: { prompt_tokens: number } } };
     const told = JSON.parse((await run([...SHORT, '--json', '--system', 'Be brief.', 'hi'])).stdout) as { data: { usage: { prompt_tokens: number } } };
     expect(told.data.usage.prompt_tokens).toBeGreaterThan(plain.data.usage.prompt_tokens + 'Be brief.'.length - 1);
+  });
+
+  it('runs a directory of the user by its path', async () => {
+    await writeTinyModel(join(home.directory, 'my model'));
+    const { code, stdout } = await runInProcess(['run', './my model', ...SHORT, '--json', 'hello there'], { directory: home.directory });
+    expect(code).toBe(0);
+    const { data } = JSON.parse(stdout) as { data: { resolved: { name: string }; response: string } };
+    expect(data.resolved.name).toBe('my model');
+    expect(stdout).not.toContain(home.directory);
+  });
+
+  it('answers the same through a running daemon, streamed over its socket', async () => {
+    const alone = await run([...SHORT, '--quiet', 'hello there'], { terminal: true });
+    const server = home.start(['serve', '--json', '--port', '0']);
+    await server.waitFor('stdout', /\n\}\n/);
+    const through = await run([...SHORT, '--quiet', 'hello there'], { terminal: true });
+    expect(through).toMatchObject({ code: 0, stdout: alone.stdout });
+    expect(through.writes.length).toBeGreaterThan(3);
+    const path = await runInProcess(['run', './my model', ...SHORT, '--quiet', 'hello there'], { directory: home.directory });
+    expect(path).toMatchObject({ code: 0, stdout: alone.stdout });
+    await server.waitFor('stderr', '/v1/chat/completions');
+    server.child.kill('SIGTERM');
+    expect((await server.ended).code).toBe(0);
+  });
+
+  it('SIGTERM ends it with exit 143', async () => {
+    const { child, ended, waitFor } = home.start(['run', 'tiny-llama', '--temperature', '0', '--max-tokens', '400', '--verbose', 'hello there'], { stdin: '' });
+    await waitFor('stderr', 'loaded in');
+    child.kill('SIGTERM');
+    expect((await ended).code).toBe(143);
   });
 
   it('leaves no child behind', async () => {

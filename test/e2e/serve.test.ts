@@ -128,6 +128,23 @@ describe('hearth serve', () => {
     if (process.platform === 'linux') expect(stdout).toContain(`pid ${server.child.pid}`);
   });
 
+  it('[store K112] with --log-json every line parses, and request lines carry the request id', async () => {
+    await using home = await createTestHome();
+    const server = home.start(['serve', '--json', '--log-json', '--port', '0'], { env: { HEARTH_DEBUG: '1' } });
+    const { port } = await started(server);
+    const answer = await fetch(`http://127.0.0.1:${port}/health`);
+    await server.waitFor('stderr', '/health');
+    server.child.kill('SIGTERM');
+    const { stderr } = await server.ended;
+    const lines = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    for (const line of lines) expect(line).toMatchObject({ ts: expect.any(String), level: expect.any(String), msg: expect.any(String) });
+    expect(lines.find((line) => line['path'] === '/health')).toMatchObject({ request_id: answer.headers.get('x-request-id'), status: 200 });
+    expect(stderr).not.toContain(home.directory);
+  });
+
   it('answers the other verbs over its socket as they answer without it', async () => {
     await using home = await createTestHome();
     const alone = await home.run(['list', '--json']);
