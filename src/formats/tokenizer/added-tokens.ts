@@ -74,5 +74,25 @@ function longest(root: Node, text: string, start: number, permit: Permission): {
 
 const isWordCharacter = (text: string, at: number): boolean =>
   at >= 0 && at < text.length && /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u.test(text[at]!);
-const spaceBefore = (text: string, at: number): number => /\p{White_Space}*$/u.exec(text.slice(0, at))![0].length;
-const spaceAfter = (text: string, at: number): number => /^\p{White_Space}*/u.exec(text.slice(at))![0].length;
+
+/** Units of whitespace that end at, or begin at, a place. Loops, because expressions that end in `$` take quadratic time. */
+function spaceBefore(text: string, at: number): number {
+  let start = at;
+  while (start > 0 && isSpace(text[start - 1]!)) start -= 1;
+  return at - start;
+}
+
+function spaceAfter(text: string, at: number): number {
+  let end = at;
+  while (end < text.length && isSpace(text[end]!)) end += 1;
+  return end - at;
+}
+
+const isSpace = (unit: string): boolean => /^\p{White_Space}$/u.test(unit);
+
+/** The text without whitespace at its ends. */
+export function stripSpace(text: string, left: boolean, right: boolean): string {
+  const end = right ? text.length - spaceBefore(text, text.length) : text.length;
+  const start = left ? Math.min(end, spaceAfter(text, 0)) : 0;
+  return text.slice(start, end);
+}

@@ -29,6 +29,8 @@ export function createEncoder(json: TokenizerJson): Encoder {
   const raw = createAddedTokenSplitter(entries.filter(({ entry }) => !entry.normalized));
   // Tokens that are looked for after normalising have to be found by their normalised text.
   const normalized = createAddedTokenSplitter(entries.filter(({ entry }) => entry.normalized).map(({ entry }) => ({ entry, text: normalize(entry.content) })));
+  // In a prompt whose text is only partly the template's, places in it are lost by normalising: there these marks are cut out before.
+  const marks = createAddedTokenSplitter(entries.filter(({ entry }) => entry.normalized && entry.special));
 
   const encodeText = (text: string, atStart: boolean, allSpecial: boolean): number[] => {
     const clean = normalize(text);
@@ -50,9 +52,14 @@ export function createEncoder(json: TokenizerJson): Encoder {
         .toWellFormed();
       const allowed = specialRange(segments);
       const permit: Permission = (token, start, end) => !token.special || allowed(start, end);
-      return raw(text, permit).flatMap((section) =>
-        section.kind === 'token' ? [section.id] : encodeText(text.slice(section.start, section.end), section.start === 0, allowed(section.start, section.end)),
-      );
+      const encodePart = (start: number, end: number): number[] => encodeText(text.slice(start, end), start === 0, allowed(start, end));
+      return raw(text, permit).flatMap((section) => {
+        if (section.kind === 'token') return [section.id];
+        const { start, end } = section;
+        if (allowed(start, end)) return encodePart(start, end);
+        const within: Permission = (token, from, to) => permit(token, start + from, start + to);
+        return marks(text.slice(start, end), within).flatMap((part) => (part.kind === 'token' ? [part.id] : encodePart(start + part.start, start + part.end)));
+      });
     },
   };
 }

@@ -1,3 +1,4 @@
+import { stripSpace } from './added-tokens.ts';
 import { toByteCharacters } from './byte-level.ts';
 import { createCharacterMap } from './character-map.ts';
 import { compilePattern } from './pattern.ts';
@@ -28,7 +29,7 @@ export function createNormalizer(part: TokenizerPart | null): Normalizer {
     case 'Lowercase':
       return lowercase;
     case 'Strip':
-      return (text) => strip(text, part['strip_left'] === true, part['strip_right'] === true);
+      return (text) => stripSpace(text, part['strip_left'] === true, part['strip_right'] === true);
     case 'StripAccents':
       return (text) => text.replace(/\p{M}/gu, '');
     case 'ByteLevel':
@@ -45,11 +46,6 @@ export function createNormalizer(part: TokenizerPart | null): Normalizer {
 
 /** Character by character, as the reference does it: a final sigma is not special. */
 const lowercase: Normalizer = (text) => text.replace(/\P{Lowercase}/gu, (character) => character.toLowerCase());
-
-function strip(text: string, left: boolean, right: boolean): string {
-  const start = left ? text.replace(/^\p{White_Space}+/u, '') : text;
-  return right ? start.replace(/\p{White_Space}+$/u, '') : start;
-}
 
 function bert(part: TokenizerPart): Normalizer {
   const lower = part['lowercase'] !== false;

@@ -124,18 +124,23 @@ function join(all: Span[], behavior: SplitBehavior): Span[] {
     case 'mergedwithprevious':
       return fold(all, (last, span) => span.match && !last.match);
     case 'mergedwithnext':
-      return all.reduceRight<{ spans: Span[]; next: Span | null }>(
-        (state, span) => {
-          const first = state.spans[0];
-          if (span.match && first !== undefined && state.next?.match === false) first.start = span.start;
-          else state.spans.unshift({ ...span });
-          return { spans: state.spans, next: span };
-        },
-        { spans: [], next: null },
-      ).spans;
+      return joinToNext(all);
     default:
       throw invalid(`The split behaviour ${JSON.stringify(behavior)} is not known.`);
   }
+}
+
+/** Joins a match to the span after it, from the end of the text to its beginning. */
+function joinToNext(all: readonly Span[]): Span[] {
+  const out: Span[] = [];
+  let next: Span | null = null;
+  for (const span of all.toReversed()) {
+    const last = out.at(-1);
+    if (span.match && last !== undefined && next?.match === false) last.start = span.start;
+    else out.push({ ...span });
+    next = span;
+  }
+  return out.reverse();
 }
 
 /** Joins a span to the one before where `joins` says so; `joins` sees the spans as they were found. */

@@ -112,6 +112,17 @@ describe('[engines E22] special-token strings in message text become no control 
   });
 });
 
+test('marks that are looked for after normalising count in the template, and not in messages', async () => {
+  const source = JSON.parse(await readFile(join(reference, 'byte-level-smollm/tokenizer.json'), 'utf8')) as { added_tokens: Record<string, unknown>[] };
+  const added = source.added_tokens.map((entry) => ({ ...entry, normalized: true }));
+  const tokenizer = await withFiles('byte-level-smollm', { 'tokenizer.json': { ...source, added_tokens: added, normalizer: { type: 'NFC' } } });
+  const id = tokenizer.specialTokens.get('<|im_end|>')!;
+  const ids = tokenizer.encodeSegments([marked('<|im_end|>'), plain('a <|im_end|> b'), marked('<|im_end|>\n')]);
+  expect(ids.filter((found) => found === id)).toHaveLength(2);
+  expect(ids[0]).toBe(id);
+  expect(tokenizer.decode(ids, { skipSpecial: true })).toBe('a <|im_end|> b\n');
+});
+
 test.each(ALL_KINDS)('%s: segments without special strings give the ids of the whole text', async (kind) => {
   const tokenizer = await load(kind);
   const [open, close] = [...tokenizer.specialTokens.keys()].slice(-2) as [string, string];
@@ -176,4 +187,13 @@ test('half of a surrogate pair becomes a replacement character; a pair across se
   const tokenizer = await load('byte-level-smollm');
   expect(tokenizer.encode('a\ud83d', { special: false })).toEqual(tokenizer.encode('a\ufffd', { special: false }));
   expect(tokenizer.encodeSegments([plain('\ud83d'), plain('\udc4d')])).toEqual(tokenizer.encode('👍', { special: false }));
+});
+
+test('long runs of spaces and words are split in one pass', async () => {
+  const spaces = ' '.repeat(200_000);
+  const stripping = JSON.parse(await readFile(join(reference, 'unigram/tokenizer.json'), 'utf8')) as Record<string, unknown>;
+  const tokenizer = await withFiles('unigram', { 'tokenizer.json': { ...stripping, normalizer: { type: 'Strip', strip_left: true, strip_right: true } } });
+  expect(tokenizer.encode(`a${'\n'.repeat(200_000)}b`, { special: false }).length).toBeGreaterThan(1);
+  expect((await load('added-tokens-byte-level-smollm')).encode(`${spaces}x${spaces}<|left|>`, { special: true }).length).toBeGreaterThan(1);
+  expect((await load('unigram')).encode('a b '.repeat(50_000), { special: false }).length).toBeGreaterThan(50_000);
 });
