@@ -144,7 +144,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       const known = loop.find(modelKey(model));
       if (known) await reload(known, plan);
       const resident = await loop.open(model, plan);
-      const lease = await loop.acquire(resident, 0, signal);
+      const lease = await loop.acquire(resident, 0, signal, { patient: true });
       lease.release();
       return loop.describe(resident);
     },

@@ -22,8 +22,8 @@ export interface RunLoop {
   /** The model as the loop knows it; made on first use. A plan replaces the one given before. */
   open(model: ResolvedModel, plan?: ResidentPlan): Promise<Resident>;
   find(key: string): Resident | undefined;
-  /** EnsureReady: loads if needed and waits for a place; rejects with the reason. `sequences` 0 takes no place. */
-  acquire(resident: Resident, sequences: number, signal: AbortSignal): Promise<Lease>;
+  /** EnsureReady: loads if needed and waits for a place; rejects with the reason. `sequences` 0 takes no place; `patient` has no longest wait. */
+  acquire(resident: Resident, sequences: number, signal: AbortSignal, how?: { readonly patient?: boolean }): Promise<Lease>;
   /** Settles when the model is unloaded; false when it was not loaded. */
   unload(resident: Resident, force: boolean): Promise<boolean>;
   describe(resident: Resident): ResidentModel;
@@ -200,7 +200,7 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
 
     find: (key) => residents.get(key),
 
-    acquire(resident, sequences, signal) {
+    acquire(resident, sequences, signal, how = {}) {
       return new Promise((resolve, reject) => {
         const gone = () => (isHearthError(signal.reason) ? signal.reason : new HearthError('client_closed_request', 'The client went away.'));
         if (signal.aborted) return reject(gone());
@@ -219,7 +219,7 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
             next(value);
           };
         waiters.set(id, { resident, arrivedAt: clock.monotonic(), resolve: settle(resolve), reject: settle(reject) });
-        tell({ kind: 'request', waiter: id, model: resident.key, sequences });
+        tell({ kind: 'request', waiter: id, model: resident.key, sequences, patient: how.patient ?? false });
       });
     },
 

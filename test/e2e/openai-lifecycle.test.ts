@@ -85,6 +85,18 @@ describe('models', () => {
     expect((await childStats(server))?.generatedTokens).toBe(201);
   });
 
+  test('who orders a load waits longer than a request may, and a request that gave up finds the model loaded', async () => {
+    await using server = await startHttp({ readyAfterMs: 900 }, { gateway: { queueWaitMs: 200 } });
+    const ordered = server.client.call(endpoints.loadModel, { body: { model } });
+    const impatient = await postStream(server, { messages: user('hi') });
+    expect(impatient.status).toBe(503);
+    expect(impatient.headers.get('retry-after')).toBe('10');
+    expect(await impatient.json()).toMatchObject({ error: { code: 'queue_timeout', retryable: true } });
+    expect(await ordered).toMatchObject({ state: 'ready' });
+    expect((await postStream(server, { messages: user('hi') })).status).toBe(200);
+    expect(server.starts()).toBe(1);
+  });
+
   test('load by path works in process and over the socket, never over TCP; unload ends the child', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'hearth-socket-'));
     const socketPath = join(directory, 'hearthd.sock');

@@ -14,8 +14,9 @@ export interface Effects {
   clearTimer(key: string): void;
 }
 
+/** A patient request has no longest wait: who orders a load waits as long as it takes. */
 export type SchedulerEvent =
-  | { readonly kind: 'request'; readonly waiter: number; readonly model: string; readonly sequences: number }
+  | { readonly kind: 'request'; readonly waiter: number; readonly model: string; readonly sequences: number; readonly patient?: boolean }
   | { readonly kind: 'waiter-gone'; readonly waiter: number }
   | { readonly kind: 'released'; readonly waiter: number }
   | { readonly kind: 'loaded'; readonly model: string; readonly parallelSequences: number; readonly bytes: number }

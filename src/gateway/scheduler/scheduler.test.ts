@@ -184,6 +184,10 @@ describe('queues', () => {
     tell(request(1, 'a'), request(2, 'a'), request(3, 'a'), request(4, 'a'));
     expect(tell(request(5, 'a'))).toEqual(['reject 5 queue_full']);
     expect(at(60_000)).toEqual([1, 2, 3, 4].map((waiter) => `reject ${waiter} queue_timeout`));
+    // Who orders a load waits as long as it takes.
+    tell({ kind: 'request', waiter: 6, model: 'a', sequences: 0, patient: true });
+    expect(at(600_000)).toEqual([]);
+    expect(tell(loaded('a'))).toEqual(['grant 6']);
   });
 
   test('draining rejects who waits and who comes, and leaves who runs', () => {

@@ -87,7 +87,7 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
     owner.set(event.waiter, model);
     effects.clearTimer(`ttl:${model.key}`);
     model.idleSinceMs = null;
-    effects.setTimer(`queue:${event.waiter}`, options.queueWaitMs);
+    if (!event.patient) effects.setTimer(`queue:${event.waiter}`, options.queueWaitMs);
     pump(model, now);
   }
 
