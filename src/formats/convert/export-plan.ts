@@ -76,7 +76,7 @@ async function chooseForTensor(
   }
   if (quantization === null) return { type: shape.length === 1 ? 'F32' : (dtype as FloatDtype), from, keepCodes: false, mayDiffer: false };
   if (quantization.mode !== 'affine')
-    return { type: chooseType(quantization, columns, { fitsHalf: true, centred: false }), from, keepCodes: true, mayDiffer: quantization.mode !== 'mxfp4' };
+    return { type: chooseType(quantization, columns, { fitsHalf: true, centred: false }), from, keepCodes: true, mayDiffer: quantization.mode === 'mxfp8' };
   const { module } = splitLeaf(name);
   const numbers = async (leaf: string) =>
     decodeFloats(checkpoint.tensors.get(`${module}.${leaf}`)!.dtype as FloatDtype, await checkpoint.readTensor(`${module}.${leaf}`));
