@@ -28,4 +28,4 @@ export function readHubEnvironment(env: Readonly<Record<string, string | undefin
   };
 }
 
-export const isTrue = (value: string | undefined): boolean => value !== undefined && /^(1|true|yes|on)$/i.test(value);
+const isTrue = (value: string | undefined): boolean => value !== undefined && /^(1|true|yes|on)$/i.test(value);

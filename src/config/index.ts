@@ -4,6 +4,6 @@
 export { hearthHome, homeToTilde } from './home.ts';
 export { type HubEnvironment, readHubEnvironment } from './hub-environment.ts';
 export { CONFIG_KEYS, type ConfigKey, findKey, nearestKey } from './keys.ts';
-export { type ConfigSources, type LoadedConfig, load, type Origin } from './load.ts';
-export { type Config, configSchema } from './schema.ts';
+export { type LoadedConfig, load } from './load.ts';
+export type { Config } from './schema.ts';
 export { findConfigFile } from './user-file.ts';

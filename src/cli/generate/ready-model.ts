@@ -5,7 +5,7 @@ import type { Context } from '../context.ts';
 import { pullModel } from '../pull-model.ts';
 
 /** Small, open, and named in the first line of the README: fetched without asking when it is not there. */
-export const STARTER_MODEL = 'smollm2-135m';
+const STARTER_MODEL = 'smollm2-135m';
 
 export interface ReadyModel {
   readonly model: ResidentModel;

@@ -33,7 +33,7 @@ export const listCommand = defineCommand({
 });
 
 /** The rows for people (docs/spec/store.md §1, Human tables). */
-export function listTable(models: readonly ModelObject[], look: { all: boolean; health: boolean; verbose: boolean; nowMs: number }): string {
+function listTable(models: readonly ModelObject[], look: { all: boolean; health: boolean; verbose: boolean; nowMs: number }): string {
   const wide = look.all || look.verbose;
   const columns: (Column & { cell: (model: ModelObject) => string })[] = [
     { title: 'Name', cell: (model) => shownName(model, look.verbose) },
