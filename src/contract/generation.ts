@@ -53,6 +53,8 @@ export interface GenerateRequest {
   readonly choices: number;
   /** Adds the role marks of plain conversations to the stop strings (store.md §10). */
   readonly stopAtRoleMarks?: boolean;
+  /** Requests with the same salt may use each other's evaluated prefixes (serving.md §4 item 5); absent: none are used or kept. */
+  readonly cacheSalt?: string;
 }
 
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';

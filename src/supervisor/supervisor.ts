@@ -118,7 +118,7 @@ function supervise(child: ChildProcess, pid: number, launchId: string, spec: Pro
   };
 }
 
-function openChannel(socket: Duplex, exited: Promise<ProcessExit>, refuse: (reason: string) => void): ProcessChannel {
+function openChannel(socket: Duplex, exited: Promise<ProcessExit>, end: (reason: string) => void): ProcessChannel {
   let listener: ((message: unknown) => void) | undefined;
   const reader = createJsonLineReader((message) => listener?.(message));
   socket.on('error', () => {}); // a dead child shows as its exit
@@ -126,10 +126,15 @@ function openChannel(socket: Duplex, exited: Promise<ProcessExit>, refuse: (reas
     try {
       reader.push(bytes);
     } catch (error) {
-      socket.off('data', read);
-      socket.resume();
       refuse(`it sent something that is no message: ${(error as Error).message}`);
     }
+  };
+  /** What follows a refused message is not listened to any more. */
+  const refuse = (reason: string): void => {
+    listener = () => {};
+    socket.off('data', read);
+    socket.resume();
+    end(reason);
   };
   return {
     exited,

@@ -6,7 +6,7 @@ import { type GoldenModel, makeGoldenModel } from '../support/golden-model.ts';
 import { describeEngine } from './engine.ts';
 
 const later = 'not built yet';
-const common = { logprobs: later, grammar: later, 'prefix cache': later, embeddings: later, rerank: later, adapters: later, score: later };
+const common = { logprobs: later, grammar: later, embeddings: later, rerank: later, adapters: later, score: later };
 
 describe('[house H10] the engine port', () => {
   const home = temporaryDirectory();
@@ -36,7 +36,7 @@ describe('[house H10] the engine port', () => {
       options: {},
     }),
     longPrompt: 'word '.repeat(150),
-    lacks: { ...common, golden: 'it has no model', sampling: 'it has no model', bias: 'it has no model' },
+    lacks: { ...common, 'prefix cache': 'it has no cache', golden: 'it has no model', sampling: 'it has no model', bias: 'it has no model' },
     faulty: {
       failing: () => createFakeEngine({ failLoad: 'it was told to fail' }),
       dying: () => createFakeEngine({ dieAfterTokens: 2 }),

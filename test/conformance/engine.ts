@@ -210,7 +210,14 @@ export function describeEngine(subject: EngineSubject): void {
 
     given('logprobs', 'log probabilities are those of the raw logits', unwritten);
     given('grammar', 'a grammar constrains the answer', unwritten);
-    given('prefix cache', 'a common prefix is evaluated once', unwritten);
+    given('prefix cache', 'a common prefix is evaluated once, and the answer is as before', async () => {
+      const prompt = 'the same beginning '.repeat(8);
+      const first = await running.ask({ prompt, maxTokens: 6, cacheSalt: 'key' });
+      const second = await running.ask({ prompt, maxTokens: 6, cacheSalt: 'key' });
+      expect(first.usage?.cachedTokens).toBe(0);
+      expect(second.usage?.cachedTokens).toBeGreaterThan(0);
+      expect(second.text).toBe(first.text);
+    });
     given('embeddings', 'embeddings equal the golden', unwritten);
     given('rerank', 'documents come in the order of their relevance', unwritten);
     given('adapters', 'an adapter changes the answer, and without it the answer is as before', unwritten);

@@ -168,6 +168,24 @@ describe('requests', () => {
     }
   });
 
+  test('[engines E27] a second request with a prefix of 600 tokens evaluates only the rest, with the same answer', async () => {
+    const { facts } = makeGoldenModel(place(), { config: { max_position_embeddings: 2_048 } });
+    await using running = await startEngine(engine, facts, { ...OPTIONS, contextTokens: 2_048 });
+    const prefix = Array.from({ length: 600 }, (_, i) => 60 + (i % 60));
+    const ask = async (salt?: string) => {
+      const before = (await running.session.stats()).promptTokensComputed;
+      const answer = await running.ask({ tokens: [...prefix, 70], maxTokens: 16, ...(salt === undefined ? {} : { cacheSalt: salt }) });
+      return { text: answer.text, cached: answer.usage?.cachedTokens, computed: (await running.session.stats()).promptTokensComputed - before };
+    };
+    const alone = await ask();
+    expect(alone).toMatchObject({ cached: 0, computed: 601 });
+    expect(await ask('a')).toEqual(alone);
+    expect(await ask('a')).toEqual({ text: alone.text, cached: 576, computed: 25 });
+    expect(await ask('b')).toEqual(alone);
+    await running.session.clearCache();
+    expect(await ask('a')).toEqual(alone);
+  });
+
   test('[engines E17] a cancelled request leaves the queue, its prefill and its answer', async () => {
     const { facts } = makeGoldenModel(place());
     await using running = await startEngine(engine, facts, { ...OPTIONS, contextTokens: 512, parallelSequences: 1 });

@@ -116,7 +116,7 @@ function capabilities(facts: ModelFacts, options: EmberEngineOptions): Capabilit
     translation: false,
     adaptersPerRequest: false,
     batching: true,
-    prefixCache: 'none',
+    prefixCache: 'exact',
     reasoning: false,
     contextTokens: typeof declared === 'number' && declared > 0 ? Math.min(declared, contextTokens) : contextTokens,
   };

@@ -41,6 +41,7 @@ const generateRequest = z.strictObject({
   sampling,
   choices: z.int().positive(),
   stopAtRoleMarks: z.boolean().optional(),
+  cacheSalt: z.string().max(256).optional(),
 });
 
 const id = count;

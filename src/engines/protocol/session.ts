@@ -28,8 +28,11 @@ interface Question {
 function deathError(exit: ProcessExit): HearthError {
   if (exit.violation !== undefined) return new HearthError('engine_protocol', `The engine process was ended: ${exit.violation}.`);
   const how = exit.signal === null ? `with code ${exit.code}` : `by ${exit.signal}`;
-  const last = exit.lastLines.length === 0 ? '' : ` Its last lines: ${exit.lastLines.join(' | ')}`;
-  return new HearthError('engine_crashed', `The engine process ended ${how}.${last}`, { details: { code: exit.code, signal: exit.signal } });
+  // The worker writes its reason last. Stacks stay in the log: messages reach clients.
+  const reason = exit.lastLines.findLast((line) => line.trim() !== '' && !/^\s*at /.test(line));
+  return new HearthError('engine_crashed', `The engine process ended ${how}${reason === undefined ? '.' : `: ${reason}`}`, {
+    details: { code: exit.code, signal: exit.signal },
+  });
 }
 
 const workerError = (message: { code: string; message: string }, otherwise: 'internal_error' | 'model_load_failed'): HearthError =>

@@ -28,6 +28,8 @@ export interface LoadedModel {
   readonly vocabularySize: number;
   generate(sequence: number, request: GenerateRequest): void;
   cancel(sequence: number): void;
+  /** Forgets all prefixes. */
+  clear(): void;
   /** From the next step on, at most this many ranks compute. */
   setThreads(threads: number): Promise<void>;
   stats(): z.infer<typeof sessionStats>;
@@ -83,12 +85,12 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
       loop.add(toSequences(id, request, text, ember.vocabularySize, contextTokens));
     },
     cancel: (id) => loop.cancel(id),
+    clear: () => loop.clear(),
     setThreads: (threads) => ember.setThreads(threads),
     stats: () => ({
       memory: measured,
       running: loop.running,
       waiting: loop.waiting,
-      promptTokensCached: 0,
       ...loop.counters,
       batchSizes: Array.from(loop.counters.batchSizes, (n) => n ?? 0),
     }),
@@ -120,7 +122,16 @@ function toSequences(id: number, request: GenerateRequest, text: ModelText, voca
     );
   const unknown = Object.keys(request.sampling.logitBias).find((token) => Number(token) >= vocabularySize);
   if (unknown !== undefined) throw new HearthError('invalid_value', `logit_bias names token ${unknown}, but the vocabulary has ${vocabularySize}.`);
-  const active: ActiveRequest = { id, promptTokens: prompt.length, openChoices: request.choices, completionTokens: 0, started: false, cancelled: false };
+  const active: ActiveRequest = {
+    id,
+    promptTokens: prompt.length,
+    salt: request.cacheSalt ?? null,
+    cachedTokens: 0,
+    openChoices: request.choices,
+    completionTokens: 0,
+    started: false,
+    cancelled: false,
+  };
   const seed = request.sampling.seed ?? randomInt(2 ** 47);
   const stops = stopStrings(request);
   let leader: Sequence | null = null;

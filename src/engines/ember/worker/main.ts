@@ -80,8 +80,10 @@ function question(loaded: LoadedModel, message: Question): unknown {
         .join('');
     case 'stats':
       return loaded.stats();
-    case 'health':
     case 'clear':
+      loaded.clear();
+      return null;
+    case 'health':
       return null;
   }
 }
@@ -97,6 +99,8 @@ function answer(to: { sequence: number } | { id: number }, work: (loaded: Loaded
   }
 }
 
+/** The stack for the log, then the reason as the last line, which the parent tells its client. */
 function crash(error: unknown): void {
-  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`, () => process.exit(1));
+  const { stack, message } = error instanceof Error ? error : new Error(String(error));
+  process.stderr.write(`${stack ?? ''}\n${message}\n`, () => process.exit(1));
 }

@@ -1,11 +1,16 @@
 import type { PagePool } from '../../../ember/index.ts';
 import { PAGE_TOKENS } from '../../../ember/index.ts';
 import type { AnswerText, Sampler } from '../../text/index.ts';
+import type { PrefixTree } from './prefix-tree.ts';
 
 /** One request of the gateway; its choices are sequences of their own. */
 export interface ActiveRequest {
   readonly id: number;
   readonly promptTokens: number;
+  /** Whose prefixes it may use and leave behind; null: none. */
+  readonly salt: string | null;
+  /** Tokens of the prompt that were found evaluated. */
+  cachedTokens: number;
   openChoices: number;
   completionTokens: number;
   started: boolean;
@@ -35,9 +40,10 @@ export const generatedTokens = (sequence: Sequence): number => sequence.tokens.l
 export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
 /** Room for `tokens` cells; false when the pool has too few pages (nothing is taken then). */
-export function growPages(sequence: Sequence, tokens: number, pool: PagePool): boolean {
+export function growPages(sequence: Sequence, tokens: number, pool: PagePool, prefixes: PrefixTree): boolean {
   const missing = pagesFor(tokens) - sequence.pages.length;
   if (missing <= 0) return true;
+  if (missing > pool.free) prefixes.free(missing - pool.free);
   const more = pool.allocate(missing);
   if (more === null) return false;
   const pages = new Uint32Array(sequence.pages.length + missing);
@@ -69,22 +75,24 @@ const sharedPages = (sequence: Sequence): number => {
   return leader === null || leader.ended || awaitsLeader(sequence) ? 0 : commonPages(leader);
 };
 
-/** Takes the pages that the leader holds; they are full, so nobody writes them again. */
-export function sharePages(sequence: Sequence, pool: PagePool): void {
+/** Takes what is evaluated already: the leader's pages, which are full, so that nobody writes them again, or a known prefix. */
+export function takePrefix(sequence: Sequence, pool: PagePool, prefixes: PrefixTree): void {
+  const { leader, request } = sequence;
   const count = sharedPages(sequence);
-  if (count === 0 || sequence.leader === null) return;
-  sequence.pages = sequence.leader.pages.slice(0, count);
-  pool.retain(sequence.pages);
-  sequence.computed = count * PAGE_TOKENS;
+  if (count > 0 && leader !== null) {
+    sequence.pages = leader.pages.slice(0, count);
+    pool.retain(sequence.pages);
+  } else if (request.salt !== null) sequence.pages = prefixes.take(request.salt, sequence.tokens);
+  sequence.computed = sequence.pages.length * PAGE_TOKENS;
 }
 
 /** New tokens that an admission reserves room for (docs/spec/serving.md §4 item 2). */
 const RESERVED_TOKENS = 1_024;
 
 /** Whether a sequence may join those that run: its tokens and the answer's first 1,024 fit beside what the others already hold or still have to prefill. */
-export function mayEnter(next: Sequence, running: readonly Sequence[], pool: PagePool): boolean {
+export function mayEnter(next: Sequence, running: readonly Sequence[], pool: PagePool, prefixes: PrefixTree): boolean {
   if (running.length === 0) return true;
   const owed = running.reduce((sum, other) => sum + Math.max(0, pagesFor(other.tokens.length) - other.pages.length), 0);
   const left = next.maxTokens - generatedTokens(next);
-  return pagesFor(next.tokens.length + Math.min(left, RESERVED_TOKENS)) - sharedPages(next) <= pool.free - owed;
+  return pagesFor(next.tokens.length + Math.min(left, RESERVED_TOKENS)) - next.pages.length <= pool.free + prefixes.idle - owed;
 }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { GREEDY } from '../../../../test/support/engine-run.ts';
 import { createPagePool, PAGE_TOKENS, type StepOutput, type StepSequence } from '../../../ember/index.ts';
 import type { FromWorker } from '../../protocol/messages.ts';
@@ -58,10 +58,10 @@ function setUp(options: { pages: number; parallel?: number; batchTokens?: number
       throw error;
     },
   });
-  const add = (prompt: number[], maxTokens: number, choices = 1): number => {
+  const add = (prompt: number[], maxTokens: number, choices = 1, salt: string | null = null): number => {
     const id = ids++;
     expected++;
-    const request = { id, promptTokens: prompt.length, openChoices: choices, completionTokens: 0, started: false, cancelled: false };
+    const request = { id, promptTokens: prompt.length, salt, cachedTokens: 0, openChoices: choices, completionTokens: 0, started: false, cancelled: false };
     let leader: Sequence | null = null;
     const sequences = Array.from({ length: choices }, (_, choice) => {
       const sequence: Sequence = {
@@ -206,6 +206,60 @@ describe('step loop', () => {
       // With room for all, each further choice evaluates only the four tokens after the last full page.
       if (pages === 64) expect(it.loop.counters.promptTokensComputed).toBe(100 + 3 * 4 + 1);
     }
+  });
+
+  test('[engines E27] a common prefix is evaluated once, by requests that follow and that run beside, in one copy', async () => {
+    const common = Array.from({ length: 600 }, (_, i) => i % 97);
+    const it = setUp({ pages: 64 });
+    const first = it.add([...common, 1, 2, 3], 40, 1, 'key');
+    await it.idle;
+    const after = it.loop.counters.promptTokensComputed;
+    const second = it.add([...common, 9], 40, 1, 'key');
+    const third = it.add([...common, 9, 9], 40, 1, 'key');
+    await vi.waitUntil(() => it.doneAt.size === 3);
+    // 576 tokens are 18 full pages.
+    expect(it.loop.counters.promptTokensComputed - after).toBe(25 + 26);
+    expect(it.sent).toContainEqual({ kind: 'start', sequence: second, promptTokens: 601, cachedTokens: 576 });
+    expect(it.sent).toContainEqual(expect.objectContaining({ kind: 'done', sequence: third, cachedTokens: 576 }));
+    expect(it.textOf(first)).toBe(await solo([...common, 1, 2, 3], 40));
+    expect(it.textOf(second)).toBe(await solo([...common, 9], 40));
+    expect(it.textOf(third)).toBe(await solo([...common, 9, 9], 40));
+    const both = it.ember.batches.find((batch) => batch.length === 2)!;
+    expect([...both[0]!.pages.slice(0, 18)]).toEqual([...both[1]!.pages.slice(0, 18)]);
+    it.loop.clear();
+    expect(it.pool.free).toBe(64);
+  });
+
+  test('two that evaluate the same prefix at the same time keep one copy of it', async () => {
+    const prompt = Array.from({ length: 70 }, (_, i) => i);
+    const it = setUp({ pages: 64 });
+    const ids = [it.add(prompt, 200, 1, 'key'), it.add(prompt, 200, 1, 'key')];
+    await it.idle;
+    for (const id of ids) expect(it.textOf(id)).toBe(await solo(prompt, 200));
+    // 269 cells were evaluated of each: eight full pages.
+    expect(it.pool.free).toBe(64 - 8);
+  });
+
+  test('prefixes of another salt are never used, and none are kept without one', async () => {
+    const prompt = Array.from({ length: 100 }, (_, i) => i);
+    const it = setUp({ pages: 64 });
+    for (const salt of ['one', 'two', null, null]) it.add(prompt, 3, 1, salt);
+    await it.idle;
+    expect(it.loop.counters.promptTokensComputed).toBe(400);
+    expect(it.loop.counters.promptTokensCached).toBe(0);
+    expect(it.pool.free).toBe(64 - 6);
+  });
+
+  test('prefixes make room for those that run, least recently used first, and no answer changes', async () => {
+    const it = setUp({ pages: 12, parallel: 2 });
+    const prompt = (start: number) => Array.from({ length: 80 }, (_, i) => start + i);
+    const starts = [0, 100, 200, 0, 300, 400, 0, 100];
+    const ids = starts.map((start) => it.add(prompt(start), 100, 1, 'key'));
+    await it.idle;
+    for (const [i, id] of ids.entries()) expect(it.textOf(id)).toBe(await solo(prompt(starts[i]!), 100));
+    expect(it.loop.counters.promptTokensCached).toBeGreaterThan(0);
+    it.loop.clear();
+    expect(it.pool.free).toBe(12);
   });
 
   test('a long prompt is prefilled in chunks while another sequence decodes in every step', async () => {

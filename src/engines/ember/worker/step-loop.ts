@@ -3,7 +3,8 @@ import type { FinishReason } from '../../../contract/index.ts';
 import type { Ember, PagePool, StepOutput, StepSequence } from '../../../ember/index.ts';
 import type { FromWorker } from '../../protocol/messages.ts';
 import { createPrefillRate, type PrefillRate, planStep } from './plan-step.ts';
-import { type ActiveRequest, awaitsLeader, freePages, generatedTokens, growPages, mayEnter, type Sequence, sharePages } from './sequence.ts';
+import { createPrefixTree } from './prefix-tree.ts';
+import { type ActiveRequest, awaitsLeader, freePages, generatedTokens, growPages, mayEnter, type Sequence, takePrefix } from './sequence.ts';
 
 export interface StepLoopOptions {
   readonly ember: Pick<Ember, 'step' | 'logits'>;
@@ -19,6 +20,7 @@ export interface StepLoopOptions {
 
 export interface LoopCounters {
   promptTokensComputed: number;
+  promptTokensCached: number;
   generatedTokens: number;
   steps: number;
   /** Steps with n decoding sequences: index n. */
@@ -31,6 +33,8 @@ export interface StepLoop {
   /** All choices of one request, in queue order. */
   add(sequences: readonly Sequence[]): void;
   cancel(requestId: number): void;
+  /** Forgets all prefixes. */
+  clear(): void;
   readonly running: number;
   readonly waiting: number;
   readonly counters: LoopCounters;
@@ -43,12 +47,21 @@ export interface StepLoop {
  */
 export function createStepLoop(options: StepLoopOptions): StepLoop {
   const { ember, pool, send } = options;
+  const prefixes = createPrefixTree(pool);
   const rate = options.rate ?? createPrefillRate(options.batchTokens);
   /** In order of admission; the last is paused first. */
   let running: Sequence[] = [];
   let waiting: Sequence[] = [];
   let active = false;
-  const counters: LoopCounters = { promptTokensComputed: 0, generatedTokens: 0, steps: 0, batchSizes: [], lastStepMs: 0, lastProgressAtMs: Date.now() };
+  const counters: LoopCounters = {
+    promptTokensComputed: 0,
+    promptTokensCached: 0,
+    generatedTokens: 0,
+    steps: 0,
+    batchSizes: [],
+    lastStepMs: 0,
+    lastProgressAtMs: Date.now(),
+  };
 
   async function run(): Promise<void> {
     active = true;
@@ -78,13 +91,20 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     while (running.length < options.parallelSequences) {
       const place = waiting.findIndex((sequence) => !awaitsLeader(sequence));
       const next = waiting[place];
-      if (next === undefined || !mayEnter(next, running, pool)) return;
+      if (next === undefined) return;
+      // Held before it is counted: what it will use can then not be freed for it.
+      takePrefix(next, pool, prefixes);
+      if (!mayEnter(next, running, pool, prefixes)) {
+        freePages(next, pool);
+        return;
+      }
       waiting.splice(place, 1);
       running.push(next);
-      sharePages(next, pool);
       if (next.request.started) continue;
       next.request.started = true;
-      send({ kind: 'start', sequence: next.request.id, promptTokens: next.promptTokens, cachedTokens: 0 });
+      next.request.cachedTokens = next.computed;
+      counters.promptTokensCached += next.computed;
+      send({ kind: 'start', sequence: next.request.id, promptTokens: next.promptTokens, cachedTokens: next.computed });
     }
   }
 
@@ -92,7 +112,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
   function reserve(shares: number[]): void {
     for (let i = 0; i < running.length; i++) {
       const sequence = running[i]!;
-      while (!growPages(sequence, sequence.computed + shares[i]!, pool)) {
+      while (!growPages(sequence, sequence.computed + shares[i]!, pool, prefixes)) {
         const last = running.pop()!;
         shares.pop();
         freePages(last, pool);
@@ -141,6 +161,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
         send({ kind: 'prefill-progress', sequence: request.id, doneTokens: sequence.computed, totalTokens: sequence.promptTokens });
       return;
     }
+    if (generatedTokens(sequence) === 0) remember(sequence);
     const id = sequence.sampler.choose(output) ?? sequence.sampler.chooseFromRow(await ember.logits(row));
     sequence.sampler.accept(id);
     sequence.tokens.push(id);
@@ -158,17 +179,24 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     } else send({ kind: 'step', sequence: request.id, choice, tokens: [id], text: out.text });
   }
 
+  /** Prefixes are left behind when the prompt is evaluated, for requests that run beside, and at the end, for the next turn. */
+  function remember(sequence: Sequence): void {
+    const { salt } = sequence.request;
+    if (salt !== null) prefixes.remember(salt, sequence.tokens, sequence.pages, sequence.computed);
+  }
+
   function end(sequence: Sequence, tokens: number[], reason: FinishReason, last: { text: string; stopString?: string }): void {
     const { request, choice } = sequence;
     send({ kind: 'step', sequence: request.id, choice, tokens, text: last.text });
     const stopped = last.stopString === undefined ? { reason } : { reason: 'stop' as const, stopString: last.stopString };
     send({ kind: 'finish', sequence: request.id, choice, ...stopped });
+    remember(sequence);
     freePages(sequence, pool);
     sequence.ended = true;
     request.openChoices--;
     if (request.openChoices > 0) return;
-    const { promptTokens, completionTokens } = request;
-    send({ kind: 'done', sequence: request.id, promptTokens, cachedTokens: 0, completionTokens, reasoningTokens: 0 });
+    const { promptTokens, cachedTokens, completionTokens } = request;
+    send({ kind: 'done', sequence: request.id, promptTokens, cachedTokens, completionTokens, reasoningTokens: 0 });
   }
 
   const requests = (): Set<ActiveRequest> => new Set([...running, ...waiting].map((sequence) => sequence.request));
@@ -183,6 +211,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
       // Those that wait hold no cells; those that run leave before the next step.
       waiting = waiting.filter((sequence) => !sequence.request.cancelled);
     },
+    clear: () => prefixes.clear(),
     get running() {
       return running.length;
     },
