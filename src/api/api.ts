@@ -5,7 +5,7 @@ import { type Clock, HearthError, type Logger, requestId as newRequestId, silent
 import type { Gateway } from '../gateway/index.ts';
 import { type Caller, checkScope, IN_PROCESS } from '../security/index.ts';
 import type { Store } from '../store/index.ts';
-import { bind, type Handler, type HonoEnv } from './bind.ts';
+import { bind, type Handler, type HonoEnv, type RequestNote } from './bind.ts';
 import { errorResponse, publicError } from './errors.ts';
 import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHandler, unloadModelHandler, versionHandler } from './routes/admin.ts';
 import { catalogHandler } from './routes/catalog.ts';
@@ -79,7 +79,8 @@ export function createApi(options: ApiOptions): Api {
     async request(request, origin = { caller: IN_PROCESS }) {
       const requestId = newRequestId();
       const startedAt = clock.monotonic();
-      const response = await app.fetch(request, { origin, requestId });
+      const note: RequestNote = {};
+      const response = await app.fetch(request, { origin, requestId, note });
       const headers = new Headers(response.headers);
       for (const [name, value] of Object.entries(SECURITY_HEADERS)) headers.set(name, value);
       if (!headers.has('cache-control')) headers.set('cache-control', 'no-store');
@@ -88,26 +89,47 @@ export function createApi(options: ApiOptions): Api {
         headers.set('access-control-allow-origin', origin.allowedOrigin);
         headers.append('vary', 'origin');
       }
-      logger.info('request', {
-        request_id: requestId,
-        client_request_id: request.headers.get('x-request-id'),
-        method: request.method,
-        path: new URL(request.url).pathname,
-        status: response.status,
-        model: response.headers.get('x-hearth-model'),
-        ms: Math.round(clock.monotonic() - startedAt),
-      });
+      const log = (outcome: string | null) =>
+        logger.info('request', {
+          request_id: requestId,
+          client_request_id: request.headers.get('x-request-id'),
+          method: request.method,
+          path: new URL(request.url).pathname,
+          status: response.status,
+          outcome: outcome ?? (response.ok ? 'ok' : 'error'),
+          ms: Math.round(clock.monotonic() - startedAt),
+          ...generationFields(note),
+        });
+      // A stream is over when its last byte is written; an error that came before its headers is no stream.
+      if (note.stream && response.ok) void note.stream.then(log);
+      else log(null);
       return new Response(response.body, { status: response.status, headers });
     },
   };
 }
 
-type Bindings = { readonly origin: RequestOrigin; readonly requestId: string };
+/** Model, counts and times for the access log; never any text. */
+function generationFields({ generation }: RequestNote): Record<string, unknown> {
+  if (!generation) return {};
+  const { firstTokenMs, loadMs, queueMs } = generation.timings();
+  const usage = generation.usage();
+  return {
+    model: generation.loaded.model.id,
+    engine: generation.loaded.engineId,
+    load_ms: Math.round(loadMs),
+    queue_ms: Math.round(queueMs),
+    first_token_ms: Math.round(firstTokenMs),
+    ...(usage ? { prompt_tokens: usage.promptTokens, cached_tokens: usage.cachedTokens, completion_tokens: usage.completionTokens } : {}),
+  };
+}
+
+type Bindings = { readonly origin: RequestOrigin; readonly requestId: string; readonly note: RequestNote };
 
 function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }> {
   const app = new Hono<HonoEnv & { Bindings: Bindings }>();
   app.use(async (context, next) => {
     context.set('caller', context.env.origin.caller);
+    context.set('note', context.env.note);
     context.set('requestId', context.env.requestId);
     context.set('signal', context.req.raw.signal);
     context.set('cut', context.env.origin.cut ?? (() => {}));

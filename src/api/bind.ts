@@ -2,6 +2,7 @@ import type { Hono } from 'hono';
 import type { z } from 'zod';
 import type { EndpointDefinition, EndpointReply, EndpointRequest } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
+import type { Generation } from '../gateway/index.ts';
 import { type Caller, checkScope } from '../security/index.ts';
 import { readJsonBody } from './read-body.ts';
 
@@ -13,6 +14,16 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** Ends the connection at once. */
   readonly cut: () => void;
+  /** For the access log. */
+  readonly note: RequestNote;
+}
+
+/** What a handler tells the access log. */
+export interface RequestNote {
+  /** The first generation of the request. */
+  generation?: Generation;
+  /** Settles at the end of a stream with how it ended: `ok`, `client_cancel`, `slow_client` or the code of the error in it. */
+  stream?: Promise<string>;
 }
 
 export interface HonoEnv {
@@ -25,7 +36,7 @@ export type Handler<E extends EndpointDefinition> = (input: EndpointRequest<E>, 
 export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint: E, maxBodyBytes: number, handler: Handler<E>): void {
   const paths = [endpoint.path, ...(endpoint.aliases ?? [])].map((path) => path.replaceAll(/\{(\w+)\+\}/g, ':$1{.+}').replaceAll(/\{(\w+)\}/g, ':$1'));
   app.on(endpoint.method, paths, async (context) => {
-    const { caller, requestId, signal, cut } = context.var;
+    const { caller, requestId, signal, cut, note } = context.var;
     const refusal = checkScope(caller, endpoint.scope, context.req.raw.headers);
     if (refusal) throw refusal;
     const input = {
@@ -33,7 +44,7 @@ export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint:
       ...(endpoint.query ? { query: validate(endpoint.query, singleValues(context.req.queries())) } : {}),
       ...(endpoint.body ? { body: validate(endpoint.body, objectOnly(await readJsonBody(context.req.raw, maxBodyBytes))) } : {}),
     } as EndpointRequest<E>;
-    const reply = await handler(input, { caller, requestId, signal, cut });
+    const reply = await handler(input, { caller, requestId, signal, cut, note });
     return reply instanceof Response ? reply : Response.json(reply);
   });
 }

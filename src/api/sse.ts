@@ -17,6 +17,8 @@ export interface SseOptions {
   readonly onGone: () => void;
   /** Ends the connection at once. */
   readonly cut: () => void;
+  /** How the stream ended: `ok`, `client_cancel`, `slow_client` or the code of the error in it. The first call counts. */
+  readonly onEnd: (outcome: string) => void;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -38,6 +40,10 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
   let pending: Promise<IteratorResult<T, void>> | null = first;
   let closed = false;
   let slow: NodeJS.Timeout | undefined;
+  const cutSlow = () => {
+    options.onEnd('slow_client');
+    options.cut();
+  };
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -45,7 +51,7 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
           if (closed) return;
           controller.enqueue(encoder.encode(text));
           // Nobody pulls again until the reader has taken enough.
-          if ((controller.desiredSize ?? 0) <= 0) slow = setTimeout(options.cut, options.slowClientTimeoutMs).unref();
+          if ((controller.desiredSize ?? 0) <= 0) slow = setTimeout(cutSlow, options.slowClientTimeoutMs).unref();
         };
         clearTimeout(slow);
         pending ??= source.next();
@@ -54,11 +60,9 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
         if (outcome.kind === 'timeout') return write(`: ${source.comment()}\n\n`);
         pending = null;
         if (outcome.kind === 'value' && !outcome.value.done) return write(`data: ${JSON.stringify(outcome.value.value)}\n\n`);
-        write(
-          outcome.kind === 'thrown'
-            ? `data: ${JSON.stringify(errorBody(publicError(outcome.error, options.caller), options.requestId))}\n\n`
-            : 'data: [DONE]\n\n',
-        );
+        const error = outcome.kind === 'thrown' ? publicError(outcome.error, options.caller) : null;
+        write(error ? `data: ${JSON.stringify(errorBody(error, options.requestId))}\n\n` : 'data: [DONE]\n\n');
+        options.onEnd(error?.code ?? 'ok');
         closed = true;
         clearTimeout(slow);
         controller.close();
@@ -66,6 +70,7 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
       cancel() {
         closed = true;
         clearTimeout(slow);
+        options.onEnd('client_cancel');
         options.onGone();
         void frames.return().catch(() => {});
       },
@@ -110,13 +115,18 @@ function dataFrames<T>(frames: AsyncGenerator<Frame<T>, void>): { next(): Promis
 }
 
 /** Options of a stream that answers this call. */
-export const streamOptions = (services: Services, context: CallContext, gone: AbortController, headers: Readonly<Record<string, string>> = {}): SseOptions => ({
-  requestId: context.requestId,
-  caller: context.caller,
-  heartbeatMs: services.heartbeatMs,
-  headerHoldMs: services.headerHoldMs,
-  slowClientTimeoutMs: services.slowClientTimeoutMs,
-  onGone: () => gone.abort(),
-  cut: context.cut,
-  headers,
-});
+export function streamOptions(services: Services, context: CallContext, gone: AbortController, headers: Readonly<Record<string, string>> = {}): SseOptions {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  context.note.stream = promise;
+  return {
+    requestId: context.requestId,
+    caller: context.caller,
+    heartbeatMs: services.heartbeatMs,
+    headerHoldMs: services.headerHoldMs,
+    slowClientTimeoutMs: services.slowClientTimeoutMs,
+    onGone: () => gone.abort(),
+    cut: context.cut,
+    onEnd: resolve,
+    headers,
+  };
+}

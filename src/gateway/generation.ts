@@ -17,6 +17,8 @@ export interface Generation {
   /** Ends after `end` or `error`; never throws. */
   readonly events: AsyncGenerator<GenerateEvent, void>;
   timings(): GenerationTimings;
+  /** Tokens so far as the engine counted them; null before its count. */
+  usage(): { readonly promptTokens: number; readonly cachedTokens: number; readonly completionTokens: number } | null;
 }
 
 export interface GenerationOrder {
@@ -41,6 +43,7 @@ export function startGeneration(order: GenerationOrder): Generation {
   let firstAt: number | null = null;
   let lastAt = admittedAt;
   let open = true;
+  let usage: ReturnType<Generation['usage']> = null;
   const finish = () => {
     if (open) order.onEnd();
     open = false;
@@ -68,6 +71,7 @@ export function startGeneration(order: GenerationOrder): Generation {
           lastAt = order.nowMs();
           firstAt ??= lastAt;
         }
+        if (event.kind === 'usage') usage = event;
         if (event.kind === 'end' || event.kind === 'error') ended = true;
         yield event;
         if (ended) return;
@@ -86,6 +90,7 @@ export function startGeneration(order: GenerationOrder): Generation {
   return {
     loaded: order.loaded,
     events: run(),
+    usage: () => usage,
     timings: () => {
       const first = firstAt ?? lastAt;
       return { loadMs: order.loadMs, queueMs: order.queueMs, prefillMs: first - admittedAt, decodeMs: lastAt - first, firstTokenMs: first - order.arrivedAtMs };

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
+import { silentLogger } from '../../src/core/index.ts';
 import { startHttp } from '../support/http-fixture.ts';
 
 const model = 'org/fake';
@@ -46,6 +47,38 @@ describe('slow readers', () => {
     expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
     const pieces = text.split('\n\n').filter((event) => event.startsWith('data: {'));
     expect(pieces.map((event) => JSON.parse(event.slice(6)).choices[0]?.delta.content ?? '').join('')).toBe(`echo: ${content}`);
+  });
+});
+
+describe('the access log', () => {
+  test('has one line for each request, written at its end, with how it ended, counts and times, and no text of it', async () => {
+    const lines: Record<string, unknown>[] = [];
+    const logger = {
+      ...silentLogger,
+      info: (message: string, fields?: Readonly<Record<string, unknown>>) => void (message === 'request' && lines.push({ ...fields })),
+    };
+    await using server = await startHttp({ tokenMs: 10 }, { api: { logger } });
+    const messages = user('secret words here');
+    const stream = await server.openai.chat.completions.create({ model, messages, stream: true });
+    expect(lines).toHaveLength(0);
+    let text = '';
+    for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
+    expect(text).toBe('echo: secret words here');
+    await expect.poll(() => lines.length).toBe(1);
+    expect(lines[0]).toMatchObject({ path: '/v1/chat/completions', status: 200, outcome: 'ok', model, engine: 'fake', prompt_tokens: 3, completion_tokens: 4 });
+
+    const abort = new AbortController();
+    const cut = await server.openai.chat.completions.create({ model, messages: user('word '.repeat(300)), stream: true }, { signal: abort.signal });
+    for await (const _ of cut) abort.abort();
+    await expect.poll(() => lines.length).toBe(2);
+    expect(lines[1]).toMatchObject({ status: 200, outcome: 'client_cancel' });
+
+    await server.openai.chat.completions.create({ model: 'nobody', messages }).catch(() => {});
+    expect(lines[2]).toMatchObject({ status: 404, outcome: 'error' });
+    await server.openai.chat.completions.create({ model, messages });
+    expect(lines[3]).toMatchObject({ outcome: 'ok', prompt_tokens: 3 });
+    expect(lines).toHaveLength(4);
+    expect(JSON.stringify(lines)).not.toMatch(/secret|echo/);
   });
 });
 

@@ -14,6 +14,7 @@ export const chatHandler =
     const target = await gateway.target(await gateway.resolve(body.model, signal));
     const request = decodeChat(body, target, context.requestId, gateway.sampling);
     const generation = await gateway.generate({ model: target.model, request, signal });
+    context.note.generation = generation;
     const headers = answerHeaders(generation);
     if (body.stream !== true) return Response.json(await foldChat(generation, request.choices), { headers });
     const frames = encodeChatStream(generation, { choices: request.choices, includeUsage: body.stream_options?.include_usage === true });

@@ -26,9 +26,11 @@ export const completionsHandler =
         gone.abort();
         throw error;
       });
+      context.note.generation = generations[0]!;
       return Response.json(await foldCompletion(generations, encoding).finally(() => gone.abort()), { headers: answerHeaders(generations[0]!) });
     }
     const first = await generate(0);
+    context.note.generation = first;
     async function* generations() {
       yield first;
       for (let index = 1; index < requests.length; index += 1) yield await generate(index);
