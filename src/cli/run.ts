@@ -84,6 +84,10 @@ async function execute(
       if (text !== '') facts.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
     }
     return outcome.exitCode ?? 0;
+  } catch (error) {
+    // Whatever an interrupted step complained of, the user's own Ctrl-C is the reason.
+    if (context.signal.aborted && toCliError(error).code !== 'cancelled') throw new HearthError('cancelled', 'Interrupted.', { cause: error });
+    throw error;
   } finally {
     await context.close();
   }

@@ -102,7 +102,8 @@ export const runCommand = defineCommand({
     try {
       reply = await answer(client, settings, turns, streaming ? printer.part : () => {}, AbortSignal.any([interrupted.signal, context.signal]));
     } catch (error) {
-      if (!interrupted.signal.aborted || context.common.json) throw error;
+      if (!interrupted.signal.aborted) throw error;
+      if (context.common.json) throw new HearthError('cancelled', INTERRUPTED, { cause: error });
       printer.end();
       context.output.stderr.write(`${INTERRUPTED}\n`);
       return { data: null, silent: true, exitCode: 130 };
