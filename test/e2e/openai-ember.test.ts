@@ -45,6 +45,7 @@ describe('the chat API over real weights', () => {
     await server.client.call(endpoints.loadModel, { body: { model } });
     const before = await stats();
     let computed = 0;
+    let cached = 0;
     for (let index = 0; index < 50; index += 1) {
       const content = 'The quick brown fox, number '.slice(0, 1 + (index % 28)).repeat(1 + (index % 3));
       const answer = await server.openai.chat.completions.create({
@@ -59,9 +60,13 @@ describe('the chat API over real weights', () => {
       const text = answer.choices[0]!.message.content!;
       expect({ prompt: usage.prompt_tokens, completion: usage.completion_tokens }).toEqual({ prompt: templated(content), completion: text.length });
       expect(usage.total_tokens).toBe(usage.prompt_tokens + usage.completion_tokens);
+      cached += usage.prompt_tokens_details!.cached_tokens!;
       computed += usage.prompt_tokens - usage.prompt_tokens_details!.cached_tokens!;
     }
+    // The prompts begin alike, so that some of their tokens were not evaluated again.
+    expect(cached).toBeGreaterThan(0);
     const after = await stats();
+    expect(after.promptTokensCached - before.promptTokensCached).toBe(cached);
     expect(after.promptTokensComputed - before.promptTokensComputed).toBe(computed);
   });
 

@@ -1,5 +1,6 @@
 import type { endpoints } from '../../contract/index.ts';
 import { decodeChat, encodeChatStream, foldChat, type Generation } from '../../gateway/index.ts';
+import { cacheSaltOf } from '../../security/index.ts';
 import type { Handler } from '../bind.ts';
 import type { Services } from '../services.ts';
 import { sseResponse, streamOptions } from '../sse.ts';
@@ -12,7 +13,7 @@ export const chatHandler =
     const gone = new AbortController();
     const signal = AbortSignal.any([context.signal, gone.signal]);
     const target = await gateway.target(await gateway.resolve(body.model, signal));
-    const request = decodeChat(body, target, context.requestId, gateway.sampling);
+    const request = { ...decodeChat(body, target, context.requestId, gateway.sampling), cacheSalt: cacheSaltOf(context.caller) };
     const generation = await gateway.generate({ model: target.model, request, signal });
     context.note.generation = generation;
     const headers = answerHeaders(generation);

@@ -1,5 +1,6 @@
 import type { endpoints } from '../../contract/index.ts';
 import { decodeCompletion, encodeCompletionStream, foldCompletion, type Target } from '../../gateway/index.ts';
+import { cacheSaltOf } from '../../security/index.ts';
 import type { Handler } from '../bind.ts';
 import type { Services } from '../services.ts';
 import { sseResponse, streamOptions } from '../sse.ts';
@@ -13,7 +14,8 @@ export const completionsHandler =
     const gone = new AbortController();
     const signal = AbortSignal.any([context.signal, gone.signal]);
     const target = await gateway.target(await gateway.resolve(body.model, signal));
-    const requests = decodeCompletion(body, target, context.requestId, gateway.sampling);
+    const cacheSalt = cacheSaltOf(context.caller);
+    const requests = decodeCompletion(body, target, context.requestId, gateway.sampling).map((request) => ({ ...request, cacheSalt }));
     const encoding = {
       choices: requests[0]!.choices,
       includeUsage: body.stream_options?.include_usage === true,

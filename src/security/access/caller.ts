@@ -8,6 +8,9 @@ export type Caller =
 
 export const IN_PROCESS: Caller = { kind: 'trusted', via: 'in-process' };
 
+/** Who may share evaluated prefixes: requests without a key count as one key `local`, trusted ones as `owner` (docs/spec/serving.md §4 item 5, §6.6). */
+export const cacheSaltOf = (caller: Caller): string => (caller.kind === 'trusted' ? 'owner' : 'local');
+
 const HEARTH_KEY = /^hth_/;
 
 /**
