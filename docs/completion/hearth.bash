@@ -13,10 +13,11 @@ _hearth() {
     "catalog") words="--family --tag --tool-calling --json --quiet --yes --no-color --log-level --help" ;;
     "config list") words="--json --quiet --yes --no-color --log-level --help" ;;
     "config get") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "config set") words="--json --quiet --yes --no-color --log-level --help" ;;
     "config explain") words="--json --quiet --yes --no-color --log-level --help" ;;
     "config path") words="--json --quiet --yes --no-color --log-level --help" ;;
     "completion") words="--json --quiet --yes --no-color --log-level --help" ;;
-    "config") words="list get explain path" ;;
+    "config") words="list get set explain path" ;;
   esac; fi
   COMPREPLY=($(compgen -W "$words" -- "$current"))
   [ ${#COMPREPLY[@]} -eq 0 ] && COMPREPLY=($(compgen -f -- "$current"))

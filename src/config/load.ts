@@ -66,7 +66,7 @@ export async function load(sources: ConfigSources): Promise<LoadedConfig> {
 }
 
 /** A text of the environment or the command line as a value of this key. */
-function fromText(key: ConfigKey, text: string): unknown {
+export function fromText(key: ConfigKey, text: string): unknown {
   if (key.schema.safeParse(text).success) return text;
   if (/^(1|true|yes|on)$/i.test(text) && key.schema.safeParse(true).success) return true;
   if (/^(0|false|no|off)$/i.test(text) && key.schema.safeParse(false).success) return false;

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { COMMANDS } from '../../src/cli/index.ts';
@@ -132,6 +132,17 @@ describe('config', () => {
       command: 'config',
       data: { keys: expect.arrayContaining([{ key: 'serve.port', value: 7100, default: 8000, source: 'user' }]) },
     });
+  });
+});
+
+describe('config set', () => {
+  it('writes the file, and the next command reads it; a wrong value exits 1 and changes nothing', async () => {
+    await using home = await createTestHome();
+    expect(await runInProcess(['config', 'set', 'serve.port', '7200'], home)).toMatchObject({ code: 0, stdout: 'serve.port = 7200\n' });
+    expect((await runInProcess(['config', 'get', 'serve.port'], home)).stdout).toBe('7200\n');
+    expect(await runInProcess(['config', 'set', 'serve.port', 'many'], home)).toMatchObject({ code: 1, stdout: '' });
+    expect((await runInProcess(['config', 'set', 'no.key', '1'], home)).stderr).toContain('There is no key');
+    expect(await readFile(join(home.home, 'config.yaml'), 'utf8')).toBe('serve:\n  port: 7200\n');
   });
 });
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import { CONFIG_KEYS, type ConfigKey, findConfigFile, findKey, nearestKey } from '../../../config/index.ts';
+import { CONFIG_KEYS, type ConfigKey, findConfigFile, findKey, nearestKey, setInFile } from '../../../config/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import { type Command, defineCommand } from '../../command.ts';
 import { table } from '../../render/table.ts';
@@ -106,13 +106,14 @@ const set = defineCommand({
   name: 'config set',
   group: 'Stack',
   summary: 'Change a key in the file',
-  planned: true,
-  arguments: [keyArgument, { name: 'value', schema: z.string().optional().describe('new value') }],
+  arguments: [keyArgument, { name: 'value', schema: z.string().describe('new value; null where the key allows it, commas between the items of a list') }],
   options: {},
-  async run(context, args: { key: string }) {
-    const file = findConfigFile(context.home)?.path ?? join(context.home, 'config.yaml');
-    throw new HearthError('not_implemented', `\`hearth config set\` is not part of this version yet; write ${wanted(args.key).name} into ${file} by hand.`);
+  async run(context, args: { key: string; value: string }) {
+    const key = wanted(args.key);
+    const { path, value } = await setInFile(context.home, key, args.value);
+    return { data: { key: key.name, value, path } };
   },
+  render: (data) => `${data.key} = ${show(data.value)}`,
 });
 
 export const CONFIG_COMMANDS: readonly Command[] = [list, get, set, explain, path];
