@@ -60,6 +60,8 @@ export interface LoadReport {
   readonly ranks: number;
   readonly measured: { readonly weightsBytes: number; readonly kvBytes: number; readonly computeBytes: number; readonly processBytes: number };
   readonly loadMs: number;
+  /** What its user should know, such as a chat template that cannot be used. */
+  readonly warnings?: readonly string[] | undefined;
 }
 
 export interface SessionStats {

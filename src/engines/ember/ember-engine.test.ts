@@ -137,6 +137,32 @@ describe('a load that fails', () => {
   });
 });
 
+describe('chat templates', () => {
+  test('one that cannot be used is told with the load, and plain blocks take its place', async () => {
+    const { facts } = makeGoldenModel(place(), { chatTemplate: '{% for %}' });
+    await using running = await startEngine(engine, facts, OPTIONS);
+    expect(running.report.warnings).toEqual([expect.stringContaining('template')]);
+    expect(await running.session.applyTemplate(user('Hi')!)).toBe('Hi');
+  });
+
+  test('one that refuses a conversation is told to its asker only', async () => {
+    const { facts } = makeGoldenModel(place(), { chatTemplate: "{{ raise_exception('no system role') }}" });
+    await using running = await startEngine(engine, facts, OPTIONS);
+    expect((await running.ask({ messages: user('Hi')! })).error).toMatchObject({ code: 'invalid_value', message: expect.stringContaining('no system role') });
+    expect((await running.ask({ maxTokens: 2 })).finish).toBeDefined();
+  });
+
+  test('[store K87] the end of an answer is never shown, also where a model has several ends', async () => {
+    const { facts, golden } = makeGoldenModel(place(), { endAtToken: 20 });
+    await using running = await startEngine(engine, facts, OPTIONS);
+    const answer = await running.ask({ tokens: golden.prompt, maxTokens: 64 });
+    expect(answer.finish).toEqual({ kind: 'finish', choice: 0, reason: 'stop' });
+    // The ids before the first end, as text; the end itself, an ordinary letter here, is missing.
+    const end = golden.greedy.indexOf(golden.greedy[20]!);
+    expect(answer.text).toBe(await running.session.detokenize(golden.greedy.slice(0, end)));
+  });
+});
+
 describe('requests', () => {
   test('[engines E20] a prompt over the limit is refused, and no token of one is ever dropped', async () => {
     const { facts } = makeGoldenModel(place());
@@ -187,8 +213,8 @@ describe('requests', () => {
   });
 
   test('[engines E17] a cancelled request leaves the queue, its prefill and its answer', async () => {
-    const { facts } = makeGoldenModel(place());
-    await using running = await startEngine(engine, facts, { ...OPTIONS, contextTokens: 512, parallelSequences: 1 });
+    const { facts } = makeGoldenModel(place(), { config: { max_position_embeddings: 4_096 } });
+    await using running = await startEngine(engine, facts, { ...OPTIONS, contextTokens: 4_096, parallelSequences: 1 });
     const counts = async () => {
       const { running: busy, waiting } = await running.session.stats();
       return { busy, waiting };
@@ -209,18 +235,25 @@ describe('requests', () => {
   });
 
   test('[engines E15] 2, 4 and 8 sequences run in batches of that size, each with its own sampler', async () => {
-    const { facts } = makeGoldenModel(place());
-    await using running = await startEngine(engine, facts, { ...OPTIONS, contextTokens: 512, parallelSequences: 8 });
-    const ask = (i: number) => running.ask({ prompt: `prompt ${i}`, maxTokens: 40, ...(i % 2 === 0 ? {} : { sampling: hot(i) }) });
-    const solo: string[] = [];
-    for (let i = 0; i < 8; i++) solo.push((await ask(i)).text);
+    const { facts } = makeGoldenModel(place(), { config: { max_position_embeddings: 1_024 } });
+    await using running = await startEngine(engine, facts, { ...OPTIONS, contextTokens: 1_024, parallelSequences: 8 });
+    let texts: readonly string[] = [];
     for (const size of [2, 4, 8]) {
       const before = (await running.session.stats()).batchSizes[size] ?? 0;
-      const answers = await Promise.all(Array.from({ length: size }, (_, i) => ask(i)));
+      // Choices of one request arrive together, so that the size of the batch is no matter of timing.
+      const answer = await running.ask({ prompt: 'a prompt', maxTokens: 40, choices: size, sampling: hot(3) });
       expect((await running.session.stats()).batchSizes[size]).toBeGreaterThan(before + 20);
-      for (const [i, answer] of answers.entries()) if (i % 2 === 0) expect(answer.text).toBe(solo[i]);
-      expect(new Set(answers.map((answer) => answer.text)).size).toBe(size);
+      expect(new Set(answer.texts).size).toBe(size);
+      expect(answer.texts.slice(0, texts.length)).toEqual(texts);
+      texts = answer.texts;
     }
+    // Requests with samplers of their own beside each other: what each gives alone.
+    const requests = [{}, { sampling: hot(1) }, { sampling: hot(2) }, { sampling: { ...hot(3), temperature: 0, repetitionPenalty: 1.5 } }];
+    const alone: string[] = [];
+    for (const request of requests) alone.push((await running.ask({ maxTokens: 40, ...request })).text);
+    expect(new Set(alone).size).toBe(4);
+    const together = await Promise.all(requests.map((request) => running.ask({ maxTokens: 40, ...request })));
+    expect(together.map((answer) => answer.text)).toEqual(alone);
   });
 });
 

@@ -79,6 +79,7 @@ export const loadReport = z.object({
   ranks: count,
   measured: memory,
   loadMs: z.number(),
+  warnings: z.array(z.string()).optional(),
 });
 
 export const sessionStats = z.object({

@@ -42,7 +42,7 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
   const processBytes = process.memoryUsage.rss();
   const tokenizer = await loadTokenizer(directory);
   const text = createModelText(tokenizer);
-  if (text.renderer.problem !== null) send({ kind: 'log', level: 'warning', message: `${text.renderer.problem}. Plain conversation blocks are used.` });
+  const { problem } = text.renderer;
   const batchTokens = options.batchTokens ?? DEFAULTS.batchTokens;
   const wanted = options.contextTokens ?? DEFAULTS.contextTokens;
   const ember = await loadEmber({
@@ -80,6 +80,7 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
       ranks: ember.ranks,
       measured,
       loadMs: performance.now() - startedAt,
+      ...(problem === null ? {} : { warnings: [`${problem}. Plain conversation blocks are used instead.`] }),
     },
     generate(id, request) {
       loop.add(toSequences(id, request, text, ember.vocabularySize, contextTokens));
