@@ -74,6 +74,15 @@ test('a file that the strict parser would refuse is not written', async () => {
   expect(await readdir(target)).toEqual([]);
 });
 
+test('a vocabulary of 200,000 tokens is written and read back', async () => {
+  const tokens = Array.from({ length: 200_000 }, (_, i) => `t${i}`);
+  const path = join(await folder(), 'a.gguf');
+  const tensor = { name: 'w.weight', type: 'F32' as const, dims: [2], data: new Uint8Array(8) };
+  await writeGguf(path, [...KEYS, { key: 'a.tokens', type: 'string', value: tokens }], [tensor]);
+  await using file = await openGguf(path);
+  expect(ggufStrings(file.header, 'a.tokens')).toEqual(tokens);
+});
+
 test('rows outside a tensor and unknown tensors are refused', async () => {
   await using file = await openGguf(recorded);
   await expect(file.readTensor('none')).rejects.toMatchObject({ code: 'gg_read_failed' });

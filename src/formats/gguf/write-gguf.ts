@@ -60,8 +60,10 @@ function makeHeader(keys: readonly GgufKey[], tensors: readonly GgufTensorSource
   for (const { key, type, value } of keys) {
     const id = GGUF_VALUE_TYPES.indexOf(type);
     parts.push(text(key));
-    if (Array.isArray(value)) parts.push(u32(GGUF_VALUE_TYPES.indexOf('array')), u32(id), u64(value.length), ...value.map((element) => scalar(type, element)));
-    else parts.push(u32(id), scalar(type, value as GgufScalar));
+    if (Array.isArray(value)) {
+      parts.push(u32(GGUF_VALUE_TYPES.indexOf('array')), u32(id), u64(value.length));
+      for (const element of value) parts.push(scalar(type, element)); // a vocabulary is too long for one call's arguments
+    } else parts.push(u32(id), scalar(type, value as GgufScalar));
   }
   let offset = 0;
   for (const tensor of tensors) {
