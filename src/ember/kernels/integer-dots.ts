@@ -1,15 +1,12 @@
-// Dot products of packed codes and integer activations, in lanes. `kind` (W4X8, W4X16, W8X16) and `B` (block of 32 or 64) are constants at each use.
+// Dot products of packed codes and integer activations, in lanes. Types stand for constants, as in matmul-integer.ts: conditions on their sizes are
+// decided by the compiler, so that only one branch is ever made.
 import { heldInt, integerSums4 } from './numbers';
 import { W4D16, W4D8, W4X16, W4X8, W8X16 } from './layout';
 
-/** Kinds whose codes are unpacked to bytes: the even elements of 32, then the odd ones. */
-// @ts-ignore: decorator
-@inline
-export function inBytes(kind: i32): boolean { return kind == W4X8 || kind == W4D8 || kind == W4D16; }
 /** The mask that takes codes out of their place, made before a loop: 15 in each byte, or in each 16 bits for W4X16. */
 // @ts-ignore: decorator
 @inline
-export function maskOf(kind: i32): v128 { return heldInt(inBytes(kind) ? 0x0f0f0f0f : 0x000f000f); }
+export function maskOf<K>(): v128 { return heldInt(sizeof<K>() != W4X16 ? 0x0f0f0f0f : 0x000f000f); }
 /** 1 in each 16 bits. */
 // @ts-ignore: decorator
 @inline
@@ -31,10 +28,10 @@ export function quarter(w: v128, i: i32, mask: v128): v128 {
 /** Bytes of 32 packed codes, and of 32 activations. */
 // @ts-ignore: decorator
 @inline
-export function weights32(kind: i32): usize { return kind == W8X16 ? 32 : 16; }
+export function weights32<K>(): usize { return sizeof<K>() == W8X16 ? 32 : 16; }
 // @ts-ignore: decorator
 @inline
-export function values32(kind: i32): usize { return kind == W4X8 || kind == W4D8 ? 32 : 64; }
+export function values32<K>(): usize { return sizeof<K>() == W4X8 || sizeof<K>() == W4D8 ? 32 : 64; }
 
 // @ts-ignore: decorator
 @inline
@@ -46,12 +43,13 @@ function sums16(x: usize, n0: v128, n1: v128): v128 {
 function sums32(x: usize, n0: v128, n1: v128, acc: v128): v128 {
   return i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(x + 16), n1, i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(x), n0, acc));
 }
-/** 32 or (B = 64) 64 elements whose second half lies `apart` bytes on. */
+/** A block of 32, or of 64 elements whose second half lies `apart` bytes on. */
 // @ts-ignore: decorator
 @inline
-function wideSums(B: i32, x: usize, apart: usize, n0: v128, n1: v128, n2: v128, n3: v128): v128 {
+function wideSums<G>(x: usize, apart: usize, n0: v128, n1: v128, n2: v128, n3: v128): v128 {
   const first = sums32(x, n0, n1, i32x4.splat(0));
-  return B == 64 ? sums32(x + apart, n2, n3, first) : first;
+  if (sizeof<G>() == 4) return first;
+  return sums32(x + apart, n2, n3, first);
 }
 
 /**
@@ -61,10 +59,13 @@ function wideSums(B: i32, x: usize, apart: usize, n0: v128, n1: v128, n2: v128, 
  */
 // @ts-ignore: decorator
 @inline
-export function meet(kind: i32, B: i32, T: usize, n0: v128, n1: v128, n2: v128, n3: v128, x: usize): v128 {
-  if (kind == W4X8) return B == 64 ? i16x8.add(sums16(x, n0, n1), sums16(x + 32 * T, n2, n3)) : sums16(x, n0, n1);
-  if (kind == W4D8) return wideSums(B, x, 32 * T, n0, n1, n2, n3);
-  if (kind == W4D16) return i32x4.add(i32x4.shl(wideSums(B, x, 64 * T, n0, n1, n2, n3), 8), wideSums(B, x + 32, 64 * T, n0, n1, n2, n3));
+export function meet<K, G, T>(n0: v128, n1: v128, n2: v128, n3: v128, x: usize): v128 {
+  if (sizeof<K>() == W4X8) {
+    if (sizeof<G>() == 4) return sums16(x, n0, n1);
+    return i16x8.add(sums16(x, n0, n1), sums16(x + 32 * sizeof<T>(), n2, n3));
+  }
+  if (sizeof<K>() == W4D8) return wideSums<G>(x, 32 * sizeof<T>(), n0, n1, n2, n3);
+  if (sizeof<K>() == W4D16) return i32x4.add(i32x4.shl(wideSums<G>(x, 64 * sizeof<T>(), n0, n1, n2, n3), 8), wideSums<G>(x + 32, 64 * sizeof<T>(), n0, n1, n2, n3));
   const a = i32x4.add(i32x4.dot_i16x8_s(v128.load(x), n0), i32x4.dot_i16x8_s(v128.load(x + 16), n1));
   const b = i32x4.add(i32x4.dot_i16x8_s(v128.load(x + 32), n2), i32x4.dot_i16x8_s(v128.load(x + 48), n3));
   return i32x4.add(a, b);
@@ -72,39 +73,39 @@ export function meet(kind: i32, B: i32, T: usize, n0: v128, n1: v128, n2: v128, 
 
 // @ts-ignore: decorator
 @inline
-function dot32(kind: i32, w: usize, x: usize, mask: v128): v128 {
-  if (kind == W8X16) return meet(kind, 32, 1, v128.load_ext<u8>(w), v128.load_ext<u8>(w + 8), v128.load_ext<u8>(w + 16), v128.load_ext<u8>(w + 24), x);
+function dot32<K>(w: usize, x: usize, mask: v128): v128 {
+  if (sizeof<K>() == W8X16) return meet<K, u32, u8>(v128.load_ext<u8>(w), v128.load_ext<u8>(w + 8), v128.load_ext<u8>(w + 16), v128.load_ext<u8>(w + 24), x);
   const u = v128.load(w);
-  return meet(kind, 32, 1, quarter(u, 0, mask), quarter(u, 1, mask), quarter(u, 2, mask), quarter(u, 3, mask), x);
+  return meet<K, u32, u8>(quarter(u, 0, mask), quarter(u, 1, mask), quarter(u, 2, mask), quarter(u, 3, mask), x);
 }
 
 /** Lanes of one block of one token. */
 // @ts-ignore: decorator
 @inline
-export function dotBlock(kind: i32, B: i32, w: usize, x: usize, mask: v128): v128 {
-  if (inBytes(kind)) {
-    const u = v128.load(w), v = B == 64 ? v128.load(w + 16) : u;
-    return meet(kind, B, 1, even(u, mask), odd(u, mask), even(v, mask), odd(v, mask), x);
+export function dotBlock<K, G>(w: usize, x: usize, mask: v128): v128 {
+  if (sizeof<K>() != W4X16 && sizeof<K>() != W8X16) {
+    const u = v128.load(w), v = sizeof<G>() == 4 ? u : v128.load(w + 16);
+    return meet<K, G, u8>(even(u, mask), odd(u, mask), even(v, mask), odd(v, mask), x);
   }
-  if (B == 32) return dot32(kind, w, x, mask);
-  return i32x4.add(dot32(kind, w, x, mask), dot32(kind, w + weights32(kind), x + values32(kind), mask));
+  if (sizeof<G>() == 4) return dot32<K>(w, x, mask);
+  return i32x4.add(dot32<K>(w, x, mask), dot32<K>(w + weights32<K>(), x + values32<K>(), mask));
 }
 
 /** Four blocks' lanes → their four dot products as f32x4. */
 // @ts-ignore: decorator
 @inline
-export function finish4(kind: i32, B: i32, a: v128, b: v128, c: v128, d: v128, ones: v128): v128 {
-  if (kind != W4X8) return f32x4.convert_i32x4_s(integerSums4(a, b, c, d));
+export function finish4<K, G>(a: v128, b: v128, c: v128, d: v128, ones: v128): v128 {
+  if (sizeof<K>() != W4X8) return f32x4.convert_i32x4_s(integerSums4(a, b, c, d));
   // Sums of four lanes are at most 30,480 and fit in i16 again; for blocks of 32 so do the next ones.
   const ab = i32x4.dot_i16x8_s(i16x8.narrow_i32x4_s(i32x4.dot_i16x8_s(a, ones), i32x4.dot_i16x8_s(b, ones)), ones);
   const cd = i32x4.dot_i16x8_s(i16x8.narrow_i32x4_s(i32x4.dot_i16x8_s(c, ones), i32x4.dot_i16x8_s(d, ones)), ones);
-  if (B == 32) return f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(i16x8.narrow_i32x4_s(ab, cd), ones));
+  if (sizeof<G>() == 4) return f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(i16x8.narrow_i32x4_s(ab, cd), ones));
   return f32x4.convert_i32x4_s(i32x4.add(v128.shuffle<i32>(ab, cd, 0, 2, 4, 6), v128.shuffle<i32>(ab, cd, 1, 3, 5, 7)));
 }
 
 /** One block's lanes → f32 lanes whose sum is the dot product. */
 // @ts-ignore: decorator
 @inline
-export function finish1(kind: i32, lanes: v128, ones: v128): v128 {
-  return f32x4.convert_i32x4_s(kind == W4X8 ? i32x4.dot_i16x8_s(lanes, ones) : lanes);
+export function finish1<K>(lanes: v128, ones: v128): v128 {
+  return f32x4.convert_i32x4_s(sizeof<K>() == W4X8 ? i32x4.dot_i16x8_s(lanes, ones) : lanes);
 }

@@ -10,11 +10,11 @@ export const F32: i32 = 2;
 
 // Pairs of weights and activations that have their own inner loop, as the size of the type that stands for them at compile time (u8 … v128).
 // D: 32-bit dot products, see cpu.ts. 8-bit codes meet int8 activations as 16-bit values: taking two planes apart costs more.
-export const W4X8: i32 = 1;
-export const W4X16: i32 = 2;
-export const W8X16: i32 = 4;
-export const W4D8: i32 = 8;
-export const W4D16: i32 = 16;
+export const W4X8: usize = 1;
+export const W4X16: usize = 2;
+export const W8X16: usize = 4;
+export const W4D8: usize = 8;
+export const W4D16: usize = 16;
 
 // @ts-ignore: decorator
 @inline
