@@ -213,7 +213,7 @@ function unknownVerb(name: string): HearthError {
     .slice(0, 3)
     .map((entry) => entry.verb);
   const tail = near.length === 0 ? '`hearth --help` lists the commands.' : `Did you mean ${near.join(' or ')}?`;
-  return new HearthError('usage', `Unknown command "${name}". ${tail}`, { details: { matches: near } });
+  return new HearthError('usage', `Unknown command "${name}". ${tail}`, { details: { near } });
 }
 
 /** The first word that is no option; values of common options do not count. */
