@@ -39,6 +39,18 @@ export const configSchema = z.strictObject({
   gateway: z
     .strictObject({
       queueWaitMs: positive.default(60_000).describe('Longest time that a request waits for its model, in milliseconds.'),
+      requestMs: positive.default(600_000).describe('Longest time for one request from its arrival to its last token, in milliseconds.'),
+      fairnessMs: positive
+        .default(10_000)
+        .describe('A request that has waited this long for another model stops the loaded ones from taking new requests; in milliseconds.'),
+      progressTimeoutMs: positive.default(30_000).describe('An engine that works and gives no sign of it for this long is ended, in milliseconds.'),
+      heartbeatMs: positive.default(8_000).describe('A stream in which nothing happens gets a comment line this often, in milliseconds.'),
+      headerHoldMs: z
+        .int()
+        .min(0)
+        .default(8_000)
+        .describe('The status line of a stream waits this long for the first token, so that an early error has its own status; in milliseconds.'),
+      slowClientTimeoutMs: positive.default(30_000).describe('A stream whose reader takes nothing for this long is cut, in milliseconds.'),
       drainTimeoutMs: z.int().min(0).default(30_000).describe('Time for running requests to end when the daemon stops, in milliseconds.'),
       ttlSeconds: positive.default(300).describe('An idle model is unloaded after this many seconds.'),
       contextTokens: positive
@@ -48,8 +60,21 @@ export const configSchema = z.strictObject({
       parallelSequences: positive.default(4).describe('Requests that one loaded model answers at the same time.'),
     })
     .prefault({}),
+  sampling: z
+    .strictObject({
+      temperature: z.number().min(0).max(2).default(0.7).describe('Where neither the request nor the model says one; 0 = always the likeliest token.'),
+      topP: z
+        .number()
+        .gt(0)
+        .max(1)
+        .default(0.9)
+        .describe('Where neither the request nor the model says one: the smallest set of tokens that holds this share.'),
+      repetitionPenalty: z.number().gt(0).max(100).default(1).describe('Where neither the request nor the model says one; above 1: less repetition.'),
+    })
+    .prefault({}),
   access: z
     .strictObject({
+      requireKey: z.boolean().default(false).describe('Ask for a key also where the listener would answer without one: inference on loopback.'),
       hosts: list.default([]).describe('Further host names under which the listener may be addressed.'),
       origins: list.default([]).describe('Web origins whose pages may call the listener.'),
     })
