@@ -1,7 +1,7 @@
 import { createApi } from '../api/index.ts';
 import { createCatalog } from '../catalog/index.ts';
 import { readHubEnvironment } from '../config/index.ts';
-import { registerSecret, systemClock } from '../core/index.ts';
+import { registerSecret, silentLogger, systemClock } from '../core/index.ts';
 import { createGateway, createStoreModels } from '../gateway/index.ts';
 import { memoryTotalBytes } from '../hardware/index.ts';
 import { createSupervisor } from '../supervisor/index.ts';
@@ -16,7 +16,9 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   const { config } = options;
   const hub = readHubEnvironment(options.env, options.userHome);
   if (hub.token !== undefined) registerSecret('hub-token', hub.token);
-  const logger = createLogger({ level: options.logLevel ?? config.logs.level, json: config.logs.json, output: options.stderr, userHome: options.userHome });
+  const logger = options.silent
+    ? silentLogger
+    : createLogger({ level: config.logs.level, json: config.logs.json, output: options.stderr, userHome: options.userHome });
   const supervisor = createSupervisor({
     environment: options.env,
     onLine: (line, child) => logger.debug(line, { pid: child.pid, stream: child.stream }),
@@ -35,7 +37,11 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     parallelSequences: config.gateway.parallelSequences,
     ttlSeconds: config.gateway.ttlSeconds,
     maxTokens: config.serve.maxTokens,
+    sampling: { temperature: config.sampling.temperature, topP: config.sampling.topP, repetitionPenalty: config.sampling.repetitionPenalty },
     queueWaitMs: config.gateway.queueWaitMs,
+    requestMs: config.gateway.requestMs,
+    fairnessMs: config.gateway.fairnessMs,
+    progressTimeoutMs: config.gateway.progressTimeoutMs,
     drainTimeoutMs: config.gateway.drainTimeoutMs,
     memoryBudgetBytes: Math.floor(((await memoryTotalBytes()) * config.memory.hardLimitPct) / 100),
     clock: systemClock,
@@ -46,6 +52,9 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     store,
     catalog,
     version: options.version,
+    heartbeatMs: config.gateway.heartbeatMs,
+    headerHoldMs: config.gateway.headerHoldMs,
+    slowClientTimeoutMs: config.gateway.slowClientTimeoutMs,
     logger,
     clock: systemClock,
     ...(options.listeners ? { listeners: options.listeners } : {}),

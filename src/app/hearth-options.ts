@@ -15,8 +15,8 @@ export interface HearthOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Where log lines go. */
   readonly stderr: Writable;
-  /** In place of the configured level: a command stays quiet where a daemon tells its news. */
-  readonly logLevel?: Config['logs']['level'];
+  /** No log lines at all, whatever the configured level. */
+  readonly silent?: boolean;
   /** Addresses that the daemon listens on, for the status. */
   readonly listeners?: () => readonly string[];
 }

@@ -11,7 +11,7 @@ export interface Connection {
 }
 
 /** The daemon of this home when one answers on its socket, else the product in this process, which ends with the command. */
-export async function connect(context: Context, logLevel: string | undefined): Promise<Connection> {
+export async function connect(context: Context): Promise<Connection> {
   const { createHearth, socketFetch, socketPath } = await import('../app/index.ts');
   const path = socketPath(context.home, context.env);
   if (statSync(path, { throwIfNoEntry: false })?.isSocket()) {
@@ -26,7 +26,7 @@ export async function connect(context: Context, logLevel: string | undefined): P
       return { client, close: async () => {} };
     }
   }
-  const { config } = await context.loadConfig();
+  const { config, origins } = await context.loadConfig();
   const hearth = await createHearth({
     config,
     version: context.version,
@@ -34,8 +34,8 @@ export async function connect(context: Context, logLevel: string | undefined): P
     home: context.home,
     userHome: context.userHome,
     cwd: context.cwd,
-    // In a command, the engine's ordinary news would disturb the answer.
-    logLevel: logLevel === undefined && config.logs.level === 'info' ? 'warning' : config.logs.level,
+    // A command tells its own errors: log lines would tell them twice. They come where somebody asked for them.
+    silent: origins.get('logs.level')?.source === 'default',
     stderr: context.output.stderr,
   });
   return { client: createClient({ fetch: (request) => hearth.request(request), baseUrl: 'http://localhost' }), close: () => hearth.close() };

@@ -70,7 +70,7 @@ export function createContext(facts: ProcessFacts, common: CommonOptions & { rea
       return baseConfig;
     },
     connect() {
-      connection ??= import('./connect.ts').then(({ connect }) => connect(context, common.logLevel));
+      connection ??= import('./connect.ts').then(({ connect }) => connect(context));
       return connection;
     },
     async close() {

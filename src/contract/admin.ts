@@ -39,6 +39,8 @@ export const residentModel = z.strictObject({
   waiting: z.int(),
   pinned: z.boolean(),
   loadMs: z.number().nullable(),
+  /** What its user should know, such as a chat template that cannot be used. */
+  warnings: z.array(z.string()),
   loadedAt: z.string().nullable(),
   expiresAt: z.string().nullable(),
   crashes: z.int(),

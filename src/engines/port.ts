@@ -49,6 +49,8 @@ export interface MemoryEstimate {
 export interface PreparedModel {
   readonly facts: ModelFacts;
   readonly directory: string;
+  /** What `directory` stands for, where that is another one: messages name this place. */
+  readonly sourceDirectory?: string;
 }
 
 export interface LoadReport {

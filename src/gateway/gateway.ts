@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { GenerateRequest, ResidentModel } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
 import type { Capabilities, EngineSession, SessionStats } from '../engines/index.ts';
@@ -113,13 +114,11 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
 
     async resolvePath(path, signal) {
-      const model = await settings.models.resolvePath(path, signal);
-      const named = byPath.get(model.id) ?? (await settings.models.resolve(model.id, signal).catch(() => null));
-      if (named && modelKey(named) !== modelKey(model)) {
-        throw new HearthError('ambiguous_match', `Another model is called ${model.id} already; rename one of the two directories.`, {
-          details: { matches: [model.id] },
-        });
-      }
+      const found = await settings.models.resolvePath(path, signal);
+      const named = byPath.get(found.id) ?? (await settings.models.resolve(found.id, signal).catch(() => null));
+      // A part of a name leads to a model too; only the whole name is taken.
+      const taken = named?.id === found.id && modelKey(named) !== modelKey(found);
+      const model = taken ? { ...found, id: `${found.id}-${shortDigest(modelKey(found))}` } : found;
       byPath.set(model.id, model);
       return model;
     },
@@ -196,6 +195,9 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
   };
 }
+
+/** Tells two directories of one name apart, the same way each time. */
+const shortDigest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8);
 
 const listenTo =
   (listeners: Set<(reason: string) => void>) =>

@@ -1,6 +1,6 @@
 import type { GenerateRequest } from '../contract/index.ts';
 import { HearthError, isHearthError } from '../core/index.ts';
-import type { Capabilities, Engine, EngineSession, LoadReport } from '../engines/index.ts';
+import type { Capabilities, Engine, EngineSession, LoadReport, PreparedModel } from '../engines/index.ts';
 import type { SupervisedProcess, Supervisor } from '../supervisor/index.ts';
 import type { ResolvedModel } from './model-source.ts';
 
@@ -31,8 +31,9 @@ export interface LoadOrder {
 export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
   const { model, engine, engineOptions, supervisor, signal } = order;
   let child: SupervisedProcess | undefined;
+  let prepared: PreparedModel | undefined;
   try {
-    const prepared = await engine.prepare(model.facts, order.onProgress, signal);
+    prepared = await engine.prepare(model.facts, order.onProgress, signal);
     const spec = engine.processSpec(prepared, engineOptions);
     if (!spec) throw new HearthError('not_implemented', `The engine ${engine.id} has no process, which this version cannot serve yet.`);
     child = await supervisor.start(spec);
@@ -46,7 +47,8 @@ export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
       child.kill();
       await child.stop().catch(() => {});
     }
-    throw await loadError(model.id, error, child);
+    if (signal.aborted) throw isHearthError(signal.reason) ? signal.reason : new HearthError('cancelled', 'The load was cancelled.', { cause: error });
+    throw withSourceNames(await loadError(model.id, error, child), prepared);
   }
 }
 
@@ -78,6 +80,13 @@ async function probe(session: EngineSession, signal: AbortSignal): Promise<void>
     finished ||= event.kind === 'finish';
   }
   if (!finished) throw new HearthError('model_load_failed', 'The engine gave no first token.');
+}
+
+/** The child sees the model in a directory of its own; its user knows the files under their real place. */
+function withSourceNames(error: HearthError, prepared: PreparedModel | undefined): HearthError {
+  const { directory, sourceDirectory } = prepared ?? {};
+  if (directory === undefined || sourceDirectory === undefined || !error.message.includes(directory)) return error;
+  return new HearthError(error.code, error.message.replaceAll(directory, sourceDirectory), { cause: error.cause, details: error.details });
 }
 
 async function loadError(id: string, error: unknown, child: SupervisedProcess | undefined): Promise<HearthError> {

@@ -120,10 +120,12 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
       void loaded.process.channel.exited.then((exit) => onDeath(resident, loaded, exit.signal ? `signal ${exit.signal}` : `exit code ${exit.code}`));
       const { weightsBytes, kvBytes, computeBytes, processBytes } = loaded.report.measured;
       logger.info('model-load-end', { model: model.id, engine: engine.id, loadMs: Math.round(resident.readyAt - resident.loadStartedAt) });
+      for (const warning of loaded.report.warnings ?? []) logger.warning(warning, { model: model.id });
       tell({ kind: 'loaded', model: key, parallelSequences: loaded.report.parallelSequences, bytes: weightsBytes + kvBytes + computeBytes + processBytes });
     } catch (error) {
       const failure = isHearthError(error) ? error : toHearthError(error);
-      logger.error('model-load-error', { model: model.id, engine: engine.id, code: failure.code, message: failure.message });
+      if (stopping.signal.aborted) logger.info('model-load-end', { model: model.id, engine: engine.id, outcome: 'cancelled' });
+      else logger.error('model-load-error', { model: model.id, engine: engine.id, code: failure.code, message: failure.message });
       tell({ kind: 'load-failed', model: key, error: failure, crashed: failure.code === 'model_load_failed' });
     }
   }

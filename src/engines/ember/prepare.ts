@@ -55,7 +55,7 @@ export function createPrepare(options: PrepareOptions): Prepare {
 
   return async (facts, onProgress, signal) => {
     const directory = facts.framework === 'GGUF' ? await imported(facts, onProgress, signal) : facts.directory;
-    return { facts, directory: await makeModelView(directory, options.viewRoot) };
+    return { facts, directory: await makeModelView(directory, options.viewRoot), sourceDirectory: directory };
   };
 }
 

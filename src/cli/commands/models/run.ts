@@ -7,6 +7,7 @@ import { chat, INTERRUPTED } from '../../generate/chat.ts';
 import { answerPrinter, speedLine, tokensPerSecond } from '../../generate/print-answer.ts';
 import { choosePrompt } from '../../generate/read-prompt.ts';
 import { type ReadyModel, readyModel } from '../../generate/ready-model.ts';
+import { plain } from '../../render/plain.ts';
 import { formatSeconds } from '../../render/size.ts';
 
 const number = (low: number, high: number) =>
@@ -85,6 +86,7 @@ export const runCommand = defineCommand({
     const { client } = await context.connect();
     const ready = await readyModel(context, client, args.model);
     if (given.verbose) context.output.notice(`${ready.model.id} on ${ready.model.engine ?? 'no engine'}, loaded in ${formatSeconds(ready.loadMs / 1000)}`);
+    if (given.chatTemplate) for (const warning of ready.model.warnings) context.output.notice(`Note: ${plain(warning)}`);
     const settings = settingsOf(given, ready);
     if (choice.kind === 'chat') {
       await chat(context, client, { settings, modelName: args.model, system: given.system, showReasoning: given.reasoning });

@@ -1,0 +1,45 @@
+import { readdir, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { createTestHome } from '../support/hearth-process.ts';
+import { runInProcess } from '../support/run-cli.ts';
+import { installTinyModel, writeTinyModel } from '../support/tiny-model.ts';
+
+const SHORT = ['--temperature', '0', '--max-tokens', '4'];
+
+describe('run with a model that cannot be loaded', () => {
+  it("tells the error once, with the user's own file; log lines come only when they are asked for", async () => {
+    await using home = await createTestHome();
+    const model = join(home.directory, 'cut');
+    await writeTinyModel(model);
+    const file = join(model, 'model.safetensors');
+    await truncate(file, 20_000);
+    const { code, stdout, stderr } = await home.run(['run', './cut', ...SHORT, 'hi']);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/^run: Error: .*\nHint: .*\n$/);
+    expect(stderr).toContain(file);
+    expect(stderr).not.toContain(home.home);
+    const logged = await home.run(['run', './cut', ...SHORT, '--log-level', 'error', 'hi']);
+    expect(logged.stderr).toMatch(/error +model-load-error/);
+  });
+});
+
+describe('run by path', () => {
+  it('takes a directory whose name is a part of another name, and two directories of one name', async () => {
+    await using home = await createTestHome();
+    await installTinyModel(home.hfHome);
+    for (const directory of ['tiny', 'a/model', 'b/model']) await writeTinyModel(join(home.directory, directory));
+    const facts = { directory: home.directory };
+    for (const path of ['./tiny', './tiny']) expect(await runInProcess(['run', path, ...SHORT, 'hi'], facts)).toMatchObject({ code: 0 });
+    const server = home.start(['serve', '--json', '--port', '0']);
+    await server.waitFor('stdout', /\n\}\n/);
+    const names = new Set<string>();
+    for (const path of ['./a/model', './b/model', './a/model']) {
+      const { code, stdout } = await runInProcess(['run', path, ...SHORT, '--json', 'hi'], facts);
+      expect(code).toBe(0);
+      names.add((JSON.parse(stdout) as { data: { resolved: { name: string } } }).data.resolved.name);
+    }
+    expect([...names]).toEqual(['model', expect.stringMatching(/^model-[0-9a-f]{8}$/)]);
+    expect(await readdir(join(home.home, 'run', 'engines'))).not.toHaveLength(0);
+  });
+});
