@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { promisify } from 'node:util';
 
 export interface PortOwner {
@@ -22,11 +23,22 @@ async function fromProc(port: number): Promise<PortOwner | null> {
       const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => '');
       const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
       if (inode === undefined || !inodes.has(inode)) continue;
-      const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => 'unknown process');
-      return { pid: Number(pid), name: name.trim() };
+      return { pid: Number(pid), name: await programName(pid) };
     }
   }
   return null;
+}
+
+/**
+ * `node hearth.js`: program and first word without their folders, since a script's name tells more than its interpreter's. Later words
+ * may hold secrets, and so may an option: it is left out.
+ */
+async function programName(pid: string): Promise<string> {
+  const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  const [program = '', first = ''] = line.split('\0');
+  const words = [basename(program), /^[\w./+-]+$/.test(first) && !first.startsWith('-') ? basename(first) : ''].filter((word) => word !== '');
+  if (words.length > 0) return words.join(' ');
+  return (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim() || 'unknown process';
 }
 
 /** Column 2 is the local address as hex `address:port`, column 4 the state (0A = LISTEN), column 10 the inode (proc(5)). */

@@ -113,6 +113,26 @@ describe('hearth serve', () => {
     expect(second.stderr).not.toContain('hearthd.lock');
   });
 
+  it('at SIGTERM new requests get 503 draining while a running stream ends whole', async () => {
+    await using home = await createTestHome();
+    await installTinyModel(home.hfHome);
+    const server = home.start(['serve', '--json', '--port', '0', '--model', 'tiny-llama']);
+    const { port } = await started(server);
+    const ask = (body: object) =>
+      fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'tiny-llama', messages: [{ role: 'user', content: 'hi' }], ...body }),
+      });
+    const running = await ask({ stream: true, n: 4, max_tokens: 100 });
+    server.child.kill('SIGTERM');
+    await server.waitFor('stderr', 'Stopping');
+    const refused = await ask({});
+    expect([refused.status, await refused.json()]).toMatchObject([503, { error: { code: 'draining' } }]);
+    expect(await running.text()).toMatch(/data: \[DONE\]\n\n$/);
+    expect((await server.ended).code).toBe(0);
+  });
+
   it('names the process that has the port', async () => {
     await using home = await createTestHome();
     await using other: TestHome = await createTestHome();
@@ -125,7 +145,7 @@ describe('hearth serve', () => {
       command: 'server',
       error: { code: 'port_in_use', message: expect.stringContaining(String(port)) },
     });
-    if (process.platform === 'linux') expect(stdout).toContain(`pid ${server.child.pid}`);
+    if (process.platform === 'linux') expect(stdout).toContain(`hearth.js (pid ${server.child.pid})`);
   });
 
   it('[store K112] with --log-json every line parses, and request lines carry the request id', async () => {

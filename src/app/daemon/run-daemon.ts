@@ -49,6 +49,7 @@ export async function runDaemon(options: DaemonOptions): Promise<DaemonStart> {
       host: config.serve.host,
       port: config.serve.port,
       socketPath: socket,
+      requireKey: config.access.requireKey,
       hosts: config.access.hosts,
       origins: config.access.origins,
     });
@@ -85,7 +86,9 @@ async function untilStopped(parts: { hearth: Hearth; listener: Listener; lock: D
   const { hearth, listener, lock, stop, drainTimeoutMs } = parts;
   await aborted(stop.first);
   hearth.logger.info('Stopping; running requests may end first.', { drain_ms: drainTimeoutMs });
-  const drained = Promise.all([listener.close({ graceMs: drainTimeoutMs }), hearth.close({ drainTimeoutMs })]);
+  const until = performance.now() + drainTimeoutMs;
+  // The listener goes last: who comes meanwhile gets 503 `draining`, not a closed port.
+  const drained = hearth.close({ drainTimeoutMs }).then(() => listener.close({ graceMs: Math.max(0, until - performance.now()) }));
   await Promise.race([drained, aborted(stop.second)]);
   if (stop.second.aborted) await Promise.all([listener.close({ graceMs: 0 }), hearth.close({ drainTimeoutMs: 0 })]);
   lock.release();
@@ -99,7 +102,9 @@ const aborted = (signal: AbortSignal): Promise<void> =>
 
 async function preload(hearth: Hearth, model: string, signal: AbortSignal): Promise<void> {
   const client = createClient({ fetch: (request) => hearth.request(request), baseUrl: 'http://localhost' });
-  const loaded = await client.call(endpoints.loadModel, { body: { model, ttlSeconds: null } }, { signal });
+  const loaded = await client.call(endpoints.loadModel, { body: { model, ttlSeconds: null } }, { signal }).catch((error: unknown) => {
+    throw signal.aborted ? new HearthError('cancelled', `Stopped while ${model} was loading.`, { cause: error }) : error;
+  });
   hearth.logger.info('The model is ready.', { model: loaded.id, engine: loaded.engine, load_ms: loaded.loadMs });
 }
 
