@@ -57,9 +57,9 @@ function plain(tokens: number): Job {
 
 function attention(tokens: number, depth: number, qHeads: number, kvHeads: number, headDim: number): Job {
   const pageStride = kvHeads * 2 * PAGE_TOKENS * headDim * 2;
-  const pages = X;
-  const headToKv = X + 65536;
-  const q = X + 2 * 65536;
+  const pages = Y + 24 * MEGABYTE;
+  const headToKv = pages + 65536;
+  const q = X;
   const cells = Array.from({ length: tokens }, (_, t) => depth + t + 1).reduce((a, b) => a + b);
   const cacheBytes = (depth / PAGE_TOKENS) * pageStride;
   const count = Math.floor(WEIGHTS / cacheBytes);
