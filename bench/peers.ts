@@ -34,12 +34,12 @@ interface Row {
   readonly results: Record<string, number[]>;
 }
 
-async function interleave(what: string, sides: Sides, times = rounds): Promise<Row> {
+async function interleave(what: string, sides: Sides, times = rounds, warmUps = 1): Promise<Row> {
   const results: Record<string, number[]> = Object.fromEntries(Object.keys(sides).map((name) => [name, []]));
-  for (let round = 0; round <= times; round++) {
+  for (let round = 0; round < times + warmUps; round++) {
     for (const [name, measure] of Object.entries(sides)) {
       const value = await measure();
-      if (round > 0) results[name]!.push(value); // round 0 warms up
+      if (round >= warmUps) results[name]!.push(value);
     }
   }
   console.error(
@@ -75,6 +75,7 @@ async function measureModel(model: BenchmarkModel): Promise<{ rows: Row[]; weigh
         'llama.cpp Q4_1': async () => n / (await seconds(q41, { decode: n, depth: 2048 })),
       },
       2,
+      0, // its long prompts are warm-up enough
     ),
   );
   if (!values['no-mlx']) {
@@ -140,7 +141,7 @@ for (const model of models) {
   );
 }
 await bandwidth.close();
-const head = `Machine: ${cpus()[0]?.model ?? 'unknown'}, ${threads} threads of ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB. Node ${process.version}. ${new Date().toISOString().slice(0, 10)}. Median of ${rounds} interleaved rounds unless the row was slower to measure; the first round is not counted.`;
+const head = `Machine: ${cpus()[0]?.model ?? 'unknown'}, ${threads} threads of ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB. Node ${process.version}. ${new Date().toISOString().slice(0, 10)}. Medians of ${rounds} interleaved rounds (2 or 3 where a round is long), after a round that is not counted.`;
 const text = [head, '', ...output].join('\n');
 console.log(text);
 if (values.write) {

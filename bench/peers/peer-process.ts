@@ -23,9 +23,9 @@ export interface Peer extends Disposable {
   ask(command: Record<string, unknown>): Promise<Record<string, unknown>>;
 }
 
-/** Starts `peers/<program>.py`; it answers one JSON line per command. */
+/** Starts `peers/<program>_peer.py`; it answers one JSON line per command. */
 export async function startPeer(program: 'llama' | 'mlx', args: readonly string[]): Promise<Peer> {
-  const child: ChildProcess = spawn(join(environment, 'bin/python'), [join(import.meta.dirname, `${program}.py`), ...args], {
+  const child: ChildProcess = spawn(join(environment, 'bin/python'), [join(import.meta.dirname, `${program}_peer.py`), ...args], {
     stdio: ['pipe', 'pipe', process.env['HEARTH_BENCH_DEBUG'] ? 'inherit' : 'ignore'],
   });
   const waiting: { resolve: (line: string) => void; reject: (error: Error) => void }[] = [];
