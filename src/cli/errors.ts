@@ -1,5 +1,5 @@
 import { ERRORS, type ErrorCode, isErrorCode } from '../contract/index.ts';
-import { toHearthError } from '../core/index.ts';
+import { systemError, toHearthError } from '../core/index.ts';
 import { errorEnvelope } from './envelope.ts';
 import { plain } from './render/plain.ts';
 
@@ -17,7 +17,7 @@ export interface CliError {
 
 /** Any thrown value as a row of the error table. Errors of the client carry the same fields as HearthError. */
 export function toCliError(error: unknown): CliError {
-  const known = readCoded(error) ?? toHearthError(error);
+  const known = readCoded(error) ?? systemError(error) ?? toHearthError(error);
   const row = ERRORS[known.code];
   return {
     code: known.code,

@@ -11,6 +11,8 @@ import { overview } from './overview.ts';
 
 const RUN_PROGRAMS = ['hearth-run', 'mlx-run'];
 const COMPATIBLE_PROGRAMS = ['mlxk', 'mlxk2', 'mlxk-json', 'mlx-run'];
+/** With nothing but these there is no command to run. */
+const BARE_OPTIONS = ['--json', '-q', '--quiet', '-y', '--yes', '--no-color', '--'];
 const LOG_LEVELS = ['debug', 'info', 'warning', 'error'];
 
 /** Runs one command line and returns its exit code. The only file that knows the parser. */
@@ -24,7 +26,8 @@ export async function runCli(facts: ProcessFacts): Promise<number> {
   const name = verbOf(argv);
   const command = name === undefined ? null : (COMMANDS.find((c) => firstWord(c) === name || c.aliases?.includes(name)) ?? null);
   try {
-    if (name === undefined && !own.includes('--help') && !own.includes('-h')) return withoutCommand(facts, json);
+    // Options that nobody knows are the parser's to refuse.
+    if (name === undefined && isBare(own)) return withoutCommand(facts, json);
     if (name !== undefined && name !== 'help' && command === null) throw unknownVerb(name);
     return await parseAndRun(facts, argv, command);
   } catch (thrown) {
@@ -201,7 +204,8 @@ function addCommonOptions(parser: Parser): void {
 function check(name: string, schema: z.ZodType, value: unknown): unknown {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw new HearthError('usage', `${name}: ${sentence(result.error.issues[0]?.message ?? 'is not valid')}`);
+  const reason = result.error.issues[0]?.message ?? 'is not valid';
+  throw new HearthError('usage', /^(must|is) /.test(reason) ? `${name} ${sentence(reason, false)}` : `${name}: ${sentence(reason)}`);
 }
 
 function unknownVerb(name: string): HearthError {
@@ -216,6 +220,11 @@ function unknownVerb(name: string): HearthError {
   return new HearthError('usage', `Unknown command "${name}". ${tail}`, { details: { near } });
 }
 
+const isBare = (words: readonly string[]): boolean =>
+  words.every(
+    (word, i) => BARE_OPTIONS.includes(word) || (word === '--log-level' && LOG_LEVELS.includes(words[i + 1] ?? '')) || words[i - 1] === '--log-level',
+  );
+
 /** The first word that is no option; values of common options do not count. */
 function verbOf(argv: readonly string[]): string | undefined {
   for (let i = 0; i < argv.length; i += 1) {
@@ -229,7 +238,7 @@ function verbOf(argv: readonly string[]): string | undefined {
 
 const firstWord = (command: Command): string => command.name.split(' ')[0]!;
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-const sentence = (text: string): string => {
+const sentence = (text: string, capital = true): string => {
   const clean = text.replace(/^error: /, '').trim();
-  return `${clean.charAt(0).toUpperCase()}${clean.slice(1)}${/[.?!]$/.test(clean) ? '' : '.'}`;
+  return `${capital ? clean.charAt(0).toUpperCase() : clean.charAt(0)}${clean.slice(1)}${/[.?!]$/.test(clean) ? '' : '.'}`;
 };

@@ -9,3 +9,4 @@ export * from './module-url.ts';
 export * from './ports.ts';
 export * from './redact.ts';
 export * from './similarity.ts';
+export * from './system-error.ts';

@@ -1,5 +1,5 @@
 import type { GenerateRequest } from '../contract/index.ts';
-import { HearthError, isHearthError } from '../core/index.ts';
+import { HearthError, isHearthError, systemError } from '../core/index.ts';
 import type { Capabilities, Engine, EngineSession, LoadReport, PreparedModel } from '../engines/index.ts';
 import type { SupervisedProcess, Supervisor } from '../supervisor/index.ts';
 import type { ResolvedModel } from './model-source.ts';
@@ -93,6 +93,9 @@ async function loadError(id: string, error: unknown, child: SupervisedProcess | 
   const reason = error instanceof Error ? error.message : String(error);
   // Codes that say what is wrong with the files or the options stay; what the process did becomes model_load_failed.
   if (isHearthError(error) && !['internal_error', 'engine_crashed', 'engine_protocol', 'cancelled'].includes(error.code)) return error;
+  // The home has no room, or may not be written: nothing is wrong with the model.
+  const said = child ? null : systemError(error);
+  if (said) return said;
   const exit = child ? await Promise.race([child.channel.exited, new Promise<null>((resolve) => setTimeout(resolve, 1000, null).unref())]) : null;
   const lines = exit?.lastLines.filter((line) => line.trim() !== '').slice(-20) ?? [];
   return new HearthError('model_load_failed', `${id} could not be loaded: ${reason}`, { cause: error, details: lines.length > 0 ? { lastLines: lines } : {} });

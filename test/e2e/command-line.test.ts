@@ -77,7 +77,9 @@ describe('errors', () => {
     const { code, stdout, stderr } = await home.run(['serv']);
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toContain('Did you mean serve');
+    expect((await home.run(['rnu'])).stderr).toContain('Did you mean run');
     expect((await home.run(['xyzzy'])).code).toBe(2);
+    expect((await home.run(['--no-such-option'])).code).toBe(2);
   });
 
   it('[store K7] errors for people go to stderr only, without a stack trace', async () => {

@@ -3,12 +3,14 @@ import { access, mkdir, rename, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { HearthError, syncDirectory } from '../../core/index.ts';
 
+const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
+
 /** Throws `insufficient_space` where the file system of the directory has less free than wanted. */
 export async function requireSpace(directory: string, wantedBytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(directory);
   const free = bavail * bsize;
   if (free >= wantedBytes) return;
-  throw new HearthError('insufficient_space', `The conversion needs ${wantedBytes} bytes in ${directory}; ${free} are free.`, {
+  throw new HearthError('insufficient_space', `The conversion needs ${megabytes(wantedBytes)} in ${directory}; ${megabytes(free)} are free.`, {
     details: { directory, wantedBytes, freeBytes: free },
   });
 }
