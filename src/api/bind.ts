@@ -86,5 +86,8 @@ function deepest(issue: Issue): Issue {
 function messageOf(issue: Issue, param: string): string {
   if (issue.code === 'unrecognized_keys') return `${param} is not known here.`;
   if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) return `${param} is needed.`;
+  if (issue.code === 'too_small' && issue.origin === 'array') return `${param || 'The value'} is empty.`;
+  if (issue.code === 'too_small' && issue.origin === 'number') return `${param} must be ${issue.inclusive ? 'at least' : 'above'} ${issue.minimum}.`;
+  if (issue.code === 'too_big' && issue.origin === 'number') return `${param} must be ${issue.inclusive ? 'at most' : 'below'} ${issue.maximum}.`;
   return `${param || 'The value'}: ${issue.message.replace(/^Invalid input: /, '')}.`;
 }

@@ -71,7 +71,10 @@ async function listed(store: Store, reference: string, signal: AbortSignal): Pro
 function usable(open: OpenModel, reference: string): ResolvedModel {
   const { model, facts } = open;
   if (model.health !== 'healthy') {
-    throw new HearthError('model_load_failed', `${idOf(open, reference)} is not whole: ${model.reason ?? 'unknown reason'}.`, { details: { param: 'model' } });
+    const again = model.cached ? ` \`hearth pull ${model.name} --force-resume\` fetches what is missing.` : '';
+    throw new HearthError('model_load_failed', `${idOf(open, reference)} is not whole: ${model.reason ?? 'unknown reason'}.${again}`, {
+      details: { param: 'model' },
+    });
   }
   return { id: idOf(open, reference), hash: open.identity.hash, facts };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { HearthError } from '../../../core/index.ts';
+import { askYesNo } from '../../ask.ts';
 import { defineCommand, flag, option } from '../../command.ts';
 import { pullModel } from '../../pull-model.ts';
 import { plain } from '../../render/plain.ts';
@@ -26,7 +27,7 @@ export const pullCommand = defineCommand({
   async run(context, args: { model: string }, given) {
     if (given.bench) throw new HearthError('not_implemented', '`hearth pull --bench` is not part of this version yet.');
     const { client } = await context.connect();
-    const data = await pullModel(context, client, {
+    const body = {
       model: args.model,
       workers: given.workers,
       ...(given.revision === undefined ? {} : { revision: given.revision }),
@@ -36,8 +37,16 @@ export const pullCommand = defineCommand({
       ...(given.update ? { update: true } : {}),
       ...(given.force ? { force: true } : {}),
       ...(given.forceResume ? { forceResume: true } : {}),
-    });
-    return { data };
+    };
+    try {
+      return { data: await pullModel(context, client, body) };
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'requires_confirmation')) throw error;
+      const resume = await askYesNo(context, `${plain(args.model)} is here but not whole. Resume download?`);
+      if (resume === null) throw error;
+      if (!resume) throw new HearthError('cancelled', 'Nothing was downloaded.');
+      return { data: await pullModel(context, client, { ...body, forceResume: true }) };
+    }
   },
   render(data) {
     const name = plain(data.expanded_name ?? data.model ?? '');
