@@ -8,6 +8,7 @@ import { modelKey, type ResolvedModel } from './model-source.ts';
 import { describeResident, engineOptionsOf, type Resident, type ResidentPlan, schedulerPlan } from './resident.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import type { SchedulerEvent } from './scheduler/scheduler-types.ts';
+import { createThreadShares } from './thread-shares.ts';
 
 /** A place at a loaded model. */
 export interface Lease {
@@ -78,7 +79,11 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
       timers.delete(key);
     },
   });
-  const tell = (event: SchedulerEvent) => scheduler.handle(event, clock.monotonic());
+  const shareThreads = createThreadShares();
+  const tell = (event: SchedulerEvent) => {
+    scheduler.handle(event, clock.monotonic());
+    shareThreads([...residents.values()].flatMap(({ key, loaded }) => (loaded && (scheduler.state(key)?.running.size ?? 0) > 0 ? [loaded] : [])));
+  };
   const watch = setInterval(killHung, Math.max(20, Math.min(1000, settings.progressTimeoutMs / 3))).unref();
 
   function takeWaiter(id: number): Waiter | undefined {

@@ -86,7 +86,7 @@ describe('the process of ember', () => {
     [1, 1],
     [2, 2],
     [4, 3],
-  ])('under a quota of %i CPUs its child uses %i ranks', async (cgroupQuotaCpus, ranks) => {
+  ])('[engines E8] under a quota of %i CPUs its child uses %i ranks', async (cgroupQuotaCpus, ranks) => {
     const limited = createEmberEngine({ convertedDirectory: join(home.path, 'converted'), processors: { availableParallelism: 8, cgroupQuotaCpus } });
     const { facts, golden } = makeGoldenModel(place());
     await using running = await startEngine(limited, facts, { contextTokens: 256, activations: 'f32' });
