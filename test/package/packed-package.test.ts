@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeTinyModel } from '../support/tiny-model.ts';
 
 const root = join(import.meta.dirname, '../..');
 const exec = promisify(execFile);
@@ -72,6 +73,44 @@ describe('the packed package', () => {
     expect(seen.filter((name) => OPTIONAL.includes(name))).toEqual([]);
   });
 
+  it('[engines E3] ember generates from the installed package, with no network, no Python and no compiler', async (context) => {
+    const wrap = await withoutNetwork();
+    if (wrap === null) return context.skip('this system gives no empty network namespace');
+    const model = join(directory, 'model');
+    await mkdir(model);
+    await writeTinyModel(model);
+    const bare = await bareProgramFolder(directory);
+    const program = [
+      process.execPath,
+      join(directory, 'app/node_modules/hearth/bin/hearth.js'),
+      'run',
+      model,
+      '--json',
+      '--max-tokens',
+      '8',
+      '--temperature',
+      '0',
+      'Hi',
+    ];
+    const { stdout } = await exec(wrap[0]!, [...wrap.slice(1), ...program], {
+      cwd: directory,
+      env: { PATH: bare, HOME: directory, HEARTH_HOME: join(directory, 'home'), HF_HOME: join(directory, 'hf') },
+    });
+    expect(JSON.parse(stdout)).toMatchObject({ status: 'success', data: { engine: 'ember', usage: { completion_tokens: 8 } } });
+  });
+
+  it('[engines E3] no runtime dependency has a native addon or an install script', async () => {
+    const modules = join(directory, 'app/node_modules');
+    const files = (await readdir(modules, { recursive: true })).map(String);
+    expect(files.filter((file) => /\.node$|(^|\/)binding\.gyp$/.test(file))).toEqual([]);
+    const manifests = files.filter((file) => /^(@[^/]+\/)?[^/]+\/package\.json$/.test(file));
+    expect(manifests.length).toBeGreaterThan(8);
+    for (const file of manifests) {
+      const { scripts = {} } = JSON.parse(await readFile(join(modules, file), 'utf8')) as { scripts?: Record<string, string> };
+      expect([file, scripts['preinstall'], scripts['install'], scripts['postinstall']]).toEqual([file, undefined, undefined, undefined]);
+    }
+  });
+
   it('holds the built kernels and the catalog, and no sources, tests or specifications', async () => {
     const files = (await readdir(join(directory, 'app/node_modules/hearth'), { recursive: true })).map(String);
     for (const needed of ['bin/hearth.js', 'bin/start.mjs', 'dist/ember/ember.wasm', 'dist/catalog/models.json', 'dist/client/index.d.ts', 'LICENSE'])
@@ -79,6 +118,29 @@ describe('the packed package', () => {
     expect(files.filter((file) => /(^|\/)(src|test|docs)(\/|$)|\.test\.|goldens/.test(file))).toEqual([]);
   });
 });
+
+/** A copy of `node` alone: no Python, no compiler, no shell tools on the search path. */
+async function bareProgramFolder(directory: string): Promise<string> {
+  const folder = join(directory, 'bare');
+  await mkdir(folder);
+  await symlink(process.execPath, join(folder, 'node'));
+  return folder;
+}
+
+/** A command line that takes the network away, where the system lets us: an empty network namespace. */
+async function withoutNetwork(): Promise<readonly string[] | null> {
+  for (const wrap of [
+    ['/usr/bin/unshare', '--net', '--'],
+    ['/usr/bin/unshare', '--user', '--map-root-user', '--net', '--'],
+  ]) {
+    const works = await exec(wrap[0]!, [...wrap.slice(1), process.execPath, '--version']).then(
+      () => true,
+      () => false,
+    );
+    if (works) return wrap;
+  }
+  return null;
+}
 
 /** Installs by a lock file that pins what our own lock pins, so that npm needs no metadata: after `npm ci` every archive is in its cache. */
 async function install(directory: string): Promise<void> {
