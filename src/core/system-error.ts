@@ -19,7 +19,7 @@ export function systemError(error: unknown): HearthError | null {
   const where = path === undefined ? '' : `: ${path}`;
   const options = { cause: error };
   if (code === 'ENOSPC' || code === 'EDQUOT') return new HearthError('insufficient_space', `The disk is full${where}.`, options);
-  if (code === 'EACCES' || code === 'EPERM') return new HearthError('permission_denied', `The system does not allow it${where}.`, options);
+  if (code === 'EACCES' || code === 'EPERM') return new HearthError('permission_denied', `Permission denied${where}.`, options);
   const words = WORDS[code];
   return words === undefined ? null : new HearthError('file_system_error', `${words}${where} (${code}).`, options);
 }

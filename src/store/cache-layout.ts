@@ -1,6 +1,7 @@
 import type { Dirent } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { systemError } from '../core/index.ts';
 import { repositoryDirectory, repositoryName } from './names.ts';
 
 /** The Hugging Face cache on disk (docs/spec/store.md §3). Reading never validates a name and never fails on a malformed directory. */
@@ -39,11 +40,22 @@ export async function isDirectory(path: string): Promise<boolean> {
 /** Sorted by name; a missing cache has none. */
 export async function listRepositories(cacheDirectory: string): Promise<CachedRepository[]> {
   const found: CachedRepository[] = [];
-  for (const entry of await directoryEntries(cacheDirectory)) {
+  for (const entry of await cacheEntries(cacheDirectory)) {
     const name = entry.isDirectory() && !entry.name.includes(HIDDEN) ? repositoryName(entry.name) : null;
     if (name !== null) found.push({ name, directory: join(cacheDirectory, entry.name) });
   }
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** A cache that is not there is empty; one that may not be read is an error. */
+async function cacheEntries(cacheDirectory: string): Promise<Dirent[]> {
+  try {
+    return await readdir(cacheDirectory, { withFileTypes: true });
+  } catch (error) {
+    const said = systemError(error);
+    if (said?.code === 'permission_denied') throw said;
+    return [];
+  }
 }
 
 export async function findRepository(cacheDirectory: string, name: string): Promise<CachedRepository | null> {

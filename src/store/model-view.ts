@@ -17,6 +17,8 @@ export interface ModelFile {
 export interface ModelView {
   readonly directory: string;
   readonly files: readonly ModelFile[];
+  /** Relative paths of what is there and is not listed. */
+  readonly refused: readonly string[];
   find(path: string): ModelFile | undefined;
   /** UTF-8 text; null when the file is missing, unreadable or above 64 MiB. */
   text(path: string): Promise<string | null>;
@@ -42,12 +44,13 @@ export interface ModelViewOptions {
 }
 
 export async function openModelView(options: ModelViewOptions): Promise<ModelView> {
-  const files = await listFiles(options);
+  const { files, refused } = await listFiles(options);
   const byPath = new Map(files.map((file) => [file.path, file]));
   const parsed = new Map<string, JsonFile>();
   const view: ModelView = {
     directory: options.directory,
     files,
+    refused,
     find: (path) => byPath.get(path),
     text: async (path) => {
       const file = byPath.get(path);
@@ -127,17 +130,19 @@ async function readBytes(path: string, bytes: number): Promise<Uint8Array | null
   }
 }
 
-async function listFiles(options: ModelViewOptions): Promise<ModelFile[]> {
+async function listFiles(options: ModelViewOptions): Promise<{ readonly files: ModelFile[]; readonly refused: string[] }> {
   let root: string;
   try {
     root = await realpath(options.root);
   } catch {
-    return [];
+    return { files: [], refused: [] };
   }
   const found: ModelFile[] = [];
+  const refused: string[] = [];
   const add = async (path: string): Promise<void> => {
     const file = await insideFile(join(options.directory, path), root);
-    if (file !== null) found.push({ path, ...file });
+    if (file === null) refused.push(path);
+    else found.push({ path, ...file });
   };
   const walk = async (prefix: string): Promise<void> => {
     for (const entry of await directoryEntries(join(options.directory, prefix))) {
@@ -149,7 +154,7 @@ async function listFiles(options: ModelViewOptions): Promise<ModelFile[]> {
   };
   if (options.only === undefined) await walk('');
   else for (const path of options.only) await add(path);
-  return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+  return { files: found.sort((a, b) => (a.path < b.path ? -1 : 1)), refused: refused.sort() };
 }
 
 /** null for a broken link, a link out of `root`, and what is no regular file. */

@@ -1,4 +1,4 @@
-import { readdir, truncate } from 'node:fs/promises';
+import { readdir, rename, symlink, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createTestHome } from '../support/hearth-process.ts';
@@ -25,6 +25,18 @@ describe('run with a model that cannot be loaded', () => {
 });
 
 describe('run by path', () => {
+  it('points to ./NAME where a bare name is only a directory here, and tells of a link that leads out', async () => {
+    await using home = await createTestHome();
+    await writeTinyModel(join(home.directory, 'mine'));
+    const facts = { directory: home.directory };
+    const bare = await runInProcess(['run', 'mine', ...SHORT, 'hi'], facts);
+    expect([bare.code, bare.stderr]).toEqual([1, expect.stringContaining('write ./mine')]);
+    await rename(join(home.directory, 'mine/model.safetensors'), join(home.directory, 'weights.safetensors'));
+    await symlink('../weights.safetensors', join(home.directory, 'mine/model.safetensors'));
+    const linked = await runInProcess(['run', './mine', ...SHORT, 'hi'], facts);
+    expect([linked.code, linked.stderr]).toEqual([1, expect.stringContaining('model.safetensors is a link')]);
+  });
+
   it('takes a directory whose name is a part of another name, and two directories of one name', async () => {
     await using home = await createTestHome();
     await installTinyModel(home.hfHome);

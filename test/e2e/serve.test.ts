@@ -17,6 +17,9 @@ async function started(server: Started): Promise<ReturnType<typeof serverDataSch
   return serverDataSchema.parse(document.data);
 }
 
+/** As long as the context of the tiny model lets it be; its end tokens never come. */
+const LONG = { max_tokens: 480, logit_bias: { 98: -100, 99: -100 } };
+
 const freePort = async (): Promise<number> => {
   const probe = createServer();
   await new Promise<void>((ready) => probe.listen(0, '127.0.0.1', ready));
@@ -124,12 +127,31 @@ describe('hearth serve', () => {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ model: 'tiny-llama', messages: [{ role: 'user', content: 'hi' }], ...body }),
       });
-    const running = await ask({ stream: true, n: 4, max_tokens: 100 });
+    const running = await ask({ stream: true, ...LONG });
     server.child.kill('SIGTERM');
     await server.waitFor('stderr', 'Stopping');
     const refused = await ask({});
     expect([refused.status, await refused.json()]).toMatchObject([503, { error: { code: 'draining' } }]);
     expect(await running.text()).toMatch(/data: \[DONE\]\n\n$/);
+    expect((await server.ended).code).toBe(0);
+  });
+
+  it('a second SIGTERM ends running streams with an error in them', async () => {
+    await using home = await createTestHome();
+    await installTinyModel(home.hfHome);
+    const server = home.start(['serve', '--json', '--port', '0', '--model', 'tiny-llama']);
+    const { port } = await started(server);
+    const running = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'tiny-llama', messages: [{ role: 'user', content: 'hi' }], stream: true, ...LONG }),
+    });
+    server.child.kill('SIGTERM');
+    await server.waitFor('stderr', 'Stopping');
+    server.child.kill('SIGTERM');
+    const text = await running.text();
+    expect(text).toContain('"code":"draining"');
+    expect(text).not.toContain('[DONE]');
     expect((await server.ended).code).toBe(0);
   });
 

@@ -65,6 +65,9 @@ export async function runDaemon(options: DaemonOptions): Promise<DaemonStart> {
   }
 }
 
+/** For the error that ends a stream to be sent. */
+const LAST_WORDS_MS = 500;
+
 interface Stopping {
   /** Aborted at the first request to stop. */
   readonly first: AbortSignal;
@@ -88,9 +91,12 @@ async function untilStopped(parts: { hearth: Hearth; listener: Listener; lock: D
   hearth.logger.info('Stopping; running requests may end first.', { drain_ms: drainTimeoutMs });
   const until = performance.now() + drainTimeoutMs;
   // The listener goes last: who comes meanwhile gets 503 `draining`, not a closed port.
-  const drained = hearth.close({ drainTimeoutMs }).then(() => listener.close({ graceMs: Math.max(0, until - performance.now()) }));
+  const drained = hearth.close({ drainTimeoutMs }).then(() => listener.close({ graceMs: Math.max(LAST_WORDS_MS, until - performance.now()) }));
   await Promise.race([drained, aborted(stop.second)]);
-  if (stop.second.aborted) await Promise.all([listener.close({ graceMs: 0 }), hearth.close({ drainTimeoutMs: 0 })]);
+  if (stop.second.aborted) {
+    await hearth.close({ drainTimeoutMs: 0 });
+    await listener.close({ graceMs: LAST_WORDS_MS });
+  }
   lock.release();
 }
 

@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Client } from '../../client/index.ts';
 import { endpoints, type ResidentModel } from '../../contract/index.ts';
+import { HearthError } from '../../core/index.ts';
 import type { Context } from '../context.ts';
 import { pullModel } from '../pull-model.ts';
 
@@ -27,7 +29,10 @@ export async function readyModel(context: Context, client: Client, name: string)
   try {
     return { model: await load(), loadMs: performance.now() - startedAt };
   } catch (error) {
-    if (name !== STARTER_MODEL || !isMissing(error)) throw error;
+    if (!isMissing(error)) throw error;
+    if (!isPath(name) && existsSync(join(context.cwd, name)))
+      throw new HearthError('model_not_found', `No model here matches "${name}". For what lies in this directory, write ./${name}.`, { cause: error });
+    if (name !== STARTER_MODEL) throw error;
   }
   context.output.notice(`${name} is not here yet; fetching it.`);
   await pullModel(context, client, { model: name, forceResume: true });

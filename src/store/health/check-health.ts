@@ -14,10 +14,18 @@ export const unhealthy = (reason: string): HealthVerdict => ({ healthy: false, r
 
 /** The fast checks, in the order of the specification. */
 export async function checkHealth(view: ModelView): Promise<HealthVerdict> {
+  const verdict = await checkFiles(view);
+  const link = view.refused.find((path) => /(^config\.json|\.gguf|\.safetensors)$/.test(path));
+  if (verdict.healthy || link === undefined) return verdict;
+  return unhealthy(`${verdict.reason}; ${link} is a link that leads nowhere or out of the model's directory`);
+}
+
+async function checkFiles(view: ModelView): Promise<HealthVerdict> {
   const config = await view.json('config.json');
   const ggufOnly = config.kind === 'missing' && (await isWholeGguf(view));
   if (!ggufOnly) {
     if (config.kind === 'missing') return unhealthy('config.json missing');
+    if (config.kind === 'invalid' && (await view.text('config.json')) === null) return unhealthy('config.json cannot be read');
     if (config.kind === 'invalid') return unhealthy('config.json contains invalid JSON');
     if (!isObject(config.value) || Object.keys(config.value).length === 0) return unhealthy('config.json is empty or invalid');
   }

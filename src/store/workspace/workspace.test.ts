@@ -75,7 +75,7 @@ test('the sentinel keeps unknown keys and 64-bit times, with two spaces and a fi
   const text = `{\n  "managed": true,\n  "future": {\n    "x": 1.5\n  },\n  "file_index": [\n    {\n      "path": "a",\n      "size": 1,\n      "mtime_ns": 1719830430123456789,\n      "sha": "sha256:00"\n    }\n  ]\n}\n`;
   await writeFiles(root, { [SENTINEL_FILE]: text });
   const sentinel = await readSentinel(root);
-  expect((sentinel?.['file_index'] as { mtime_ns: bigint }[])[0]?.mtime_ns).toBe(1719830430123456789n);
+  expect((sentinel!['file_index'] as { mtime_ns: bigint }[])[0]?.mtime_ns).toBe(1719830430123456789n);
   await writeSentinel(root, sentinel!);
   expect(await readFile(join(root, SENTINEL_FILE), 'utf8')).toBe(text);
 });
