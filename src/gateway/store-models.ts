@@ -72,11 +72,18 @@ function usable(open: OpenModel, reference: string): ResolvedModel {
   const { model, facts } = open;
   if (model.health !== 'healthy') {
     const again = model.cached ? ` \`hearth pull ${model.name} --force-resume\` fetches what is missing.` : '';
-    throw new HearthError('model_load_failed', `${idOf(open, reference)} is not whole: ${model.reason ?? 'unknown reason'}.${again}`, {
+    throw new HearthError('model_load_failed', `${idOf(open, reference)} is not whole: ${whatIsBroken(open)}.${again}`, {
       details: { param: 'model' },
     });
   }
   return { id: idOf(open, reference), hash: open.identity.hash, facts };
+}
+
+/** The health check says that config.json is missing also where a GGUF file, which needs none, is broken. */
+function whatIsBroken({ model, facts }: OpenModel): string {
+  const [file] = facts.weightFiles;
+  const needsNone = facts.framework === 'GGUF' && model.reason === 'config.json missing' && file !== undefined;
+  return needsNone ? `${file} does not begin as a GGUF file does, or cannot be read` : (model.reason ?? 'unknown reason');
 }
 
 function idOf({ model }: OpenModel, reference: string): string {

@@ -1,4 +1,4 @@
-import { readdir, rename, symlink, truncate } from 'node:fs/promises';
+import { readdir, rename, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createTestHome } from '../support/hearth-process.ts';
@@ -22,6 +22,13 @@ describe('run with a model that cannot be loaded', () => {
     const logged = await home.run(['run', './cut', ...SHORT, '--log-level', 'error', 'hi']);
     expect(logged.stderr).toMatch(/error +model-load-error/);
   });
+});
+
+it('run tells that a file is no GGUF file', async () => {
+  await using home = await createTestHome();
+  await writeFile(join(home.directory, 'notes.gguf'), 'not a model');
+  const { code, stderr } = await runInProcess(['run', './notes.gguf', 'hi'], { directory: home.directory });
+  expect([code, stderr]).toEqual([1, expect.stringContaining('notes.gguf does not begin as a GGUF file does')]);
 });
 
 describe('run by path', () => {
