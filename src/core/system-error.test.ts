@@ -26,6 +26,7 @@ describe('systemError', () => {
     } finally {
       rmSync(directory, { recursive: true });
     }
+    expect(systemError(Object.assign(new Error('x'), { code: 'ENOSPC', syscall: 'write' }), '/cache')?.message).toContain('/cache');
     expect(systemError(new Error('x'))).toBeNull();
     expect(systemError(made('ECONNREFUSED'))).toBeNull();
   });

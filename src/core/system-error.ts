@@ -12,10 +12,10 @@ const WORDS: Readonly<Record<string, string>> = {
   EIO: 'The disk failed',
 };
 
-/** What the operating system said of a file, in the words of the error table; null for every other error. */
-export function systemError(error: unknown): HearthError | null {
+/** What the operating system said of a file, in the words of the error table; null for every other error. `place` is named where the system names none: a write knows no path. */
+export function systemError(error: unknown, place?: string): HearthError | null {
   if (!(error instanceof Error) || !('syscall' in error)) return null;
-  const { code = '', path } = error as NodeJS.ErrnoException;
+  const { code = '', path = place } = error as NodeJS.ErrnoException;
   const where = path === undefined ? '' : `: ${path}`;
   const options = { cause: error };
   if (code === 'ENOSPC' || code === 'EDQUOT') return new HearthError('insufficient_space', `The disk is full${where}.`, options);

@@ -75,7 +75,7 @@ export async function pull(options: StoreOptions, parameters: PullParameters): P
         'The download was stopped; what was fetched is kept. The same command goes on from there (without a terminal: with --force-resume).',
         { cause: error },
       );
-    const known = toStoreError(error, 'pull_operation_failed');
+    const known = toStoreError(error, 'pull_operation_failed', options.cacheDirectory);
     const status =
       known.code === 'requires_confirmation' || known.code === 'access_denied'
         ? known.code

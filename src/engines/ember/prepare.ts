@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { access, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { HearthError, isHearthError, type ModelFacts, makePrivateDirectory } from '../../core/index.ts';
+import { HearthError, isHearthError, type ModelFacts, makePrivateDirectory, systemError } from '../../core/index.ts';
 import { CONVERTER_VERSION, importGguf } from '../../formats/index.ts';
 import type { PreparedModel } from '../port.ts';
 import { makeModelView } from './model-view.ts';
@@ -49,7 +49,7 @@ export function createPrepare(options: PrepareOptions): Prepare {
     } catch (error) {
       if (isHearthError(error) && error.code === 'cancelled') throw error;
       // Another process may have been faster.
-      if (!(await isComplete(destination))) throw error;
+      if (!(await isComplete(destination))) throw systemError(error, options.convertedDirectory) ?? error;
     }
   }
 
