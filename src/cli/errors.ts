@@ -34,7 +34,11 @@ export function toCliError(error: unknown): CliError {
 export function renderError(command: string | null, error: CliError): string {
   if (error.code === 'cancelled') return `${command === null ? '' : `${command}: `}${plain(error.message)}\n`;
   const prefix = command === null ? 'Error' : `${command}: Error`;
-  const lists = [listed(error.details['matches'], 'Matches'), listed(error.details['available_hashes'], 'Revisions here')].join('');
+  const lists = [
+    listed(error.details['matches'], 'Matches'),
+    listed(error.details['keys'], 'Keys'),
+    listed(error.details['available_hashes'], 'Revisions here'),
+  ].join('');
   return `${prefix}: ${plain(error.message)}\n${lists}Hint: ${error.hint}\n`;
 }
 

@@ -13,7 +13,7 @@ function wanted(name: string): ConfigKey {
   if (key !== undefined) return key;
   const near = nearestKey(name);
   throw new HearthError('invalid_argument', `There is no key "${name}". ${near === undefined ? '`hearth config list` shows all.' : `Did you mean ${near}?`}`, {
-    details: { matches: CONFIG_KEYS.map((entry) => entry.name) },
+    details: { keys: CONFIG_KEYS.map((entry) => entry.name) },
   });
 }
 
