@@ -24,7 +24,11 @@ const { values } = parseArgs({
 const rounds = values.quick ? 3 : Number(values.rounds);
 const threads = Number(values.threads);
 
-const median = (list: readonly number[]) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]!;
+const median = (list: readonly number[]) => {
+  const sorted = [...list].sort((a, b) => a - b);
+  return (sorted[Math.floor((sorted.length - 1) / 2)]! + sorted[Math.ceil((sorted.length - 1) / 2)]!) / 2;
+};
+const rate = (tokensPerSecond: number) => tokensPerSecond.toFixed(tokensPerSecond < 1 ? 3 : 1);
 const seconds = async (peer: Peer, command: Record<string, unknown>) => Number((await peer.ask(command))['seconds']);
 
 /** One thing measured on each side: name → a function that returns tokens per second. */
@@ -118,7 +122,7 @@ function table(title: string, rows: readonly Row[]): string[] {
     for (const [name, list] of Object.entries(row.results)) {
       const ratio = name === first ? '' : `${(median(row.results[first]!) / median(list)).toFixed(2)} ×`;
       lines.push(
-        `| ${name === first ? row.what : ''} | ${name} | ${median(list).toFixed(1)} (${Math.min(...list).toFixed(1)} – ${Math.max(...list).toFixed(1)}) | ${ratio} |`,
+        `| ${name === first ? row.what : ''} | ${name} | ${rate(median(list))} (${rate(Math.min(...list))} – ${rate(Math.max(...list))}) | ${ratio} |`,
       );
     }
   }

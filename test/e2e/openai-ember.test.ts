@@ -118,10 +118,12 @@ describe('the chat API over real weights', () => {
         .then((answer) => answer.choices[0]!.message.content);
     const alone: (string | null)[] = [];
     for (let index = 0; index < 16; index += 1) alone.push(await ask(index));
-    const before = await stats();
-    expect(await Promise.all(Array.from({ length: 16 }, (_, index) => ask(index)))).toEqual(alone);
-    const shared = (await stats()).batchSizes.slice(2).reduce((sum, steps) => sum + steps, 0);
-    expect(shared).toBeGreaterThan(before.batchSizes.slice(2).reduce((sum, steps) => sum + steps, 0));
+    const sharedSteps = async () => (await stats()).batchSizes.slice(2).reduce((sum, steps) => sum + steps, 0);
+    const before = await sharedSteps();
+    // So small a model may answer each request before the next one arrives; on a busy machine it takes a few rounds until they meet.
+    for (let round = 0; round === 0 || (round < 10 && (await sharedSteps()) === before); round += 1)
+      expect(await Promise.all(Array.from({ length: 16 }, (_, index) => ask(index)))).toEqual(alone);
+    expect(await sharedSteps()).toBeGreaterThan(before);
   });
 
   test('[serving V42] a disconnect in prefill and in decode frees the sequence within a second', async () => {
