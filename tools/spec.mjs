@@ -27,7 +27,7 @@ for (const file of readdirSync(join(root, 'docs/spec')).filter((f) => f.endsWith
   const text = readFileSync(join(root, 'docs/spec', file), 'utf8');
   const start = [...text.matchAll(/^## .*(?:Acceptance|Checks).*$/gm)].at(-1)?.index;
   if (start === undefined) continue;
-  const rows = [...text.slice(start).matchAll(/^\| ([A-Z]\d+) \|(.*)$/gm)].filter((m) => !/withdrawn/i.test(m[2]));
+  const rows = [...text.slice(start).matchAll(/^\| ([A-Z]\d+) \|(.*)$/gm)].filter((m) => !/\|\s*withdrawn\s*\|?\s*$/i.test(m[2]));
   documents.set(basename(file, '.md'), new Map(rows.map((m) => [m[1], { text: m[2].split('|')[0].trim(), statuses: new Set() }])));
 }
 

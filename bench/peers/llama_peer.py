@@ -47,8 +47,8 @@ def tokens(n):
 
 def run(command):
     if "next" in command:
-        answer = complete(command["next"], 1, cache_prompt=True, n_probs=command["top"])
-        entry = answer["completion_probabilities"][0]
+        answer = complete(command["next"], 1, cache_prompt=True, n_probs=command["top"], ignore_eos=False)
+        entry = answer["choices"][0]["logprobs"]["content"][0]
         return {"logprobs": [[t["id"], t["logprob"]] for t in entry["top_logprobs"]]}
     if "streams" in command:
         # The first token of each stream ends its prefill; the slowest stream's decoding time counts.
