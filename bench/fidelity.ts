@@ -1,8 +1,8 @@
 // Fidelity of the activation paths: the distribution after each of 2,000 tokens of a fixed text, compared with mlx-lm in float32 on the same
 // weights, and llama.cpp on its own file beside them (docs/spec/engines.md E43).
 //   node bench/fidelity.ts [--tokens 2000] [--write]
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type ActivationPath, loadEmber, PAGE_TOKENS } from '../src/ember/index.ts';
@@ -62,59 +62,58 @@ ensurePeers();
 const [model] = await benchmarkModels('smollm2');
 const tokenizer = await loadTokenizer(model!.directory);
 const ids = tokenizer.encode(readFileSync(join(import.meta.dirname, 'fidelity-text.txt'), 'utf8'), { special: false }).slice(0, Number(values.tokens));
-const folder = mkdtempSync(join(tmpdir(), 'hearth-fidelity-'));
 const scores: Score[] = [];
-try {
-  let reference: Float64Array[];
-  {
+let reference: Float64Array[];
+{
+  const file = join(model!.directory, `../fidelity-${createHash('sha256').update(JSON.stringify(ids)).digest('hex').slice(0, 16)}.f32`);
+  // A naive float32 matrix product takes minutes, so the reference is kept beside the models.
+  if (!existsSync(file)) {
     using mlx = await startPeer('mlx', [model!.directory]);
-    const file = join(folder, 'logits.f32');
-    const { rows } = await mlx.ask({ logits: ids, file });
-    const bytes = readFileSync(file);
-    const all = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-    const vocabulary = all.length / Number(rows);
-    reference = Array.from({ length: Number(rows) }, (_, i) => logSoftmax(all.subarray(i * vocabulary, (i + 1) * vocabulary)));
+    await mlx.ask({ logits: ids, file });
   }
-  const tops = reference.map(argmax);
-  const add = (name: string, kl: readonly number[], same: number) => {
-    const score = { name, meanKl: kl.reduce((a, b) => a + b, 0) / kl.length, sameTop: same / kl.length };
-    scores.push(score);
-    console.error(`${name}: mean KL ${score.meanKl.toExponential(2)}, same top token ${(100 * score.sameTop).toFixed(2)} %`);
-  };
-  for (const activations of ['f32', 'int16', 'mixed', 'int8'] as const satisfies readonly ActivationPath[]) {
-    await using ember = await loadEmber({ directory: model!.directory, ranks: 2, activations, contextTokens: ids.length + PAGE_TOKENS, batchTokens: 128 });
-    const pages = Uint32Array.from({ length: ember.pageCount }, (_, i) => i);
+  const rows = ids.length;
+  const bytes = readFileSync(file);
+  const all = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  const vocabulary = all.length / rows;
+  reference = Array.from({ length: rows }, (_, i) => logSoftmax(all.subarray(i * vocabulary, (i + 1) * vocabulary)));
+}
+const tops = reference.map(argmax);
+const add = (name: string, kl: readonly number[], same: number) => {
+  const score = { name, meanKl: kl.reduce((a, b) => a + b, 0) / kl.length, sameTop: same / kl.length };
+  scores.push(score);
+  console.error(`${name}: mean KL ${score.meanKl.toExponential(2)}, same top token ${(100 * score.sameTop).toFixed(2)} %`);
+};
+for (const activations of ['f32', 'int16', 'mixed', 'int8'] as const satisfies readonly ActivationPath[]) {
+  await using ember = await loadEmber({ directory: model!.directory, ranks: 2, activations, contextTokens: ids.length + PAGE_TOKENS, batchTokens: 128 });
+  const pages = Uint32Array.from({ length: ember.pageCount }, (_, i) => i);
+  const kl: number[] = [];
+  let same = 0;
+  for (let at = 0; at < ids.length; at += 128) {
+    const tokens = ids.slice(at, at + 128);
+    await ember.step([{ pages, position: at, tokens, output: 'all', temperature: 1, adjustments: [], candidates: 1 }]);
+    for (let i = 0; i < tokens.length; i++) {
+      const row = logSoftmax((await ember.logits(i)).subarray(0, reference[at + i]!.length));
+      kl.push(divergence(reference[at + i]!, row));
+      if (argmax(row) === tops[at + i]) same++;
+    }
+  }
+  add(`ember ${activations}`, kl, same);
+}
+if (!values['no-llama']) {
+  for (const [name, file] of [
+    ['llama.cpp Q4_1 (the same weights)', model!.q41],
+    ['llama.cpp Q4_0 (quantised again)', model!.q40],
+  ] as const) {
+    using llama = await startPeer('llama', [file, '2', String(ids.length + 64), '1']);
     const kl: number[] = [];
     let same = 0;
-    for (let at = 0; at < ids.length; at += 128) {
-      const tokens = ids.slice(at, at + 128);
-      await ember.step([{ pages, position: at, tokens, output: 'all', temperature: 1, adjustments: [], candidates: 1 }]);
-      for (let i = 0; i < tokens.length; i++) {
-        const row = logSoftmax((await ember.logits(i)).subarray(0, reference[at + i]!.length));
-        kl.push(divergence(reference[at + i]!, row));
-        if (argmax(row) === tops[at + i]) same++;
-      }
+    for (let i = 0; i < ids.length; i++) {
+      const { logprobs } = (await llama.ask({ next: ids.slice(0, i + 1), top: LLAMA_TOP })) as { logprobs: [number, number][] };
+      kl.push(divergenceOver(reference[i]!, logprobs));
+      if (logprobs[0]![0] === tops[i]) same++;
     }
-    add(`ember ${activations}`, kl, same);
+    add(name, kl, same);
   }
-  if (!values['no-llama']) {
-    for (const [name, file] of [
-      ['llama.cpp Q4_1 (the same weights)', model!.q41],
-      ['llama.cpp Q4_0 (quantised again)', model!.q40],
-    ] as const) {
-      using llama = await startPeer('llama', [file, '2', String(ids.length + 64), '1']);
-      const kl: number[] = [];
-      let same = 0;
-      for (let i = 0; i < ids.length; i++) {
-        const { logprobs } = (await llama.ask({ next: ids.slice(0, i + 1), top: LLAMA_TOP })) as { logprobs: [number, number][] };
-        kl.push(divergenceOver(reference[i]!, logprobs));
-        if (logprobs[0]![0] === tops[i]) same++;
-      }
-      add(name, kl, same);
-    }
-  }
-} finally {
-  rmSync(folder, { recursive: true });
 }
 const text = [
   `SmolLM2-135M-Instruct, ${ids.length} tokens of bench/fidelity-text.txt, against mlx-lm in float32 on the same numbers. ${new Date().toISOString().slice(0, 10)}.`,

@@ -47,7 +47,7 @@ def tokens(n):
 
 def run(command):
     if "next" in command:
-        answer = complete(command["next"], 1, cache_prompt=True, n_probs=command["top"], ignore_eos=False)
+        answer = complete(command["next"], 1, cache_prompt=True, n_probs=command["top"])  # of the raw logits; an end token would come without them
         entry = answer["choices"][0]["logprobs"]["content"][0]
         return {"logprobs": [[t["id"], t["logprob"]] for t in entry["top_logprobs"]]}
     if "streams" in command:
