@@ -62,6 +62,7 @@ ensurePeers();
 const [model] = await benchmarkModels('smollm2');
 const tokenizer = await loadTokenizer(model!.directory);
 const ids = tokenizer.encode(readFileSync(join(import.meta.dirname, 'fidelity-text.txt'), 'utf8'), { special: false }).slice(0, Number(values.tokens));
+const [fullStop] = tokenizer.encode('.', { special: false });
 const scores: Score[] = [];
 let reference: Float64Array[];
 {
@@ -108,7 +109,7 @@ if (!values['no-llama']) {
     const kl: number[] = [];
     let same = 0;
     for (let i = 0; i < ids.length; i++) {
-      const { logprobs } = (await llama.ask({ next: ids.slice(0, i + 1), top: LLAMA_TOP })) as { logprobs: [number, number][] };
+      const { logprobs } = (await llama.ask({ next: ids.slice(0, i + 1), top: LLAMA_TOP, force: fullStop })) as { logprobs: [number, number][] };
       kl.push(divergenceOver(reference[i]!, logprobs));
       if (logprobs[0]![0] === tops[i]) same++;
     }

@@ -3,7 +3,7 @@
 {"prefill": n, "depth": 0}   -> {"seconds": s}   evaluates n random prompt tokens
 {"decode": n, "depth": d}    -> {"seconds": s}   generates n tokens after d cached ones
 {"streams": k, "decode": n}  -> {"seconds": s}   k requests at once, n tokens each
-{"next": [ids], "top": m}    -> {"logprobs": [[id, logprob], ...]}   distribution after the given tokens
+{"next": [ids], "top": m, "force": id} -> {"logprobs": [[id, logprob], ...]}   distribution after the given tokens
 Arguments: GGUF file, threads, context tokens, parallel sequences.
 """
 
@@ -47,7 +47,9 @@ def tokens(n):
 
 def run(command):
     if "next" in command:
-        answer = complete(command["next"], 1, cache_prompt=True, n_probs=command["top"])  # of the raw logits; an end token would come without them
+        # A full stop is forced, since a token that ends the text or half a character would come without its distribution,
+        # which is taken of the raw logits in any case.
+        answer = complete(command["next"], 1, cache_prompt=True, n_probs=command["top"], logit_bias=[[command["force"], 1000.0]])
         entry = answer["choices"][0]["logprobs"]["content"][0]
         return {"logprobs": [[t["id"], t["logprob"]] for t in entry["top_logprobs"]]}
     if "streams" in command:
