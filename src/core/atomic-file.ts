@@ -8,14 +8,14 @@ export async function makePrivateDirectory(path: string): Promise<void> {
 }
 
 /**
- * Writes by a random name in the same directory, fsync, rename and fsync of the directory:
- * a reader sees the old content or the new one, whenever the process dies.
+ * Fills a file of a random name in the same directory by `write`, then fsync, rename and fsync of the directory:
+ * a reader sees the old content or the new one, whenever the process dies. A failed `write` leaves nothing.
  */
-export async function writeFileAtomic(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
+export async function replaceFile(path: string, mode: number, write: (file: FileHandle) => Promise<void>): Promise<void> {
   const temporary = join(dirname(path), `.${randomBytes(8).toString('hex')}.tmp`);
   const file = await open(temporary, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, mode);
   try {
-    await file.writeFile(data);
+    await write(file);
     await file.sync();
     await file.close();
     await rename(temporary, path);
@@ -26,6 +26,10 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array, m
   }
   await syncDirectory(dirname(path));
 }
+
+/** `replaceFile` with content that is at hand. */
+export const writeFileAtomic = (path: string, data: string | Uint8Array, mode = 0o600): Promise<void> =>
+  replaceFile(path, mode, (file) => file.writeFile(data));
 
 export async function syncDirectory(path: string): Promise<void> {
   let handle: FileHandle | undefined;

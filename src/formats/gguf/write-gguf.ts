@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto';
-import { constants, type FileHandle, open, rename, unlink } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { HearthError, syncDirectory } from '../../core/index.ts';
+import type { FileHandle } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { HearthError, replaceFile } from '../../core/index.ts';
 import { type GgufTypeName, ggufRowBytes, ggufTypeByName } from './block-types.ts';
 import { ELEMENT_BYTES, GGUF_VALUE_TYPES, type GgufElementType, type GgufScalar } from './header.ts';
 import { parseGgufHeader } from './parse-header.ts';
@@ -32,20 +31,10 @@ export async function writeGguf(path: string, keys: readonly GgufKey[], tensors:
   const { header, dataBytes } = makeHeader(keys, tensors);
   const parsed = parseGgufHeader(header, header.length + dataBytes, { fileName: basename(path) });
   if (!parsed.ok) throw new HearthError(parsed.code, `Cannot write ${path}: ${parsed.message}`);
-  const temporary = join(dirname(path), `.${randomBytes(8).toString('hex')}.tmp`);
-  const file = await open(temporary, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o644);
-  try {
+  await replaceFile(path, 0o644, async (file) => {
     await writeAll(file, header);
     for (const tensor of tensors) await writeTensor(file, tensor, path);
-    await file.sync();
-    await file.close();
-    await rename(temporary, path);
-  } catch (error) {
-    await file.close().catch(() => {});
-    await unlink(temporary).catch(() => {});
-    throw error;
-  }
-  await syncDirectory(dirname(path));
+  });
 }
 
 const bytesOf = (tensor: GgufTensorSource): number => {

@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { constants, type FileHandle, open, rename, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { HearthError, syncDirectory } from '../../core/index.ts';
+import type { FileHandle } from 'node:fs/promises';
+import { HearthError, replaceFile } from '../../core/index.ts';
 import { DTYPE_BITS, type Dtype, tensorBytes } from './dtype.ts';
 import { parseSafetensorsHeader } from './parse-header.ts';
 
@@ -21,20 +19,10 @@ export interface TensorSource {
 export async function writeSafetensors(path: string, tensors: readonly TensorSource[], metadata?: Readonly<Record<string, string>>): Promise<void> {
   const ordered = tensors.toSorted(byWidthThenName);
   const header = makeHeader(path, ordered, metadata);
-  const temporary = join(dirname(path), `.${randomBytes(8).toString('hex')}.tmp`);
-  const file = await open(temporary, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o644);
-  try {
+  await replaceFile(path, 0o644, async (file) => {
     await writeAll(file, header);
     for (const tensor of ordered) await writeTensor(file, tensor);
-    await file.sync();
-    await file.close();
-    await rename(temporary, path);
-  } catch (error) {
-    await file.close().catch(() => {});
-    await unlink(temporary).catch(() => {});
-    throw error;
-  }
-  await syncDirectory(dirname(path));
+  });
 }
 
 /** Widest dtype first, then names by code unit. */
