@@ -25,6 +25,21 @@ export interface SamplingOptions {
   readonly seed?: number;
 }
 
+/** The likeliest token each time, and nothing else in force. */
+export const GREEDY_SAMPLING: SamplingOptions = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  repetitionContextSize: 20,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  xtcProbability: 0,
+  xtcThreshold: 0.1,
+  logitBias: {},
+};
+
 export interface TextPart {
   readonly kind: 'text';
   readonly text: string;

@@ -1,4 +1,4 @@
-import type { GenerateRequest } from '../contract/index.ts';
+import { type GenerateRequest, GREEDY_SAMPLING } from '../contract/index.ts';
 import { HearthError, isHearthError, systemError } from '../core/index.ts';
 import type { Capabilities, Engine, EngineSession, LoadReport, PreparedModel } from '../engines/index.ts';
 import type { SupervisedProcess, Supervisor } from '../supervisor/index.ts';
@@ -60,19 +60,7 @@ async function probe(session: EngineSession, signal: AbortSignal): Promise<void>
     maxTokens: 1,
     stop: [],
     choices: 1,
-    sampling: {
-      temperature: 0,
-      topK: 0,
-      topP: 1,
-      minP: 0,
-      repetitionPenalty: 1,
-      repetitionContextSize: 20,
-      presencePenalty: 0,
-      frequencyPenalty: 0,
-      xtcProbability: 0,
-      xtcThreshold: 0,
-      logitBias: {},
-    },
+    sampling: GREEDY_SAMPLING,
   };
   let finished = false;
   for await (const event of session.generate(request, signal)) {

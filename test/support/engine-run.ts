@@ -1,26 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { GenerateEvent, GenerateRequest, SamplingOptions } from '../../src/contract/index.ts';
+import { type GenerateEvent, type GenerateRequest, GREEDY_SAMPLING, type SamplingOptions } from '../../src/contract/index.ts';
 import type { ModelFacts } from '../../src/core/index.ts';
 import type { Engine, EngineSession, LoadReport } from '../../src/engines/index.ts';
 import { createSupervisor, type SupervisedProcess } from '../../src/supervisor/index.ts';
 
 export const never: AbortSignal = new AbortController().signal;
 
-export const GREEDY: SamplingOptions = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  repetitionContextSize: 20,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  xtcProbability: 0,
-  xtcThreshold: 0.1,
-  logitBias: {},
-};
+export const GREEDY: SamplingOptions = GREEDY_SAMPLING;
 
 export const request = (more: Partial<GenerateRequest> = {}): GenerateRequest => ({
   requestId: 'test',

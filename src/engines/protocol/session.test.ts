@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { createFakeEngine, type FakeEngineFlags, fakeProcessSpec } from '../../../test/support/fake-engine.ts';
 import { hasEnded, isRunning } from '../../../test/support/process-state.ts';
-import type { GenerateEvent, GenerateRequest } from '../../contract/index.ts';
+import { type GenerateEvent, type GenerateRequest, GREEDY_SAMPLING } from '../../contract/index.ts';
 import { createSupervisor } from '../../supervisor/index.ts';
 
 const request = (more: Partial<GenerateRequest> = {}): GenerateRequest => ({
@@ -12,19 +12,7 @@ const request = (more: Partial<GenerateRequest> = {}): GenerateRequest => ({
   prompt: 'one two three',
   stop: [],
   choices: 1,
-  sampling: {
-    temperature: 0,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    repetitionPenalty: 1,
-    repetitionContextSize: 20,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    xtcProbability: 0,
-    xtcThreshold: 0.1,
-    logitBias: {},
-  },
+  sampling: GREEDY_SAMPLING,
   ...more,
 });
 const never = new AbortController().signal;
