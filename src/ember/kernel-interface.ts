@@ -3,7 +3,11 @@
  * same bytes). Every argument named after a buffer is a byte offset into the rank's memory; f32 and i32 buffers are 16-byte aligned, weights
  * are aligned to 16 bytes, and 64 bytes of readable padding follow every buffer. Matrices are row-major.
  */
-export const SCALE_TYPE = { f16: 0, bf16: 1, f32: 2 } as const;
+/**
+ * Format of the scales. e8m0 and e4m3 (one byte a group) make the codes small floats: bits 4 = E2M1, bits 8 = E4M3, no biases. So MLX's modes are
+ * mxfp4 = (4 bits, group 32, e8m0), nvfp4 = (4, 16, e4m3), mxfp8 = (8, 32, e8m0). docs/spec/formats.md §3.2.
+ */
+export const SCALE_TYPE = { f16: 0, bf16: 1, f32: 2, e8m0: 3, e4m3: 4 } as const;
 export const PLAIN_TYPE = { f16: 0, bf16: 1, f32: 2 } as const;
 /** Form of the activations that enter a matrix (docs/spec/engines.md §2.2). */
 export const ACTIVATION = { int8: 0, int16: 1, f32: 2 } as const;
@@ -25,7 +29,8 @@ export interface Kernels {
   /**
    * y[t, r] = Σ over groups of scale·dot(codes, x) + bias·sum(x), for rows r0 ≤ r < r1 of MLX affine weights
    * w [rows, k·bits/32] u32, scales and biases [rows, k/group] of `scaleType`. `yStride` = f32 values from one token's row of y to the next.
-   * bits 4 or 8; group 32, 64 or 128; k a multiple of group; any tokens ≥ 1, any row range.
+   * Affine: bits 2, 3, 4, 5, 6 or 8; group 32, 64 or 128. Small floats (see SCALE_TYPE): no bias term, `biases` is not read.
+   * k a multiple of the group and of 32; any tokens ≥ 1, any row range.
    */
   matmul(
     activation: Activation,
@@ -45,6 +50,8 @@ export interface Kernels {
   ): void;
   /** y[t, r] = Σ w[r, i]·x[t, i] for plain weights w [rows, k] of `type`, x [tokens, k] f32; any k ≥ 1. */
   matmulPlain(type: PlainType, w: number, x: number, y: number, yStride: number, r0: number, r1: number, k: number, tokens: number): void;
+  /** y[t, r] += factor·Σ w[r, i]·x[t, i], as matmulPlain (low-rank adapters). */
+  matmulPlainAdd(type: PlainType, w: number, x: number, y: number, yStride: number, r0: number, r1: number, k: number, tokens: number, factor: number): void;
   /** y [k] f32 = row `row` of quantised weights (an embedding row). */
   dequantiseRow(bits: number, group: number, scaleType: ScaleType, w: number, scales: number, biases: number, row: number, k: number, y: number): void;
   /** y [n] f32 = n plain values at src. */

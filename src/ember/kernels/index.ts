@@ -6,7 +6,7 @@ export { useWideDots } from './cpu';
 export { preparedBytes } from './layout';
 export { prepare } from './prepare';
 export { matmul } from './matmul';
-export { dequantiseRow, matmulPlain, widen } from './plain';
+export { dequantiseRow, matmulPlain, matmulPlainAdd, widen } from './plain';
 export { addBias, addInto, rmsNorm, rope, siluMultiply } from './elementwise';
 export { attend, attendScratchBytes } from './attention';
 export { storeKv } from './kv-pages';

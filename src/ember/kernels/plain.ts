@@ -1,5 +1,17 @@
 // Plain weights, embedding rows, widening.
-import { load1, load4, storeTokens, sum4, sums4 } from './numbers';
+import { load1, load4, sum4, sums4 } from './numbers';
+
+// @ts-ignore: decorator
+@inline
+function put(y: usize, v: f32, keep: f32, factor: f32): void { f32.store(y, keep ? load<f32>(y) + factor * v : v); }
+// @ts-ignore: decorator
+@inline
+function putTokens(y: usize, yStride: usize, v: v128, keep: f32, factor: f32): void {
+  put(y, f32x4.extract_lane(v, 0), keep, factor);
+  put(y + yStride, f32x4.extract_lane(v, 1), keep, factor);
+  put(y + 2 * yStride, f32x4.extract_lane(v, 2), keep, factor);
+  put(y + 3 * yStride, f32x4.extract_lane(v, 3), keep, factor);
+}
 
 function dotPlain<S>(w: usize, x: usize, k: u32): f32 {
   let a = f32x4.splat(0), b = f32x4.splat(0), c = f32x4.splat(0), d = f32x4.splat(0);
@@ -24,7 +36,7 @@ function dotPlain<S>(w: usize, x: usize, k: u32): f32 {
 /** Two rows (w and w + wrow) meet four tokens: each value is widened and loaded once for eight sums. wrow 0: one row, its results at y. */
 // @ts-ignore: decorator
 @inline
-function twoRows<S>(w: usize, wrow: usize, x: usize, k: u32, y: usize, yStride: usize): void {
+function twoRows<S>(w: usize, wrow: usize, x: usize, k: u32, y: usize, yStride: usize, keep: f32, factor: f32): void {
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
   const x1 = <usize>k << 2, x2 = x1 * 2, x3 = x1 * 3, rest = <usize>(k & 3) * sizeof<S>();
   for (const end = w + <usize>(k & ~3) * sizeof<S>(); w < end; w += 4 * sizeof<S>()) {
@@ -47,27 +59,36 @@ function twoRows<S>(w: usize, wrow: usize, x: usize, k: u32, y: usize, yStride: 
     b = f32x4.relaxed_madd(f32x4.splat(load1<S>(w + wrow)), t, b);
     x += 4;
   }
-  storeTokens(y, yStride, a, 4);
-  if (wrow) storeTokens(y + 4, yStride, b, 4);
+  putTokens(y, yStride, a, keep, factor);
+  if (wrow) putTokens(y + 4, yStride, b, keep, factor);
 }
 
-function plainRows<S>(w: usize, x: usize, y: usize, yStride: usize, r0: usize, r1: usize, k: u32, tokens: usize): void {
+/** keep 0: y = products; 1: y += factor·products. */
+function plainRows<S>(w: usize, x: usize, y: usize, yStride: usize, r0: usize, r1: usize, k: u32, tokens: usize, keep: f32, factor: f32): void {
   const wrow: usize = <usize>k * sizeof<S>(), xrow: usize = <usize>k << 2, quads = tokens & ~3;
   for (let r = r0; r < r1; r += 2) {
     const row = w + r * wrow, out = y + (r << 2), second: usize = r + 1 < r1 ? wrow : 0;
-    for (let t: usize = 0; t < quads; t += 4) twoRows<S>(row, second, x + t * xrow, k, out + t * yStride, yStride);
+    for (let t: usize = 0; t < quads; t += 4) twoRows<S>(row, second, x + t * xrow, k, out + t * yStride, yStride, keep, factor);
     for (let t = quads; t < tokens; t++) {
-      f32.store(out + t * yStride, dotPlain<S>(row, x + t * xrow, k));
-      if (second) f32.store(out + t * yStride, dotPlain<S>(row + wrow, x + t * xrow, k), 4);
+      put(out + t * yStride, dotPlain<S>(row, x + t * xrow, k), keep, factor);
+      if (second) put(out + t * yStride + 4, dotPlain<S>(row + wrow, x + t * xrow, k), keep, factor);
     }
   }
 }
 
-export function matmulPlain(type: i32, w: usize, x: usize, y: usize, yStride: u32, r0: u32, r1: u32, k: u32, tokens: u32): void {
+function plainBy(type: i32, w: usize, x: usize, y: usize, yStride: u32, r0: u32, r1: u32, k: u32, tokens: u32, keep: f32, factor: f32): void {
   const stride: usize = <usize>yStride << 2;
-  if (type == 0) plainRows<i16>(w, x, y, stride, r0, r1, k, tokens);
-  else if (type == 1) plainRows<u16>(w, x, y, stride, r0, r1, k, tokens);
-  else plainRows<f32>(w, x, y, stride, r0, r1, k, tokens);
+  if (type == 0) plainRows<i16>(w, x, y, stride, r0, r1, k, tokens, keep, factor);
+  else if (type == 1) plainRows<u16>(w, x, y, stride, r0, r1, k, tokens, keep, factor);
+  else plainRows<f32>(w, x, y, stride, r0, r1, k, tokens, keep, factor);
+}
+
+export function matmulPlain(type: i32, w: usize, x: usize, y: usize, yStride: u32, r0: u32, r1: u32, k: u32, tokens: u32): void {
+  plainBy(type, w, x, y, yStride, r0, r1, k, tokens, 0, 0);
+}
+
+export function matmulPlainAdd(type: i32, w: usize, x: usize, y: usize, yStride: u32, r0: u32, r1: u32, k: u32, tokens: u32, factor: f32): void {
+  plainBy(type, w, x, y, yStride, r0, r1, k, tokens, 1, factor);
 }
 
 function dequantise<S>(bits: u32, group: u32, w: usize, s: usize, b: usize, k: u32, y: usize): void {

@@ -21,7 +21,7 @@ function code(bytes: Bytes, bits: number, row: number, index: number): number {
   return bits === 8 ? bytes.u8[row + index]! : (bytes.u8[row + (index >> 1)]! >> ((index & 1) * 4)) & 15;
 }
 
-type MatmulKernels = Pick<Kernels, 'preparedBytes' | 'prepare' | 'matmul' | 'matmulPlain' | 'dequantiseRow' | 'widen'>;
+type MatmulKernels = Pick<Kernels, 'preparedBytes' | 'prepare' | 'matmul' | 'matmulPlain' | 'matmulPlainAdd' | 'dequantiseRow' | 'widen'>;
 
 export function createMatmulReference(bytes: Bytes): MatmulKernels {
   const { f32, i8, i16 } = bytes;
@@ -92,6 +92,16 @@ export function createMatmulReference(bytes: Bytes): MatmulKernels {
           let total = 0;
           for (let i = 0; i < k; i++) total += readPlain(bytes, type, w, r * k + i) * f32[x / 4 + t * k + i]!;
           f32[y / 4 + t * yStride + r] = total;
+        }
+      }
+    },
+
+    matmulPlainAdd(type, w, x, y, yStride, r0, r1, k, tokens, factor) {
+      for (let r = r0; r < r1; r++) {
+        for (let t = 0; t < tokens; t++) {
+          let total = 0;
+          for (let i = 0; i < k; i++) total += readPlain(bytes, type, w, r * k + i) * f32[x / 4 + t * k + i]!;
+          f32[y / 4 + t * yStride + r]! += factor * total;
         }
       }
     },
