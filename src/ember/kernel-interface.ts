@@ -11,11 +11,14 @@ export const SCALE_TYPE = { f16: 0, bf16: 1, f32: 2, e8m0: 3, e4m3: 4 } as const
 export const PLAIN_TYPE = { f16: 0, bf16: 1, f32: 2 } as const;
 /** Form of the activations that enter a matrix (docs/spec/engines.md §2.2). */
 export const ACTIVATION = { int8: 0, int16: 1, f32: 2 } as const;
+/** Forms of GELU: ½x·(1 + tanh(√(2/π)·(x + 0.044715·x³))), or ½x·(1 + erf(x/√2)). */
+export const GELU_FORM = { tanh: 0, erf: 1 } as const;
 /** Tokens in one page of the KV cache. */
 export const PAGE_TOKENS = 32;
 
 export type ScaleType = (typeof SCALE_TYPE)[keyof typeof SCALE_TYPE];
 export type PlainType = (typeof PLAIN_TYPE)[keyof typeof PLAIN_TYPE];
+export type GeluForm = (typeof GELU_FORM)[keyof typeof GELU_FORM];
 export type Activation = (typeof ACTIVATION)[keyof typeof ACTIVATION];
 
 export interface Kernels {
@@ -59,12 +62,26 @@ export interface Kernels {
 
   /** y [tokens, dim] = x / sqrt(mean(x²) + eps) · weight [dim] f32. y may be x. */
   rmsNorm(x: number, weight: number, y: number, tokens: number, dim: number, eps: number): void;
+  /** y [tokens, dim] = (x − mean) / sqrt(variance + eps) · weight [dim] + bias [dim] (0: none). y may be x. */
+  layerNorm(x: number, weight: number, bias: number, y: number, tokens: number, dim: number, eps: number): void;
   /** y[i] += x[i], n values. */
   addInto(y: number, x: number, n: number): void;
   /** y[t, i] += bias[i] for [tokens, n] rows `yStride` values apart. */
   addBias(y: number, bias: number, tokens: number, n: number, yStride: number): void;
   /** out[i] = silu(gate[i])·up[i], n values; out may be gate. */
   siluMultiply(gate: number, up: number, out: number, n: number): void;
+  /** out[i] = gelu(gate[i])·up[i], n values; out may be gate. */
+  geluMultiply(gate: number, up: number, out: number, n: number, form: GeluForm): void;
+  /** out[i] = gelu(x[i]), n values; out may be x. */
+  gelu(x: number, out: number, n: number, form: GeluForm): void;
+  /** out[i] = g·sigmoid(alpha·g)·(u + 1) with g = min(gate[i], limit) and u = up[i] within ±limit (gpt_oss); out may be gate. */
+  swigluClamped(gate: number, up: number, out: number, n: number, alpha: number, limit: number): void;
+  /** y[i] += factor·x[i], n values. */
+  addScaled(y: number, x: number, n: number, factor: number): void;
+  /** x[i] *= factor, n values. */
+  scaleBy(x: number, n: number, factor: number): void;
+  /** x[i] = cap·tanh(x[i] / cap), n values; cap > 0. */
+  softCap(x: number, n: number, cap: number): void;
   /**
    * Rotates x [tokens, heads, headDim] in place, rows of tokens `stride` values apart, with cos and sin [tokens, rotaryDim/2] f32.
    * Halves are paired (element i with i + rotaryDim/2), or neighbours when `traditional` is 1; values beyond rotaryDim stay.
@@ -121,6 +138,8 @@ export interface Kernels {
    * l = l > 0 ? l / multiply : l·multiply, then l + add (repetition penalty, then presence, frequency and bias).
    */
   adjustLogits(logits: number, n: number, firstId: number, entries: number, count: number): void;
+  /** Logits whose id (firstId + index) has bit 0 in `mask` become −∞: bit id & 31 of u32 word id >> 5; the mask covers the whole vocabulary. */
+  maskLogits(logits: number, n: number, firstId: number, mask: number): void;
   /** out[0] = max of n logits, out[1] = Σ exp((l − max)/temperature) with temperature > 0 (f32). */
   maxAndSum(logits: number, n: number, temperature: number, out: number): void;
   /** The `count` ≤ 256 largest logits, largest first, lowest id first on a tie: ids (firstId + index, u32) and values (f32). Returns how many. */

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { expectClose, f32, fillFloats, randomOf, reference, reset, take, takeFloats, u32, wasm } from '../../test/support/kernel-memory.ts';
+import { GELU_FORM } from './kernel-interface.ts';
+import { geluReference } from './reference/elementwise.ts';
 
 describe('element-wise kernels', () => {
   it('[engines E4] norms, sums, biases and SiLU equal the reference for any length', () => {
@@ -35,6 +37,108 @@ describe('element-wise kernels', () => {
     wasm.siluMultiply(gate, up, a, n);
     reference.siluMultiply(gate, up, b, n);
     expectClose(a, b, n, (i) => 1e-6 * Math.abs(f32[b / 4 + i]!) + 1e-33, 'silu');
+  });
+
+  it('[engines E4] layer norms, scaled sums and scaling equal the reference for any length, with and without a bias', () => {
+    const random = randomOf(13);
+    for (let i = 0; i < 80; i++) {
+      reset();
+      const [tokens, dim] = [random.between(1, 5), random.pick([1, 2, 5, 8, 33, 64, 384, random.between(1, 300)])];
+      const n = tokens * dim;
+      const offset = random.pick([0, 3]);
+      const x = takeFloats(n, () => random.normal() + offset);
+      const weight = takeFloats(dim, () => random.normal());
+      const bias = random.pick([0, takeFloats(dim, () => random.normal())]);
+      const [a, b] = [takeFloats(n, () => 1), takeFloats(n, () => 1)];
+      wasm.layerNorm(x, weight, bias, a, tokens, dim, 1e-5);
+      reference.layerNorm(x, weight, bias, b, tokens, dim, 1e-5);
+      // two values that are nearly equal magnify what rounds in their difference
+      expectClose(a, b, n, () => (dim === 2 ? 2e-4 : 2e-5), `layerNorm of ${dim}, bias ${bias !== 0}`);
+      f32.copyWithin(a / 4, b / 4, b / 4 + n);
+      const factor = random.normal();
+      wasm.addScaled(a, x, n, factor);
+      reference.addScaled(b, x, n, factor);
+      expectClose(a, b, n, () => 1e-5, 'addScaled');
+      f32.copyWithin(a / 4, b / 4, b / 4 + n);
+      wasm.scaleBy(a, n, factor);
+      reference.scaleBy(b, n, factor);
+      expectClose(a, b, n, (j) => 1e-6 * Math.abs(f32[b / 4 + j]!), 'scaleBy');
+    }
+  });
+
+  it('[engines E4] a layer norm may write where it reads', () => {
+    reset();
+    const random = randomOf(14);
+    const x = takeFloats(3 * 70, () => random.normal());
+    const weight = takeFloats(70, () => random.normal());
+    const y = take(3 * 70 * 4);
+    wasm.layerNorm(x, weight, weight, y, 3, 70, 1e-6);
+    wasm.layerNorm(x, weight, weight, x, 3, 70, 1e-6);
+    expectClose(x, y, 3 * 70, () => 0, 'layerNorm in place');
+  });
+
+  it('[engines E4] GELU in both forms is within 4e-7 of its definition in float64, from −40 to 40 and beyond', () => {
+    reset();
+    const n = 80_003;
+    const x = takeFloats(n, (i) => (i < 80_001 ? (i - 40_000) / 1000 : i === 80_001 ? -1e6 : 1e6));
+    const [a, b] = [take(n * 4), take(n * 4)];
+    for (const form of Object.values(GELU_FORM)) {
+      wasm.gelu(x, a, n, form);
+      reference.gelu(x, b, n, form);
+      expectClose(a, b, n, (i) => 4e-7 * Math.max(1, Math.abs(f32[x / 4 + i]!)), `gelu, form ${form}`);
+    }
+  });
+
+  it('the reference of GELU knows the error function', () => {
+    // erf(0.5), erf(1), erf(2), erfc(3): values of a table
+    const erf = (z: number): number => geluReference(z * Math.SQRT2, GELU_FORM.erf) / ((z * Math.SQRT2) / 2) - 1;
+    expect(erf(0.5)).toBeCloseTo(0.5204998778130465, 14);
+    expect(erf(1)).toBeCloseTo(0.8427007929497149, 14);
+    expect(erf(2)).toBeCloseTo(0.9953222650189527, 14);
+    expect((1 - erf(3)) / 2.209049699858544e-5).toBeCloseTo(1, 9);
+    expect(geluReference(-3 * Math.SQRT2, GELU_FORM.erf) / ((-3 * Math.SQRT2) / 2) / 2.209049699858544e-5).toBeCloseTo(1, 9);
+  });
+
+  it('[engines E4] gated GELU, clamped SwiGLU and soft caps equal the reference for any length', () => {
+    const random = randomOf(15);
+    for (let i = 0; i < 60; i++) {
+      reset();
+      const n = random.between(1, 70);
+      const gate = takeFloats(n, () => random.normal() * 10 ** random.between(-2, 1));
+      const up = takeFloats(n, () => random.normal() * 10 ** random.between(-2, 1));
+      const [a, b] = [takeFloats(n + 1, () => 7), takeFloats(n + 1, () => 7)];
+      const near = (i: number): number => (i === n ? 0 : 1e-6 * (Math.abs(f32[b / 4 + i]!) + Math.abs(f32[up / 4 + i]!) + 0.01));
+      const form = random.pick(Object.values(GELU_FORM));
+      wasm.geluMultiply(gate, up, a, n, form);
+      reference.geluMultiply(gate, up, b, n, form);
+      expectClose(a, b, n + 1, near, `geluMultiply, form ${form}`);
+      wasm.swigluClamped(gate, up, a, n, 1.702, 7);
+      reference.swigluClamped(gate, up, b, n, 1.702, 7);
+      expectClose(a, b, n + 1, near, 'swigluClamped');
+      const cap = random.pick([0.5, 30, 50]);
+      wasm.softCap(a, n, cap);
+      reference.softCap(b, n, cap);
+      expectClose(a, b, n + 1, near, `softCap ${cap}`);
+    }
+  });
+
+  it('a NaN stays one through every activation function', () => {
+    reset();
+    const [x, y] = [takeFloats(5, (i) => (i === 1 ? Number.NaN : 1)), takeFloats(5, () => 1)];
+    const out = take(20);
+    const lone = (): boolean[] => Array.from(f32.subarray(out / 4, out / 4 + 5), Number.isNaN);
+    for (const run of [
+      () => wasm.gelu(x, out, 5, GELU_FORM.tanh),
+      () => wasm.gelu(x, out, 5, GELU_FORM.erf),
+      () => wasm.geluMultiply(y, x, out, 5, GELU_FORM.erf),
+      () => wasm.swigluClamped(x, y, out, 5, 1.702, 7),
+      () => wasm.swigluClamped(y, x, out, 5, 1.702, 7),
+      () => wasm.siluMultiply(x, y, out, 5),
+      () => wasm.softCap(out, 5, 30),
+    ]) {
+      run();
+      expect(lone()).toEqual([false, true, false, false, false]);
+    }
   });
 
   it('[engines E4] rotation equals the reference for halves and neighbours, whole and partial', () => {
@@ -78,6 +182,23 @@ describe('sampling kernels', () => {
       wasm.adjustLogits(a, n, firstId, entries, count);
       reference.adjustLogits(b, n, firstId, entries, count);
       expectClose(a, b, n, (j) => 1e-6 * (Math.abs(f32[b / 4 + j]!) + 1), 'adjustLogits');
+    }
+  });
+
+  it('[engines E4] a grammar mask hides what it does not allow, in any slice of the vocabulary', () => {
+    const random = randomOf(16);
+    for (let i = 0; i < 80; i++) {
+      reset();
+      const n = random.between(1, 200);
+      const firstId = random.between(0, 100);
+      const words = Math.ceil((firstId + n) / 32);
+      const mask = take(words * 4);
+      for (let w = 0; w < words; w++) u32[mask / 4 + w] = random.pick([0, 0xffffffff, random.between(0, 0xffffffff)]);
+      const [a, b] = [takeFloats(n + 1, (j) => j), takeFloats(n + 1, (j) => j)];
+      wasm.maskLogits(a, n, firstId, mask);
+      reference.maskLogits(b, n, firstId, mask);
+      expect(Array.from(f32.subarray(a / 4, a / 4 + n + 1))).toEqual(Array.from(f32.subarray(b / 4, b / 4 + n + 1)));
+      expect(f32[a / 4]).toBe(((u32[mask / 4 + (firstId >> 5)]! >>> (firstId & 31)) & 1) === 1 ? 0 : Number.NEGATIVE_INFINITY);
     }
   });
 

@@ -2,7 +2,7 @@
 // page, so that BF16 is widened once. R is the size of a type (u8, u16, u32). Scratch: queries [headDim][R], sums [headDim/4][R][4],
 // 1/sum [4], scores [cells/4][R][4], which softmax turns into weights [cells][R].
 import { PAGE } from './kv-pages';
-import { exp4, heldInt } from './numbers';
+import { exp4, heldInt, tanh4 } from './numbers';
 
 // @ts-ignore: decorator
 @inline
@@ -94,23 +94,6 @@ function pageValues<R, L>(weights: usize, value: usize, headDim: u32, from: u32,
     value += 512 * sizeof<L>();
     sums += 32 * sizeof<R>() * sizeof<L>();
   }
-}
-
-/** tanh: a polynomial near 0, where (1 − e^−2x) / (1 + e^−2x) would lose its digits. */
-// @ts-ignore: decorator
-@inline
-function tanh4(x: v128): v128 {
-  const size = f32x4.abs(x), z = f32x4.mul(x, x);
-  let p = f32x4.splat(-5.70498872745e-3);
-  p = f32x4.relaxed_madd(p, z, f32x4.splat(2.06390887954e-2));
-  p = f32x4.relaxed_madd(p, z, f32x4.splat(-5.37397155531e-2));
-  p = f32x4.relaxed_madd(p, z, f32x4.splat(1.33314422036e-1));
-  p = f32x4.relaxed_madd(p, z, f32x4.splat(-3.33332819422e-1));
-  const near = f32x4.relaxed_madd(f32x4.mul(p, z), x, x);
-  const e = exp4(f32x4.mul(size, f32x4.splat(-2)));
-  const far = f32x4.div(f32x4.sub(f32x4.splat(1), e), f32x4.add(f32x4.splat(1), e));
-  const signed = v128.or(far, v128.and(x, i32x4.splat(<i32>0x80000000)));
-  return v128.bitselect(near, signed, f32x4.lt(size, f32x4.splat(0.625)));
 }
 
 function capScores(p: usize, end: usize, softCap: f32): void {

@@ -21,6 +21,30 @@ export function rmsNorm(x: usize, weight: usize, y: usize, tokens: u32, dim: u32
   }
 }
 
+export function layerNorm(x: usize, weight: usize, bias: usize, y: usize, tokens: u32, dim: u32, eps: f32): void {
+  const end: usize = <usize>dim << 2, whole: usize = end & ~15;
+  for (let t: u32 = 0; t < tokens; t++) {
+    let a = f32x4.splat(0), i: usize = 0;
+    for (; i < whole; i += 16) a = f32x4.add(a, v128.load(x + i));
+    let total = sum4(a);
+    for (; i < end; i += 4) total += load<f32>(x + i);
+    const mean: f32 = total / <f32>dim, means = f32x4.splat(mean);
+    a = f32x4.splat(0);
+    for (i = 0; i < whole; i += 16) {
+      const d = f32x4.sub(v128.load(x + i), means);
+      a = f32x4.relaxed_madd(d, d, a);
+    }
+    total = sum4(a);
+    for (; i < end; i += 4) total += (load<f32>(x + i) - mean) * (load<f32>(x + i) - mean);
+    const factor: f32 = 1 / sqrt<f32>(total / <f32>dim + eps), factors = f32x4.splat(factor);
+    for (i = 0; i < whole; i += 16) v128.store(y + i, f32x4.mul(f32x4.mul(f32x4.sub(v128.load(x + i), means), factors), v128.load(weight + i)));
+    for (; i < end; i += 4) store<f32>(y + i, (load<f32>(x + i) - mean) * factor * load<f32>(weight + i));
+    if (bias) addInto(y, bias, dim);
+    x += end;
+    y += end;
+  }
+}
+
 export function addInto(y: usize, x: usize, n: u32): void {
   let i: u32 = 0;
   for (; i + 8 <= n; i += 8) {
@@ -41,6 +65,18 @@ export function addBias(y: usize, bias: usize, tokens: u32, n: u32, yStride: u32
     addInto(y, bias, n);
     y += <usize>yStride << 2;
   }
+}
+
+export function addScaled(y: usize, x: usize, n: u32, factor: f32): void {
+  const end = y + (<usize>n << 2), factors = f32x4.splat(factor);
+  for (; y + 16 <= end; y += 16, x += 16) v128.store(y, f32x4.relaxed_madd(v128.load(x), factors, v128.load(y)));
+  for (; y < end; y += 4, x += 4) store<f32>(y, load<f32>(y) + load<f32>(x) * factor);
+}
+
+export function scaleBy(x: usize, n: u32, factor: f32): void {
+  const end = x + (<usize>n << 2), factors = f32x4.splat(factor);
+  for (; x + 16 <= end; x += 16) v128.store(x, f32x4.mul(v128.load(x), factors));
+  for (; x < end; x += 4) store<f32>(x, load<f32>(x) * factor);
 }
 
 // @ts-ignore: decorator

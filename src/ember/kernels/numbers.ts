@@ -102,3 +102,20 @@ export function exp4(x: v128): v128 {
   const power = i32x4.shl(i32x4.add(i32x4.relaxed_trunc_f32x4_s(whole), BIAS), 23);
   return v128.andnot(f32x4.mul(p, power), f32x4.lt(x, BOTTOM));
 }
+
+/** tanh: a polynomial near 0, where (1 − e^−2x) / (1 + e^−2x) would lose its digits. */
+// @ts-ignore: decorator
+@inline
+export function tanh4(x: v128): v128 {
+  const size = f32x4.abs(x), z = f32x4.mul(x, x);
+  let p = f32x4.splat(-5.70498872745e-3);
+  p = f32x4.relaxed_madd(p, z, f32x4.splat(2.06390887954e-2));
+  p = f32x4.relaxed_madd(p, z, f32x4.splat(-5.37397155531e-2));
+  p = f32x4.relaxed_madd(p, z, f32x4.splat(1.33314422036e-1));
+  p = f32x4.relaxed_madd(p, z, f32x4.splat(-3.33332819422e-1));
+  const near = f32x4.relaxed_madd(f32x4.mul(p, z), x, x);
+  const e = exp4(f32x4.mul(size, f32x4.splat(-2)));
+  const far = f32x4.div(f32x4.sub(f32x4.splat(1), e), f32x4.add(f32x4.splat(1), e));
+  const signed = v128.or(far, v128.and(x, i32x4.splat(<i32>0x80000000)));
+  return v128.bitselect(near, signed, f32x4.lt(size, f32x4.splat(0.625)));
+}

@@ -13,6 +13,24 @@ export function adjustLogits(logits: usize, n: u32, firstId: u32, entries: usize
   }
 }
 
+export function maskLogits(logits: usize, n: u32, firstId: u32, mask: usize): void {
+  for (let id = firstId, end = firstId + n; id < end; ) {
+    const stop = min((id | 31) + 1, end);
+    let allowed = load<u32>(mask + (<usize>(id >> 5) << 2)) >> (id & 31);
+    const width = stop - id, all: u32 = <u32>-1 >> (32 - width);
+    if ((allowed & all) == all) { // most words of a mask are all of one kind
+      logits += <usize>width << 2;
+      id = stop;
+      continue;
+    }
+    for (; id < stop; id++) {
+      if (!(allowed & 1)) store<f32>(logits, -Infinity);
+      allowed >>= 1;
+      logits += 4;
+    }
+  }
+}
+
 export function maxAndSum(logits: usize, n: u32, temperature: f32, out: usize): void {
   const whole = n & ~7;
   let u = f32x4.splat(-Infinity), v = u;

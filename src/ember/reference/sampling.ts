@@ -1,7 +1,7 @@
 import type { Kernels } from '../kernel-interface.ts';
 import type { Bytes } from './bytes.ts';
 
-type SamplingKernels = Pick<Kernels, 'adjustLogits' | 'maxAndSum' | 'topN'>;
+type SamplingKernels = Pick<Kernels, 'adjustLogits' | 'maskLogits' | 'maxAndSum' | 'topN'>;
 
 export function createSamplingReference({ f32, u32 }: Bytes): SamplingKernels {
   return {
@@ -13,6 +13,13 @@ export function createSamplingReference({ f32, u32 }: Bytes): SamplingKernels {
         const logit = f32[logits / 4 + index]!;
         const multiply = f32[at + 1]!;
         f32[logits / 4 + index] = Math.fround(logit > 0 ? logit / multiply : logit * multiply) + f32[at + 2]!;
+      }
+    },
+
+    maskLogits(logits, n, firstId, mask) {
+      for (let i = 0; i < n; i++) {
+        const id = firstId + i;
+        if (((u32[mask / 4 + (id >> 5)]! >> (id & 31)) & 1) === 0) f32[logits / 4 + i] = Number.NEGATIVE_INFINITY;
       }
     },
 
