@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { decodeFloats, type FloatDtype, openSafetensors, type SafetensorsFile } from '../safetensors/index.ts';
+import { decodeFloats, encodeFloats, type FloatDtype, openSafetensors, type SafetensorsFile } from '../safetensors/index.ts';
 import { dequantise } from './dequantise.ts';
 import { packCodes, toWords, unpackCodes } from './packing.ts';
 import { quantise } from './quantise.ts';
@@ -72,4 +74,44 @@ describe('agreement with MLX (recorded outputs, test/reference/README.md)', () =
     expect(found.scales).toEqual(scales);
     if (quantization.mode === 'affine') expect(found.biases).toEqual(await floats(`${name}.biases`));
   });
+});
+
+/** One line of quantise.json: digests of what MLX's CPU quantiser made of `randomNumbers(seed)`. */
+interface RecordedDigests {
+  readonly seed: number;
+  readonly bits: number;
+  readonly group: number;
+  readonly dtype: FloatDtype;
+  readonly words: string;
+  readonly scales: string;
+  readonly biases: string;
+}
+const DIGESTS = JSON.parse(readFileSync(join(RECORDED, 'quantise.json'), 'utf8')) as RecordedDigests[];
+
+/** 64 rows of 512 numbers near a normal distribution, exact in float32: the same as in test/reference/make-quantise.py. */
+function randomNumbers(seed: number): Float32Array {
+  const hash = (index: number): number => {
+    let h = Math.imul(index, 0x9e3779b1);
+    h = Math.imul(h ^ (h >>> 15), 0x85ebca77);
+    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae3d);
+    return (h ^ (h >>> 16)) & 0xffff;
+  };
+  return Float32Array.from({ length: 64 * 512 }, (_, i) => {
+    const at = 4 * i + seed * 1_000_003;
+    const sum = hash(at) + hash(at + 1) + hash(at + 2) + hash(at + 3) - 131_070;
+    return sum * 2 ** -(20 + (Math.floor(i / 512) % 5));
+  });
+}
+
+const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex').slice(0, 32);
+
+it.each(DIGESTS)('[engines E44] recorded: $bits bits, group $group, $dtype: codes, scales and biases of random rows equal those of MLX', (expected) => {
+  const { seed, bits, group, dtype } = expected;
+  const values = decodeFloats(dtype, encodeFloats(dtype, randomNumbers(seed)));
+  const found = quantise({ mode: 'affine', bits, group }, values, dtype);
+  expect({
+    words: digest(new Uint8Array(found.words.buffer)),
+    scales: digest(encodeFloats(dtype, found.scales as Float32Array)),
+    biases: digest(encodeFloats(dtype, found.biases!)),
+  }).toEqual({ words: expected.words, scales: expected.scales, biases: expected.biases });
 });

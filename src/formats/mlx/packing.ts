@@ -4,6 +4,8 @@
  */
 export function packCodes(bits: number, codes: Uint8Array): Uint32Array {
   const words = new Uint32Array(wordCount(bits, codes.length));
+  if (bits === 8) return packBytes(codes, words);
+  if (bits === 4) return packNibbles(codes, words);
   const mask = 2 ** bits - 1;
   let filled = 0;
   let word = 0;
@@ -18,6 +20,17 @@ export function packCodes(bits: number, codes: Uint8Array): Uint32Array {
     // What of the code did not fit; a shift by the whole width would be a shift by its remainder modulo 32.
     word = filled > 0 ? code >>> (bits - filled) : 0;
   }
+  return words;
+}
+
+function packBytes(codes: Uint8Array, words: Uint32Array): Uint32Array {
+  new Uint8Array(words.buffer).set(codes);
+  return words;
+}
+
+function packNibbles(codes: Uint8Array, words: Uint32Array): Uint32Array {
+  const bytes = new Uint8Array(words.buffer);
+  for (let i = 0, at = 0; i < bytes.length; i++, at += 2) bytes[i] = (codes[at]! & 15) | (codes[at + 1]! << 4);
   return words;
 }
 

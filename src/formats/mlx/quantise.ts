@@ -13,13 +13,13 @@ export interface Quantised {
 }
 
 const { fround } = Math;
-/** Half to even for |x| < 2^51, far above any code: between 2^52 and 2^53 the unit of a double is 1. */
+/** Added and taken away again, it rounds |x| < 2^51 half to even: between 2^52 and 2^53 the unit of a double is 1. */
 const MAGIC = 1.5 * 2 ** 52;
-const rint = (x: number): number => x + MAGIC - MAGIC;
 
 /**
  * MLX's own rule (docs/spec/formats.md §3.3): float32 steps over groups of the row, then scale and bias are rounded to `scaleDtype`.
- * `values` are whole rows, each a multiple of the group.
+ * `values` are whole rows, each a multiple of the group. A value in the middle between two codes takes the even one, as MLX does on the
+ * CPU; its GPU kernels take the one farther from zero.
  */
 export function quantise(quantization: Quantization, values: Float32Array, scaleDtype: FloatDtype = 'F32'): Quantised {
   const { mode, bits, group } = quantization;
@@ -33,36 +33,39 @@ export function quantise(quantization: Quantization, values: Float32Array, scale
   }
   const scales = new Float32Array(groups);
   const biases = new Float32Array(groups);
-  for (let g = 0; g < groups; g++) {
-    const found = quantiseAffineGroup(bits, values.subarray(g * group, (g + 1) * group), codes.subarray(g * group));
-    scales[g] = found.scale;
-    biases[g] = found.bias;
-  }
+  quantiseAffine(2 ** bits - 1, group, values, codes, scales, biases);
   const round = (x: Float32Array): Float32Array => decodeFloats(scaleDtype, encodeFloats(scaleDtype, x));
   return { codes, words: packCodes(bits, codes), scales: round(scales), biases: round(biases) };
 }
 
-function quantiseAffineGroup(bits: number, values: Float32Array, codes: Uint8Array): { scale: number; bias: number } {
-  const top = 2 ** bits - 1;
-  let min = Number.POSITIVE_INFINITY;
-  let max = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]!;
-    if (value < min) min = value;
-    if (value > max) max = value;
+const SMALLEST_SCALE = fround(1e-7);
+
+/** All groups in one function without calls: this is what quantising a model at load waits for. */
+function quantiseAffine(top: number, group: number, values: Float32Array, codes: Uint8Array, scales: Float32Array, biases: Float32Array): void {
+  for (let g = 0, start = 0; g < scales.length; g++, start += group) {
+    const end = start + group;
+    let min = Number.POSITIVE_INFINITY;
+    let max = Number.NEGATIVE_INFINITY;
+    for (let i = start; i < end; i++) {
+      const value = values[i]!;
+      if (value < min) min = value;
+      if (value > max) max = value;
+    }
+    let scale = fround(fround(max - min) / top);
+    if (!(scale > SMALLEST_SCALE)) scale = SMALLEST_SCALE;
+    const fromMin = Math.abs(min) > Math.abs(max);
+    if (!fromMin) scale = -scale;
+    const edge = fromMin ? min : max;
+    const steps = fround(edge / scale) + MAGIC - MAGIC;
+    const bias = steps === 0 ? 0 : edge;
+    if (steps !== 0) scale = fround(edge / steps);
+    for (let i = start; i < end; i++) {
+      const code = fround(fround(values[i]! - bias) / scale) + MAGIC - MAGIC;
+      codes[i] = code < 0 ? 0 : code > top ? top : code;
+    }
+    scales[g] = scale;
+    biases[g] = bias;
   }
-  let scale = Math.max(fround(fround(max - min) / top), fround(1e-7));
-  const fromMin = Math.abs(min) > Math.abs(max);
-  if (!fromMin) scale = -scale;
-  const edge = fromMin ? min : max;
-  const steps = rint(fround(edge / scale));
-  const bias = steps === 0 ? 0 : edge;
-  if (steps !== 0) scale = fround(edge / steps);
-  for (let i = 0; i < values.length; i++) {
-    const code = rint(fround(fround(values[i]! - bias) / scale));
-    codes[i] = code < 0 ? 0 : code > top ? top : code;
-  }
-  return { scale, bias };
 }
 
 /** Gives the byte of the scale. */
