@@ -1,6 +1,8 @@
 /** Public surface of ember: weights in, logits out. It knows no HTTP, no model names and no home directory. */
 
 export type ActivationPath = 'mixed' | 'int8' | 'int16' | 'f32';
+/** Form of the cells of the KV cache. int8: symmetric, one scale per cell and head. */
+export type KvType = 'bf16' | 'f32' | 'int8';
 
 export interface EmberOptions {
   /** Directory of an MLX checkpoint: config.json and safetensors. */
@@ -8,6 +10,8 @@ export interface EmberOptions {
   /** Compute threads; weights and KV cache are split over them. */
   readonly ranks: number;
   readonly activations: ActivationPath;
+  /** Default bf16. */
+  readonly kvType?: KvType;
   /** Cells of the KV pool, shared by all sequences; rounded up to whole pages of 32. */
   readonly contextTokens: number;
   /** Largest number of tokens in one step. */
@@ -30,16 +34,27 @@ export interface StepSequence {
   /** Position of the first of `tokens`; the cells before it are already in the cache. */
   readonly position: number;
   readonly tokens: readonly number[];
-  /** Which tokens' logits are wanted: none (prefill goes on), the last one's, or all (scoring). */
-  readonly output: 'none' | 'last' | 'all';
+  /**
+   * What is wanted: nothing (prefill goes on), the logits of the last `rows` tokens, the logits of all tokens (scoring), or the hidden rows of
+   * the last `rows` tokens behind the final norm (embeddings; such a step holds no sequence with another output).
+   */
+  readonly output: 'none' | 'last' | 'all' | 'hidden';
+  /** For 'last' (absent: 1) and 'hidden' (absent: all of `tokens`). */
+  readonly rows?: number;
   /** Temperature of `StepOutput.sum`; 1 when 0. */
   readonly temperature: number;
-  /** Applied to the last token's logits before candidates are taken. */
+  /** Applied to each row that is summarised before its candidates are taken. */
   readonly adjustments: readonly LogitAdjustment[];
+  /** One bit per id of the vocabulary, id i in word i >> 5: ids whose bit is 0 get −Infinity, after the adjustments. For the same rows. */
+  readonly mask?: Uint32Array;
   /** Candidates wanted, ≤ 256. */
   readonly candidates: number;
   /** Candidates wanted of the raw logits too, ≤ 256; absent: no `raw` in the output. */
   readonly rawCandidates?: number;
+  /** For 'all': of each token, the id whose log probability is wanted (mostly the next token). */
+  readonly targets?: readonly number[];
+  /** Low-rank adapter in this slot, its delta times `scale`; absent: the base model. */
+  readonly adapter?: { readonly slot: number; readonly scale: number };
 }
 
 /** What is told of one row of logits. */
@@ -53,10 +68,18 @@ export interface LogitSummary {
   readonly values: Float32Array;
 }
 
-/** Of the last token of a sequence, after its adjustments. */
-export interface StepOutput extends LogitSummary {
-  /** Before adjustments, at temperature 1: what log probabilities are taken from. Present when `rawCandidates` was given. */
+/** One row after its adjustments and its mask. */
+export interface RowSummary extends LogitSummary {
+  /** Before adjustments and mask, at temperature 1: what log probabilities are taken from. Present when `rawCandidates` was given. */
   readonly raw?: LogitSummary;
+}
+
+/** Of the last token of a sequence. */
+export interface StepOutput extends RowSummary {
+  /** Of the rows before the last one, in order: present when `rows` > 1. */
+  readonly earlier?: readonly RowSummary[];
+  /** Log-softmax of the raw logits at each of `targets`. */
+  readonly logProbabilities?: Float32Array;
 }
 
 export interface EmberMemory {
@@ -67,6 +90,7 @@ export interface EmberMemory {
 
 export interface Ember extends AsyncDisposable {
   readonly vocabularySize: number;
+  readonly hiddenSize: number;
   /** Limit that the checkpoint declares (max_position_embeddings after its own scaling). */
   readonly modelContextTokens: number;
   readonly ranks: number;
@@ -74,13 +98,15 @@ export interface Ember extends AsyncDisposable {
   readonly memory: EmberMemory;
   /** From the next step on, at most this many ranks compute at a time; the others pause. Clipped to 1 … ranks. */
   setThreads(threads: number): Promise<void>;
-  /** Evaluates one batch: one pass over the weights. Steps run one at a time. Outputs in the order of the sequences; null for output 'none'. */
+  /** Evaluates one batch: one pass over the weights. Steps run one at a time. Outputs in the order of the sequences; null for 'none' and 'hidden'. */
   step(sequences: readonly StepSequence[]): Promise<readonly (StepOutput | null)[]>;
   /**
    * The whole logit row of output row `row` of the last step: all rows of 'all' and 'last' sequences, in order.
-   * Before adjustments for 'all', after them for 'last'.
+   * Before adjustments and mask for 'all', after them for 'last'.
    */
   logits(row: number): Promise<Float32Array>;
+  /** Hidden rows of the last step from row `first` on, f32 [count, hiddenSize]: rows of its 'hidden' sequences, in order. */
+  hidden(first: number, count: number): Promise<Float32Array>;
   /** Bytes of one tensor put together again from the ranks (checks only). */
   tensorBytes(name: string): Promise<Uint8Array>;
 }

@@ -1,7 +1,7 @@
 import type { ShardedTensorEntry } from '../../formats/index.ts';
 import { type Activation, type Kernels, PAGE_TOKENS } from '../kernel-interface.ts';
 import type { Linear, ModelGraph } from '../models/model-graph.ts';
-import { MAX_CANDIDATES, stepWords } from '../ranks/step-words.ts';
+import { MAX_CANDIDATES, maskWords, stepWords } from '../ranks/step-words.ts';
 import { floatType, type MatrixSource } from './matrix-source.ts';
 import type { Buffers, LayerPlacement, MatrixPlacement, RankPlan, ReadPiece } from './rank-plan.ts';
 import type { Range, RankSplit } from './split.ts';
@@ -170,6 +170,7 @@ function layBuffers(
     staging: take(Math.max(0, ...reads.map((r) => (r.widen === null ? 0 : r.rows * r.bytes)))),
     step: take(stepWords(batchTokens, pageCount) * 4),
     adjusted: take(split.vocabulary.count * 4),
+    mask: take(maskWords(graph.vocabulary) * 4),
     logits: floats(split.vocabulary.count),
   };
 }

@@ -5,7 +5,7 @@ import { kernelModule, loadKernels } from '../load-kernels.ts';
 import { createExchangeBuffers } from '../ranks/exchange.ts';
 import { mergeResults } from '../ranks/merge-results.ts';
 import { startRanks } from '../ranks/rank-group.ts';
-import { RESULT, stepWords } from '../ranks/step-words.ts';
+import { MAX_MASKS, maskWords, RESULT, SCORE, stepWords } from '../ranks/step-words.ts';
 import { writeStep } from '../ranks/write-step.ts';
 import { createReferenceKernels } from '../reference/reference-kernels.ts';
 import type { Ember, EmberOptions, StepSequence } from '../types.ts';
@@ -41,6 +41,8 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
     sumFloats: batchTokens * graph.hidden,
     stepWords: stepWords(batchTokens, pageCount),
     resultWords: batchTokens * RESULT.words,
+    scoreWords: batchTokens * SCORE.words,
+    maskWords: MAX_MASKS * maskWords(graph.vocabulary),
   });
   let doneBytes = 0;
   const group = await startRanks({
@@ -63,6 +65,7 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
 
   const words = new Int32Array(exchange.step);
   const floats = new Float32Array(exchange.step);
+  const masks = new Uint32Array(exchange.masks);
   const limits = { batchTokens, pageCount, vocabulary: graph.vocabulary };
   let rows = 0;
   let last: Promise<unknown> = Promise.resolve();
@@ -76,6 +79,7 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
 
   return {
     vocabularySize: graph.vocabulary,
+    hiddenSize: graph.hidden,
     modelContextTokens: graph.contextTokens,
     ranks,
     pageCount,
@@ -83,9 +87,9 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
     setThreads: (threads) => inTurn(async () => group.limit(threads >= ranks ? 0 : Math.max(1, Math.trunc(threads)))),
     step: (sequences: readonly StepSequence[]) =>
       inTurn(async () => {
-        rows = writeStep(sequences, words, floats, limits);
+        rows = writeStep(sequences, words, floats, masks, limits);
         await group.step();
-        return mergeResults(sequences, exchange.results, ranks, batchTokens);
+        return mergeResults(sequences, exchange, ranks, batchTokens);
       }),
     logits: (row) =>
       inTurn(async () => {
@@ -99,6 +103,15 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
           logits.set(new Float32Array(part.buffer, part.byteOffset, count), first);
         }
         return logits;
+      }),
+    hidden: (first, count) =>
+      inTurn(async () => {
+        if (!(Number.isInteger(first) && first >= 0 && Number.isInteger(count) && count >= 0 && first + count <= rows))
+          throw new HearthError('invalid_value', `The last step gave ${rows} rows, not rows ${first} to ${first + count - 1}.`);
+        // The rows are equal on all ranks.
+        const { rank, buffers } = plan.ranks[0]!;
+        const bytes = await group.peek(rank, buffers.normed + first * graph.hidden * 4, count * graph.hidden * 4);
+        return new Float32Array(bytes.buffer, bytes.byteOffset, count * graph.hidden);
       }),
     tensorBytes: (name) => inTurn(() => gatherTensor(plan.ranks, name, group.peek)),
     [Symbol.asyncDispose]: () => group[Symbol.asyncDispose](),

@@ -65,10 +65,10 @@ export function planLoad(
   };
   const ranks = splits.map((split, rank) => layRank(shape, rank, split));
   refuseTooLarge(ranks);
-  const { hidden, headDim, epsilon, attentionScale, rope } = graph;
+  const { vocabulary, hidden, headDim, epsilon, attentionScale, rope } = graph;
   return {
     graph,
-    model: { hidden, headDim, epsilon, attentionScale, rope, activations },
+    model: { vocabulary, hidden, headDim, epsilon, attentionScale, rope, activations },
     ranks,
     pageCount,
     attentionRanks: splits.filter((s) => s.heads.count > 0).length,

@@ -80,6 +80,8 @@ export interface Buffers {
   readonly logits: number;
   /** [own vocabulary]: a row with penalties applied. */
   readonly adjusted: number;
+  /** u32 [vocabulary / 32]: the mask of one sequence. */
+  readonly mask: number;
   readonly cosines: number;
   readonly sines: number;
   readonly prepared: number;

@@ -10,6 +10,10 @@ export interface ExchangeBuffers {
   readonly sums: SharedArrayBuffer;
   /** Words [ranks, batchTokens, RESULT.words]. */
   readonly results: SharedArrayBuffer;
+  /** Words [ranks, batchTokens, SCORE.words]. */
+  readonly scores: SharedArrayBuffer;
+  /** Words [MAX_MASKS, mask words]: only the pages of masks in use are ever touched. */
+  readonly masks: SharedArrayBuffer;
 }
 
 const LINE = 16;
@@ -29,12 +33,23 @@ export const WORD = {
 } as const;
 export const COMMAND = { step: 1, messages: 2 } as const;
 
-export function createExchangeBuffers(sizes: { ranks: number; sumFloats: number; stepWords: number; resultWords: number }): ExchangeBuffers {
+export interface ExchangeSizes {
+  readonly ranks: number;
+  readonly sumFloats: number;
+  readonly stepWords: number;
+  readonly resultWords: number;
+  readonly scoreWords: number;
+  readonly maskWords: number;
+}
+
+export function createExchangeBuffers(sizes: ExchangeSizes): ExchangeBuffers {
   return {
     control: new SharedArrayBuffer(9 * LINE * 4),
     step: new SharedArrayBuffer(sizes.stepWords * 4),
     sums: new SharedArrayBuffer(sizes.ranks === 1 ? 0 : 2 * sizes.ranks * sizes.sumFloats * 4),
     results: new SharedArrayBuffer(sizes.ranks * sizes.resultWords * 4),
+    scores: new SharedArrayBuffer(sizes.ranks * sizes.scoreWords * 4),
+    masks: new SharedArrayBuffer(sizes.maskWords * 4),
   };
 }
 

@@ -4,11 +4,12 @@ import { createMeeting } from './exchange.ts';
 import { createMatrixRunner } from './matrix-runner.ts';
 import type { RankStart } from './rank-start.ts';
 import { createRankSum } from './rank-sum.ts';
-import { HEADER, RECORD, RESULT, SUMMARY } from './step-words.ts';
+import { createReport } from './report-rows.ts';
+import { HEADER, RECORD } from './step-words.ts';
 
 /** Evaluates the step that lies in the exchange: the whole forward pass of one rank. */
 export function createForward(start: RankStart, kernels: Kernels, memory: SharedArrayBuffer): () => void {
-  const { plan, model, exchange, batchTokens } = start;
+  const { plan, model, exchange } = start;
   const { buffers, split } = plan;
   const { hidden, headDim } = model;
   const heads = split.heads.count;
@@ -18,11 +19,10 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
   const sharedStep = new Int32Array(exchange.step);
   const step = new Int32Array(memory, buffers.step, sharedStep.length);
   const stepFloats = new Float32Array(memory, buffers.step, sharedStep.length);
-  const results = new Int32Array(exchange.results, plan.rank * batchTokens * RESULT.words * 4, batchTokens * RESULT.words);
-  const resultFloats = new Float32Array(results.buffer, results.byteOffset, results.length);
   const matrices = createMatrixRunner(kernels, buffers.prepared);
   const meeting = createMeeting(new Int32Array(exchange.control), start.ranks);
   const sum = createRankSum(start, meeting, kernels, floats);
+  const report = createReport(start, kernels, memory);
   const { inverseFrequencies, magnitude, traditional } = model.rope;
   const pairs = inverseFrequencies.length;
   const rotaryDim = pairs * 2;
@@ -145,51 +145,13 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
     }
   }
 
-  /** Logits of the wanted rows, over the rank's part of the vocabulary. */
+  /** The wanted rows behind the final norm, and their logits over the rank's part of the vocabulary. */
   function output(rows: number): void {
-    if (rows === 0 || plan.head === null) return;
+    if (rows === 0) return;
     kernels.rmsNorm(buffers.residual, plan.finalNorm, buffers.normed, rows, hidden, model.epsilon);
+    if (step[HEADER.hidden] === 1 || plan.head === null) return;
     matrices.input(buffers.normed, rows);
     matrices.multiply(plan.head, model.activations.head, buffers.logits);
-  }
-
-  /** Of each sequence's last row: penalties, the parts of its softmax, and its largest logits. */
-  function report(sequences: number): void {
-    const { first, count } = split.vocabulary;
-    for (let s = 0; s < sequences; s++) {
-      const record = HEADER.words + s * RECORD.words;
-      const rows = step[record + RECORD.rows]!;
-      if (rows === 0) continue;
-      let logits = buffers.logits + (step[record + RECORD.firstRow]! + rows - 1) * count * 4;
-      if (step[record + RECORD.rawCandidates]! >= 0) summarise(logits, 1, step[record + RECORD.rawCandidates]!, s * RESULT.words + RESULT.raw);
-      const adjustments = step[record + RECORD.adjustmentCount]!;
-      if (adjustments > 0 && count > 0) {
-        if (step[record + RECORD.keepRow] === 1) {
-          floats.copyWithin(buffers.adjusted / 4, logits / 4, logits / 4 + count);
-          logits = buffers.adjusted;
-        }
-        kernels.adjustLogits(logits, count, first, buffers.step + step[record + RECORD.adjustments]! * 4, adjustments);
-      }
-      summarise(logits, stepFloats[record + RECORD.temperature]!, step[record + RECORD.candidates]!, s * RESULT.words + RESULT.adjusted);
-    }
-  }
-
-  function summarise(logits: number, temperature: number, wanted: number, at: number): void {
-    const { first, count } = split.vocabulary;
-    results[at + SUMMARY.count] = 0;
-    resultFloats[at + SUMMARY.max] = Number.NEGATIVE_INFINITY;
-    resultFloats[at + SUMMARY.sum] = 0;
-    if (count === 0) return;
-    kernels.maxAndSum(logits, count, temperature, buffers.maxAndSum);
-    resultFloats[at + SUMMARY.max] = floats[buffers.maxAndSum / 4]!;
-    resultFloats[at + SUMMARY.sum] = floats[buffers.maxAndSum / 4 + 1]!;
-    if (wanted === 0) return;
-    const found = kernels.topN(logits, count, first, wanted, buffers.candidateIds, buffers.candidateValues);
-    results[at + SUMMARY.count] = found;
-    for (let i = 0; i < found; i++) {
-      results[at + SUMMARY.ids + i] = words[buffers.candidateIds / 4 + i]!;
-      resultFloats[at + SUMMARY.values + i] = floats[buffers.candidateValues / 4 + i]!;
-    }
   }
 
   const lastLayer = plan.layers.length - 1;
@@ -213,7 +175,7 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
       sum.addPartials(rows, start.mlpRanks);
     }
     output(wanted);
-    report(sequences);
+    report(step, stepFloats, sequences);
     meeting.leave();
   };
 }

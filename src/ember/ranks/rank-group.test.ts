@@ -7,7 +7,7 @@ import type { RankPlan } from '../load/rank-plan.ts';
 import { kernelModule, loadKernels } from '../load-kernels.ts';
 import { createExchangeBuffers } from './exchange.ts';
 import { startRanks } from './rank-group.ts';
-import { RESULT, stepWords } from './step-words.ts';
+import { maskWords, RESULT, SCORE, stepWords } from './step-words.ts';
 import { writeStep } from './write-step.ts';
 
 const DIRECTORY = join(import.meta.dirname, '../../../test/reference/goldens/llama-q4-g64');
@@ -24,9 +24,12 @@ async function start(change: (plan: RankPlan) => RankPlan) {
     sumFloats: batchTokens * hidden,
     stepWords: stepWords(batchTokens, plan.pageCount),
     resultWords: batchTokens * RESULT.words,
+    scoreWords: batchTokens * SCORE.words,
+    maskWords: maskWords(vocabulary),
   });
   const sequence = { pages: Uint32Array.of(0), position: 0, tokens: [1], output: 'last', temperature: 0, adjustments: [], candidates: 1 } as const;
-  writeStep([sequence], new Int32Array(exchange.step), new Float32Array(exchange.step), { batchTokens, pageCount: plan.pageCount, vocabulary });
+  const limits = { batchTokens, pageCount: plan.pageCount, vocabulary };
+  writeStep([sequence], new Int32Array(exchange.step), new Float32Array(exchange.step), new Uint32Array(exchange.masks), limits);
   return await startRanks({
     starts: plan.ranks.map((rankPlan, rank) => ({
       plan: rank === 1 ? change(rankPlan) : rankPlan,

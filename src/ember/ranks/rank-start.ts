@@ -6,6 +6,7 @@ import type { ExchangeBuffers } from './exchange.ts';
 
 /** Numbers of the graph that a rank needs beside its placements. */
 export interface RankModel {
+  readonly vocabulary: number;
   readonly hidden: number;
   readonly headDim: number;
   readonly epsilon: number;

@@ -1,7 +1,7 @@
 import { HearthError } from '../../core/index.ts';
 import { PAGE_TOKENS } from '../kernel-interface.ts';
 import type { StepSequence } from '../types.ts';
-import { HEADER, MAX_ADJUSTMENTS, MAX_CANDIDATES, RECORD } from './step-words.ts';
+import { HEADER, MAX_ADJUSTMENTS, MAX_CANDIDATES, MAX_MASKS, maskWords, RECORD } from './step-words.ts';
 
 export interface StepLimits {
   readonly batchTokens: number;
@@ -9,31 +9,49 @@ export interface StepLimits {
   readonly vocabulary: number;
 }
 
-/** Checks a batch and writes it; returns the rows of logits that it will give. */
-export function writeStep(sequences: readonly StepSequence[], words: Int32Array, floats: Float32Array, limits: StepLimits): number {
+/** Rows that a sequence asks for: its last ones. */
+export function rowsOf({ output, rows, tokens }: StepSequence): number {
+  if (output === 'none') return 0;
+  return output === 'all' ? tokens.length : (rows ?? (output === 'last' ? 1 : tokens.length));
+}
+
+/** Rows of which it gets a summary: those of 'last', and the last one of 'all'. */
+export const summariesOf = (sequence: StepSequence): number => (sequence.output === 'last' ? rowsOf(sequence) : sequence.output === 'all' ? 1 : 0);
+
+/** Checks a batch and writes it; returns its rows. */
+export function writeStep(sequences: readonly StepSequence[], words: Int32Array, floats: Float32Array, masks: Uint32Array, limits: StepLimits): number {
   const tokens = sequences.reduce((sum, s) => sum + s.tokens.length, 0);
   const adjustments = sequences.reduce((sum, s) => sum + s.adjustments.length, 0);
   if (sequences.length === 0 || tokens > limits.batchTokens) throw refuse(`a step holds 1 to ${limits.batchTokens} tokens, not ${tokens}`);
   if (adjustments > MAX_ADJUSTMENTS) throw refuse(`a step holds at most ${MAX_ADJUSTMENTS} adjusted logits, not ${adjustments}`);
+  const hidden = sequences.some((s) => s.output === 'hidden');
+  if (hidden && sequences.some((s) => s.output === 'last' || s.output === 'all')) throw refuse('it asks for logits and for hidden rows');
   const firstToken = HEADER.words + sequences.length * RECORD.words;
   let token = 0;
   let row = 0;
+  let summary = 0;
+  let mask = 0;
   let end = firstToken + tokens;
   sequences.forEach((sequence, i) => {
     const pages = checkSequence(sequence, i, limits);
     const at = HEADER.words + i * RECORD.words;
-    const rows = sequence.output === 'none' ? 0 : sequence.output === 'last' ? 1 : sequence.tokens.length;
+    const rows = rowsOf(sequence);
     words[at + RECORD.position] = sequence.position;
     words[at + RECORD.tokens] = sequence.tokens.length;
     words[at + RECORD.firstToken] = token;
     words[at + RECORD.rows] = rows;
     words[at + RECORD.firstRow] = row;
+    words[at + RECORD.summaries] = summariesOf(sequence);
+    words[at + RECORD.firstSummary] = summary;
     floats[at + RECORD.temperature] = sequence.temperature > 0 ? sequence.temperature : 1;
     words[at + RECORD.candidates] = sequence.candidates;
     words[at + RECORD.rawCandidates] = sequence.rawCandidates ?? -1;
     words[at + RECORD.keepRow] = sequence.output === 'all' ? 1 : 0;
+    words[at + RECORD.adapter] = sequence.adapter?.slot ?? -1;
+    floats[at + RECORD.adapterScale] = sequence.adapter?.scale ?? 0;
     for (const id of sequence.tokens) words[firstToken + token++] = id;
     row += rows;
+    summary += summariesOf(sequence);
     words[at + RECORD.pages] = end;
     for (let page = 0; page < pages; page++) words[end++] = sequence.pages[page]!;
     words[at + RECORD.adjustments] = end;
@@ -44,25 +62,39 @@ export function writeStep(sequences: readonly StepSequence[], words: Int32Array,
       floats[end + 2] = add;
       end += 3;
     }
+    words[at + RECORD.targets] = sequence.targets === undefined ? 0 : end;
+    for (const id of sequence.targets ?? []) words[end++] = id;
+    words[at + RECORD.mask] = -1;
+    if (sequence.mask === undefined || summariesOf(sequence) === 0) return;
+    if (mask === MAX_MASKS) throw refuse(`a step holds at most ${MAX_MASKS} masks`);
+    masks.set(sequence.mask.subarray(0, maskWords(limits.vocabulary)), mask * maskWords(limits.vocabulary));
+    words[at + RECORD.mask] = mask++;
   });
   words[HEADER.sequences] = sequences.length;
   words[HEADER.tokens] = tokens;
   words[HEADER.rows] = row;
   words[HEADER.used] = end;
   words[HEADER.firstToken] = firstToken;
+  words[HEADER.hidden] = hidden ? 1 : 0;
   return row;
 }
 
 /** Pages that the sequence needs; refuses what a kernel must never see, since it would read beside its buffers. */
 function checkSequence(sequence: StepSequence, index: number, { vocabulary, pageCount }: StepLimits): number {
-  const { position, tokens, candidates, rawCandidates = 0 } = sequence;
+  const { position, tokens, candidates, rawCandidates = 0, targets, mask } = sequence;
   const cells = position + tokens.length;
   const pages = Math.ceil(cells / PAGE_TOKENS);
   if (tokens.length === 0) throw refuse(`sequence ${index} brings no token`);
   if (!Number.isSafeInteger(position) || position < 0 || pages > pageCount) throw refuse(`sequence ${index} ends at cell ${cells}, outside the pool`);
   if (sequence.pages.length < pages) throw refuse(`sequence ${index} has ${sequence.pages.length} pages for ${cells} cells`);
   for (let page = 0; page < pages; page++) if (sequence.pages[page]! >= pageCount) throw refuse(`sequence ${index} names page ${sequence.pages[page]}`);
-  for (const id of tokens) if (!(Number.isInteger(id) && id >= 0 && id < vocabulary)) throw refuse(`token ${id} is not one of the ${vocabulary} of the model`);
+  for (const id of [...tokens, ...(targets ?? [])])
+    if (!(Number.isInteger(id) && id >= 0 && id < vocabulary)) throw refuse(`token ${id} is not one of the ${vocabulary} of the model`);
+  const rows = rowsOf(sequence);
+  if (!(Number.isInteger(rows) && rows >= 0 && rows <= tokens.length)) throw refuse(`sequence ${index} wants ${rows} rows of ${tokens.length} tokens`);
+  if (targets !== undefined && (sequence.output !== 'all' || targets.length !== tokens.length))
+    throw refuse(`sequence ${index} has ${targets.length} targets for ${tokens.length} tokens with output '${sequence.output}'`);
+  if (mask !== undefined && mask.length < maskWords(vocabulary)) throw refuse(`the mask of sequence ${index} is shorter than the vocabulary`);
   for (const wanted of [candidates, rawCandidates])
     if (!(Number.isInteger(wanted) && wanted >= 0 && wanted <= MAX_CANDIDATES))
       throw refuse(`${wanted} candidates wanted, but 0 to ${MAX_CANDIDATES} can be had`);
