@@ -18,103 +18,16 @@ from mlx.utils import tree_flatten, tree_unflatten
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import _get_classes, load_model, quantize_model, save_config, save_model
 
+from golden_models import MODELS, mixed_4_8
+from routing import Routing
+
 ROOT = Path(__file__).parent / "goldens"
 GREEDY_TOKENS = 64
 # Top-two distance of every greedy step, as a part of the range of all logits.
 WANTED_MARGIN = 0.03
+# Distance of the last chosen expert's score and the best of the others.
+WANTED_ROUTING = 0.1
 DTYPES = {"BF16": mx.bfloat16, "F16": mx.float16, "F32": mx.float32}
-
-
-def llama(**more):
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "intermediate_size": 128,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "rms_norm_eps": 1e-5,
-        "vocab_size": 128,
-        "max_position_embeddings": 512,
-        "rope_theta": 10000.0,
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "mlp_bias": False,
-        "tie_word_embeddings": True,
-        **more,
-    }
-
-
-def mistral(**more):
-    config = llama(architectures=["MistralForCausalLM"], model_type="mistral", sliding_window=None, tie_word_embeddings=False)
-    del config["attention_bias"], config["mlp_bias"]
-    return config | more
-
-
-def qwen2(**more):
-    config = llama(architectures=["Qwen2ForCausalLM"], model_type="qwen2", rms_norm_eps=1e-6, rope_theta=1000000.0, use_sliding_window=False)
-    del config["attention_bias"], config["mlp_bias"]
-    return config | more
-
-
-def qwen3(**more):
-    # Heads are wider than hidden / heads, as in the small models of this family.
-    config = llama(architectures=["Qwen3ForCausalLM"], model_type="qwen3", head_dim=32, rms_norm_eps=1e-6, rope_theta=1000000.0, tie_word_embeddings=False)
-    del config["mlp_bias"]
-    return config | more
-
-
-LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
-YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 256}
-
-WIDTHS = {"q_proj": (2, 32), "k_proj": (3, 64), "v_proj": (5, 32), "o_proj": (6, 64), "gate_proj": (8, 32), "up_proj": (3, 32), "down_proj": (6, 128)}
-FP_MODES = {"q_proj": "mxfp4", "k_proj": "nvfp4", "v_proj": "mxfp8", "o_proj": "nvfp4", "gate_proj": "mxfp4", "up_proj": "mxfp8", "down_proj": "nvfp4"}
-
-
-def by_widths(path, module):
-    leaf = path.rsplit(".", 1)[-1]
-    if leaf in WIDTHS:
-        bits, group = WIDTHS[leaf]
-        return {"group_size": group, "bits": bits}
-    return True
-
-
-def by_fp_mode(path, module):
-    sizes = {"mxfp4": (32, 4), "nvfp4": (16, 4), "mxfp8": (32, 8)}
-    mode = FP_MODES.get(path.rsplit(".", 1)[-1])
-    if mode is None:
-        return True
-    group, bits = sizes[mode]
-    return {"group_size": group, "bits": bits, "mode": mode}
-
-
-def mixed_4_8(path, module):
-    if path.endswith(("v_proj", "down_proj", "lm_head")):
-        return {"group_size": 64, "bits": 8}
-    return path != "model.layers.1.mlp.gate_proj"
-
-
-# name → (config, dtype of the parameters, quantisation or None)
-MODELS = {
-    "llama-bf16-tied": (llama(), "BF16", None),
-    "llama-bf16-rope-llama3": (llama(rope_scaling=LLAMA3, tie_word_embeddings=False), "BF16", None),
-    "mistral-bf16": (mistral(num_hidden_layers=3, intermediate_size=96), "BF16", None),
-    "qwen2-bf16-tied": (qwen2(), "BF16", None),
-    "qwen3-bf16": (qwen3(), "BF16", None),
-    "qwen3-bf16-rope-yarn": (qwen3(rope_theta=500.0, rope_scaling=YARN, tie_word_embeddings=True), "BF16", None),
-    "llama-f16": (llama(tie_word_embeddings=False, num_key_value_heads=1), "F16", None),
-    "llama-f32-biases": (llama(attention_bias=True, mlp_bias=True, intermediate_size=96, num_key_value_heads=4), "F32", None),
-    "llama-q4-g64": (llama(vocab_size=256), "BF16", dict(group_size=64, bits=4)),
-    "llama-q4-g64-f16-scales": (llama(vocab_size=256, tie_word_embeddings=False), "F16", dict(group_size=64, bits=4)),
-    "llama-q4-g32-f32-scales": (llama(vocab_size=256), "F32", dict(group_size=32, bits=4)),
-    "llama-mixed-4-8": (llama(vocab_size=256, tie_word_embeddings=False), "BF16", dict(group_size=64, bits=4, quant_predicate=mixed_4_8)),
-    "llama-widths": (llama(vocab_size=256), "BF16", dict(group_size=64, bits=5, quant_predicate=by_widths)),
-    "mistral-q4-g128": (mistral(hidden_size=128, intermediate_size=256, num_attention_heads=8, vocab_size=256), "BF16", dict(group_size=128, bits=4)),
-    "qwen2-q4-g64": (qwen2(vocab_size=256, num_attention_heads=8, num_key_value_heads=2, hidden_size=128), "BF16", dict(group_size=64, bits=4)),
-    "qwen3-q8-g32": (qwen3(vocab_size=160, tie_word_embeddings=True), "BF16", dict(group_size=32, bits=8)),
-    "qwen3-fp-modes": (qwen3(vocab_size=256), "BF16", dict(group_size=32, bits=4, mode="mxfp4", quant_predicate=by_fp_mode)),
-}
 
 
 def random_parameters(model):
@@ -123,19 +36,22 @@ def random_parameters(model):
     for name, value in tree_flatten(model.parameters()):
         noise = mx.random.normal(value.shape)
         if name.endswith("norm.weight"):
-            value = 1 + 0.2 * noise
+            # Gemma adds 1 to the weights of its norms.
+            value = (0 if "gemma" in model.model_type else 1) + 0.2 * noise
         elif name.endswith(".bias"):
             value = 0.3 * noise
-        elif name in ("model.embed_tokens.weight", "lm_head.weight"):
+        elif name.endswith(("embed_tokens.weight", "lm_head.weight")):
             value = 0.1 * noise
+        elif value.ndim == 1:
+            value = noise
         else:
-            gain = 1.8 if "q_proj" in name or "k_proj" in name else 1.3
+            gain = 1.8 if "q_proj" in name or "k_proj" in name or "qkv_proj" in name else 1.3
             value = noise * (gain / math.sqrt(value.shape[-1]))
         parameters.append((name, value))
     model.update(tree_unflatten(parameters))
 
 
-def learn(model, tokens, rounded):
+def learn(model, tokens, rounded, routing):
     """
     Teaches the model one random sequence, so that the best token of each step stands out: rounding must not decide the greedy text.
     `rounded` maps the name of each weight that will be quantised to its parameters; the lesson is given with the rounded weights.
@@ -149,7 +65,9 @@ def learn(model, tokens, rounded):
 
     def loss(parameters):
         model.update(tree_unflatten([(name, round_weight(name, value)) for name, value in tree_flatten(parameters)]))
-        return nn.losses.cross_entropy(model(tokens[None, :-1])[0], tokens[1:], reduction="mean")
+        routing.clear()
+        logits = model(tokens[None, :-1])[0]
+        return nn.losses.cross_entropy(logits, tokens[1:], reduction="mean") + routing.nearness(4 * WANTED_ROUTING)
 
     parameters = model.trainable_parameters()
     step = mx.value_and_grad(loss)
@@ -166,19 +84,30 @@ def quantised_weights(model, quantisation):
     if not quantisation:
         return {}
     default = {key: quantisation[key] for key in ("group_size", "bits", "mode") if key in quantisation}
-    predicate = quantisation.get("quant_predicate", lambda path, module: True)
+    predicate = quantisation.get("quant_predicate") or getattr(model, "quant_predicate", None) or (lambda path, module: True)
     found = {}
     for path, module in model.named_modules():
-        if hasattr(module, "to_quantized") and (choice := predicate(path, module)):
+        if not hasattr(module, "to_quantized") or module.weight.shape[-1] % default["group_size"]:
+            continue
+        if choice := predicate(path, module):
             found[f"{path}.weight"] = choice if isinstance(choice, dict) else default
     return found
+
+
+def tie(model):
+    """The models that tie their output where the checkpoint has none of its own, tied."""
+    text = getattr(model, "language_model", model)
+    if getattr(text, "tie_word_embeddings", None) is False and "lm_head" in text:
+        text.pop("lm_head")
+        text.tie_word_embeddings = True
 
 
 def write_checkpoint(folder, config, dtype, quantisation, tokens):
     model_class, args_class = _get_classes(config)
     model = model_class(args_class.from_dict(config))
+    tie(model)
     random_parameters(model)
-    learn(model, tokens, quantised_weights(model, quantisation))
+    learn(model, tokens, quantised_weights(model, quantisation), Routing(model, config))
     model.set_dtype(DTYPES[dtype])
     config = config | {"torch_dtype": {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}[dtype]}
     if quantisation:
@@ -205,13 +134,14 @@ def continue_greedily(model, prompt):
 def make(name):
     config, dtype, quantisation = MODELS[name]
     folder = ROOT / name
+    vocabulary = config["vocab_size"]
     for attempt in range(8):
         seed = zlib.crc32(name.encode()) + attempt
         length = 12 + seed % 13
         mx.random.seed(seed)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        lesson = mx.random.randint(0, config["vocab_size"], (length + GREEDY_TOKENS,))
+        lesson = mx.random.randint(0, vocabulary, (length + GREEDY_TOKENS,))
         write_checkpoint(folder, config, dtype, quantisation, lesson)
         model, _ = load_model(folder)
         # The numbers of the checkpoint, with float32 arithmetic around them.
@@ -219,15 +149,17 @@ def make(name):
         prompt = lesson[:length].tolist()
         greedy = continue_greedily(model, prompt)
         # One pass without a cache, over the prompt and its continuation.
+        routing = Routing(model, config)
         logits = model(mx.array([prompt + greedy[:-1]]))[0]
         assert logits.dtype == mx.float32
         span = (mx.max(logits) - mx.min(logits)).item()
         best = mx.sort(logits[length - 1 :], axis=-1)[:, -2:]
         margin = mx.min(best[:, 1] - best[:, 0]).item() / span
         kinds = len(set(greedy))
-        print(f"{name}: seed {seed}, margin {margin:.4f}, {kinds} different tokens, logits span {span:.2f}", flush=True)
+        gap = routing.gap()
+        print(f"{name}: seed {seed}, margin {margin:.4f}, routing {gap:.3f}, {kinds} different tokens, logits span {span:.2f}", flush=True)
         # A continuation of few tokens would hide faults.
-        if margin >= WANTED_MARGIN and kinds >= 20:
+        if margin >= WANTED_MARGIN and gap >= WANTED_ROUTING and kinds >= 20:
             break
     else:
         raise SystemExit(f"{name}: no seed gives a margin of {WANTED_MARGIN}")
@@ -242,6 +174,8 @@ def make(name):
         "margin": round(margin, 5),
         "span": round(span, 4),
     }
+    if routing.routers:
+        expected["routing"] = round(gap, 5)
     (folder / "expected.json").write_text(json.dumps(expected) + "\n")
 
 
