@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exportGguf, importGguf } from '../src/formats/index.ts';
 import { makeRandomModel } from './random-model.ts';
@@ -39,6 +40,9 @@ async function smollm2(): Promise<BenchmarkModel> {
 
 async function oneBillion(): Promise<BenchmarkModel> {
   const directory = await once(join(folder, 'random-1b'), (path) => makeRandomModel(path));
+  // Any tokenizer will do where prompts are ids: the engine's process wants one.
+  for (const file of ['tokenizer.json', 'tokenizer_config.json'])
+    await once(join(directory, file), (path) => copyFile(join(folder, 'smollm2-mlx', file), path));
   const q41 = await once(join(folder, 'random-1b-q4_1.gguf'), (path) => exportGguf(directory, path, { quant: 'exact' }));
   const q40 = await once(join(folder, 'random-1b-q4_0.gguf'), (path) => exportGguf(directory, path, { quant: 'q4_0' }));
   return {
@@ -56,7 +60,8 @@ async function oneBillion(): Promise<BenchmarkModel> {
 export async function benchmarkModels(only?: string): Promise<BenchmarkModel[]> {
   mkdirSync(folder, { recursive: true });
   const models: BenchmarkModel[] = [];
-  if (only === undefined || only === 'smollm2') models.push(await smollm2());
+  const small = await smollm2();
+  if (only === undefined || only === 'smollm2') models.push(small);
   if (only === undefined || only === '1b') models.push(await oneBillion());
   if (models.length === 0) throw new Error(`unknown model ${only}: smollm2 or 1b`);
   return models;

@@ -1,12 +1,14 @@
 // Ember beside llama.cpp and mlx-lm on the same weights, on this machine, in one run: rounds are interleaved, medians with spread, ratios.
-//   npm run bench:peers [-- --model smollm2|1b] [--rounds 5] [--quick] [--write]
-// --write replaces the table of docs/benchmarks.md between its marks.
+//   npm run bench:peers [-- --model smollm2|1b] [--rounds 5] [--only speed|process|adapters] [--no-mlx] [--write]
+// --write replaces the tables of docs/benchmarks.md between their marks.
 
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startRunner } from './ember-runner.ts';
+import { measureEngineProcess } from './engine-process.ts';
+import { interleave, median, type Row, ratio, resultTable, type Verdict, verdictTable } from './measure.ts';
 import { type BenchmarkModel, benchmarkModels } from './models.ts';
 import { ensurePeers, type Peer, startPeer } from './peers/peer-process.ts';
 import { startBandwidth } from './read-bandwidth.ts';
@@ -16,144 +18,139 @@ const { values } = parseArgs({
     model: { type: 'string' },
     rounds: { type: 'string', default: '5' },
     threads: { type: 'string', default: '2' },
-    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
     write: { type: 'boolean', default: false },
     'no-mlx': { type: 'boolean', default: false },
   },
 });
-const rounds = values.quick ? 3 : Number(values.rounds);
+const rounds = Number(values.rounds);
+/** Where one round takes long. */
+const fewRounds = Math.min(rounds, 3);
 const threads = Number(values.threads);
+const wants = (part: string) => values.only === undefined || values.only === part;
 
-const median = (list: readonly number[]) => {
-  const sorted = [...list].sort((a, b) => a - b);
-  return (sorted[Math.floor((sorted.length - 1) / 2)]! + sorted[Math.ceil((sorted.length - 1) / 2)]!) / 2;
-};
-const rate = (tokensPerSecond: number) => tokensPerSecond.toFixed(tokensPerSecond < 1 ? 3 : 1);
-const seconds = async (peer: Peer, command: Record<string, unknown>) => Number((await peer.ask(command))['seconds']);
+const Q41 = 'llama.cpp Q4_1';
+const Q40 = 'llama.cpp Q4_0';
+const seconds = async (peer: Peer, command: Record<string, unknown>, of = 'seconds') => Number((await peer.ask(command))[of]);
 
-/** One thing measured on each side: name → a function that returns tokens per second. */
-type Sides = Record<string, () => Promise<number>>;
-interface Row {
-  readonly what: string;
-  readonly results: Record<string, number[]>;
-}
-
-async function interleave(what: string, sides: Sides, times = rounds, warmUps = 1): Promise<Row> {
-  const results: Record<string, number[]> = Object.fromEntries(Object.keys(sides).map((name) => [name, []]));
-  for (let round = 0; round < times + warmUps; round++) {
-    for (const [name, measure] of Object.entries(sides)) {
-      const value = await measure();
-      if (round >= warmUps) results[name]!.push(value);
-    }
-  }
-  console.error(
-    `  ${what}: ${Object.entries(results)
-      .map(([n, v]) => `${n} ${median(v).toFixed(1)}`)
-      .join(', ')}`,
-  );
-  return { what, results };
-}
-
-async function measureModel(model: BenchmarkModel): Promise<{ rows: Row[]; weightsBytes: number; loadSeconds: number }> {
-  console.error(model.title);
-  await using mixed = await startRunner(model.directory, { ranks: threads, activations: 'mixed', contextTokens: 2560 });
-  using q41 = await startPeer('llama', [model.q41, String(threads), '2560', '1']);
-  using q40 = await startPeer('llama', [model.q40, String(threads), '2560', '1']);
+async function measureSpeed(model: BenchmarkModel, bandwidth: number): Promise<{ rows: Row[]; verdicts: Verdict[]; note: string }> {
+  const context = 4096 + 512;
+  await using mixed = await startRunner(model.directory, { ranks: threads, activations: 'mixed', contextTokens: context });
   const n = model.decodeTokens;
-  const rows: Row[] = [];
-  rows.push(
-    await interleave('decode, 1 stream', {
-      ember: async () => n / (await mixed.decode(n)),
-      'llama.cpp Q4_1': async () => n / (await seconds(q41, { decode: n, depth: 4 })),
-      'llama.cpp Q4_0': async () => n / (await seconds(q40, { decode: n, depth: 4 })),
-    }),
-    await interleave('prefill of 512', {
-      ember: async () => 512 / (await mixed.prefill(512)),
-      'llama.cpp Q4_1': async () => 512 / (await seconds(q41, { prefill: 512 })),
-      'llama.cpp Q4_0': async () => 512 / (await seconds(q40, { prefill: 512 })),
-    }),
-    await interleave(
-      'decode at depth 2,048',
+  const decode = async () => n / (await mixed.decode(n));
+  const rows: Record<string, Row> = {};
+  {
+    using q41 = await startPeer('llama', [model.q41, String(threads), String(context), '1']);
+    using q40 = await startPeer('llama', [model.q40, String(threads), String(context), '1']);
+    const sides = (ember: () => Promise<number>, peer: (peer: Peer) => Promise<number>) => ({ ember, [Q41]: () => peer(q41), [Q40]: () => peer(q40) });
+    rows['decode'] = await interleave(
+      'decode, 1 stream',
+      sides(decode, async (peer) => n / (await seconds(peer, { decode: n, depth: 4 }))),
+      { rounds },
+    );
+    rows['prefill512'] = await interleave(
+      'prefill of 512',
+      sides(
+        async () => 512 / (await mixed.prefill(512)),
+        async (peer) => 512 / (await seconds(peer, { prefill: 512 })),
+      ),
+      { rounds: fewRounds },
+    );
+    rows['prefill2048'] = await interleave(
+      'prefill of 2,048',
+      { ember: async () => 2048 / (await mixed.prefill(2048)), [Q41]: async () => 2048 / (await seconds(q41, { prefill: 2048 })) },
+      { rounds: 2, warmUps: 0 },
+    );
+    rows['depth4096'] = await interleave(
+      'decode at depth 4,096',
+      { ember: async () => n / (await mixed.decode(n, { depth: 4096 })), [Q41]: async () => n / (await seconds(q41, { decode: n, depth: 4096 })) },
+      { rounds: fewRounds },
+    );
+  }
+  {
+    using streams = await startPeer('llama', [model.q41, String(threads), '4096', '8']);
+    rows['streams8'] = await interleave(
+      'decode, 8 streams, total',
       {
-        ember: async () => n / (await mixed.decode(n, { depth: 2048 })),
-        'llama.cpp Q4_1': async () => n / (await seconds(q41, { decode: n, depth: 2048 })),
+        ember: async () => (8 * n) / (await mixed.decode(n, { streams: 8 })),
+        [Q41]: async () => (8 * n) / (await seconds(streams, { streams: 8, decode: n }, 'decode')),
       },
-      2,
-      0, // its long prompts are warm-up enough
-    ),
+      { rounds: fewRounds },
+    );
+  }
+  rows['streams2'] = await interleave(
+    'decode, 2 streams, total',
+    { 'ember, 2 streams': async () => (2 * n) / (await mixed.decode(n, { streams: 2 })), 'ember, 1 stream': decode },
+    { rounds },
   );
   if (!values['no-mlx']) {
     using mlx = await startPeer('mlx', [model.directory]);
-    rows.push(
-      await interleave(
-        'decode, 1 stream, short',
-        {
-          ember: async () => n / (await mixed.decode(n)),
-          'mlx-lm': async () => model.mlxTokens / (await seconds(mlx, { decode: model.mlxTokens })),
-        },
-        2,
-      ),
+    rows['mlx'] = await interleave(
+      'decode, 1 stream, short',
+      { ember: decode, 'mlx-lm (CPU)': async () => model.mlxTokens / (await seconds(mlx, { decode: model.mlxTokens })) },
+      { rounds: 2 },
     );
   }
   for (const activations of ['int8', 'int16'] as const) {
     await using other = await startRunner(model.directory, { ranks: threads, activations, contextTokens: 2560 });
-    rows.push(
-      await interleave(
-        `decode, 1 stream, ${activations} path`,
-        { [`ember ${activations}`]: async () => n / (await other.decode(n)), ember: async () => n / (await mixed.decode(n)) },
-        3,
-      ),
+    rows[`decode ${activations}`] = await interleave(
+      `decode, 1 stream, ${activations} path`,
+      { [`ember ${activations}`]: async () => n / (await other.decode(n)), ember: decode },
+      { rounds: fewRounds },
     );
-    rows.push(
-      await interleave(
-        `prefill of 512, ${activations} path`,
-        { [`ember ${activations}`]: async () => 512 / (await other.prefill(512)), ember: async () => 512 / (await mixed.prefill(512)) },
-        2,
-      ),
+    rows[`prefill ${activations}`] = await interleave(
+      `prefill of 512, ${activations} path`,
+      { [`ember ${activations}`]: async () => 512 / (await other.prefill(512)), ember: async () => 512 / (await mixed.prefill(512)) },
+      { rounds: 2 },
     );
   }
-  return { rows, weightsBytes: mixed.ember.memory.weightsBytes, loadSeconds: mixed.loadSeconds };
+  const { weightsBytes } = mixed.ember.memory;
+  const read = median(rows['decode']!.results['ember']!) * weightsBytes;
+  const note = `Weights ${(weightsBytes / 1e6).toFixed(0)} MB, loaded in ${mixed.loadSeconds.toFixed(2)} s. Decode reads ${(read / 1e9).toFixed(1)} GB/s of ${(bandwidth / 1e9).toFixed(1)} GB/s that the machine reads with ${threads} threads.`;
+  return { rows: Object.values(rows), verdicts: judge(model, rows, read / bandwidth), note };
 }
 
-function table(title: string, rows: readonly Row[]): string[] {
-  const lines = [`### ${title}`, '', '| Measured | Side | tokens/s, median (min – max) | ember ÷ side |', '|---|---|---|---|'];
-  for (const row of rows) {
-    const first = Object.keys(row.results)[0]!;
-    for (const [name, list] of Object.entries(row.results)) {
-      const ratio = name === first ? '' : `${(median(row.results[first]!) / median(list)).toFixed(2)} ×`;
-      lines.push(
-        `| ${name === first ? row.what : ''} | ${name} | ${rate(median(list))} (${rate(Math.min(...list))} – ${rate(Math.max(...list))}) | ${ratio} |`,
-      );
-    }
-  }
-  return [...lines, ''];
+/** The requirements of docs/spec/engines.md §7 that speak of ratios to peers. */
+function judge(model: BenchmarkModel, rows: Readonly<Record<string, Row>>, ofBandwidth: number): Verdict[] {
+  const of = (row: string, side: string) => ratio(rows[row]!, side);
+  const mlx: Verdict[] = rows['mlx'] ? [{ id: 'B8', what: `${model.id}: decode ÷ mlx-lm on the CPU`, value: of('mlx', 'mlx-lm (CPU)'), bar: 20 }] : [];
+  if (model.id === 'smollm2') return [{ id: 'B1', what: 'SmolLM2: decode ÷ Q4_1', value: of('decode', Q41), bar: 1.3 }, ...mlx];
+  return [
+    { id: 'B1', what: '1B: decode ÷ Q4_1', value: of('decode', Q41), bar: 1.6, aim: 2 },
+    { id: 'B1', what: '1B: decode ÷ Q4_0', value: of('decode', Q40), bar: 0.7, aim: 0.9 },
+    { id: 'B1', what: '1B: prefill of 512 ÷ Q4_1', value: of('prefill512', Q41), bar: 1.3, aim: 1.6 },
+    { id: 'B1', what: '1B: prefill of 512 ÷ Q4_0', value: of('prefill512', Q40), bar: 0.6, aim: 0.8 },
+    { id: 'B1', what: '1B: decode at depth 4,096 ÷ Q4_1', value: of('depth4096', Q41), bar: 1.4, aim: 1.9 },
+    { id: 'B1', what: '1B: prefill of 2,048 ÷ Q4_1', value: of('prefill2048', Q41), bar: 1.2, aim: 1.4 },
+    { id: 'B2', what: '1B: 8 streams ÷ Q4_1 at 8 streams', value: of('streams8', Q41), bar: 2, aim: 2.5 },
+    { id: 'B2', what: '1B: 2 streams ÷ 1 stream', value: of('streams2', 'ember, 1 stream'), bar: 1.5 },
+    { id: 'B2', what: '1B: decode bytes per second ÷ read bandwidth', value: ofBandwidth, bar: 0.55, aim: 0.7 },
+    ...mlx,
+  ];
 }
 
 ensurePeers();
 const models = await benchmarkModels(values.model);
-const bandwidth = await startBandwidth(threads);
-const output: string[] = [];
+const details: string[] = [];
+const verdicts: Verdict[] = [];
 for (const model of models) {
-  const before = await bandwidth.measure();
-  const { rows, weightsBytes, loadSeconds } = await measureModel(model);
-  const readable = Math.max(before, await bandwidth.measure(), await bandwidth.measure());
-  const decode = median(rows[0]!.results['ember']!);
-  output.push(...table(model.title, rows));
-  output.push(
-    `Weights ${(weightsBytes / 1e6).toFixed(0)} MB, loaded in ${loadSeconds.toFixed(2)} s. Decode reads ${((decode * weightsBytes) / 1e9).toFixed(1)} GB/s of ${(readable / 1e9).toFixed(1)} GB/s that the machine reads with ${threads} threads: ${((decode * weightsBytes) / readable).toFixed(2)}.`,
-    '',
-  );
+  console.error(model.title);
+  if (wants('speed')) {
+    const bandwidth = await startBandwidth(threads);
+    const readings = [await bandwidth.measure(), await bandwidth.measure(), await bandwidth.measure()];
+    await bandwidth.close();
+    const { rows, verdicts: own, note } = await measureSpeed(model, Math.max(...readings));
+    verdicts.push(...own);
+    details.push(...resultTable(model.title, rows), note, '');
+  }
+  if (wants('process')) verdicts.push(...(await measureEngineProcess(model, threads)));
 }
-await bandwidth.close();
 const head = `Machine: ${cpus()[0]?.model ?? 'unknown'}, ${threads} threads of ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB. Node ${process.version}. ${new Date().toISOString().slice(0, 10)}. Medians of ${rounds} interleaved rounds (2 or 3 where a round is long), after a round that is not counted.`;
-const text = [head, '', ...output].join('\n');
+const text = [head, '', '### Requirements', '', ...verdictTable(verdicts), ...details].join('\n');
 console.log(text);
 if (values.write) {
   const file = join(import.meta.dirname, '../docs/benchmarks.md');
+  const old = readFileSync(file, 'utf8');
   const begin = '<!-- peers: begin -->';
-  const end = '<!-- peers: end -->';
-  const old = existsSync(file) ? readFileSync(file, 'utf8') : `# Benchmarks\n\n${begin}\n${end}\n`;
-  const from = old.indexOf(begin);
-  const to = old.indexOf(end);
-  writeFileSync(file, `${old.slice(0, from + begin.length)}\n${text}\n${old.slice(to)}`);
+  writeFileSync(file, `${old.slice(0, old.indexOf(begin) + begin.length)}\n${text}\n${old.slice(old.indexOf('<!-- peers: end -->'))}`);
 }

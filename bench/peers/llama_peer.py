@@ -1,7 +1,7 @@
 """llama.cpp as a peer: one JSON command per line on stdin, one JSON answer per line on stdout.
 
 {"prefill": n, "depth": 0}   -> {"seconds": s}   evaluates n random prompt tokens
-{"decode": n, "depth": d}    -> {"seconds": s}   generates n tokens after d cached ones
+{"decode": n, "depth": d}    -> {"seconds": s}   generates n tokens after d cached ones, which later calls find in the cache
 {"streams": k, "decode": n}  -> {"seconds": s}   k requests at once, n tokens each
 {"next": [ids], "top": m, "force": id} -> {"logprobs": [[id, logprob], ...]}   distribution after the given tokens
 Arguments: GGUF file, threads, context tokens, parallel sequences.
@@ -31,6 +31,7 @@ params.cpuparams_batch.n_threads = threads
 params.warmup = False
 server = x.Server(params)
 random.seed(7)
+prompts = {}
 
 
 def complete(ids, n, **more):
@@ -53,7 +54,7 @@ def run(command):
         entry = answer["choices"][0]["logprobs"]["content"][0]
         return {"logprobs": [[t["id"], t["logprob"]] for t in entry["top_logprobs"]]}
     if "streams" in command:
-        # The first token of each stream ends its prefill; the slowest stream's decoding time counts.
+        # Short prompts, so that all streams decode together nearly all the time: the slowest stream's decoding time counts.
         start, results = time.perf_counter(), []
 
         def one():
@@ -68,7 +69,9 @@ def run(command):
     if "prefill" in command:
         return {"seconds": complete(tokens(command["prefill"]), 1)["timings"]["prompt_ms"] / 1000}
     # llama.cpp counts the first generated token's evaluation as prompt: n tokens take n - 1 steps.
-    return {"seconds": complete(tokens(max(4, command["depth"])), command["decode"] + 1)["timings"]["predicted_ms"] / 1000}
+    depth = max(4, command["depth"])
+    prompt = prompts.setdefault(depth, tokens(depth))
+    return {"seconds": complete(prompt, command["decode"] + 1, cache_prompt=True)["timings"]["predicted_ms"] / 1000}
 
 
 out.write(json.dumps({"ready": x.get_system_info(), "version": getattr(x, "__version__", "")}) + "\n")
