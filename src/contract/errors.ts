@@ -1,4 +1,4 @@
-import { CHECKPOINT_CODES, GGUF_CODES, SAFETENSORS_CODES } from './parser-codes.ts';
+import { ADAPTER_FILE_CODES, CHECKPOINT_CODES, GGUF_CODES, SAFETENSORS_CODES } from './parser-codes.ts';
 
 /** One row of the error table. */
 export interface ErrorRow {
@@ -31,6 +31,10 @@ const fileRows = Object.fromEntries([...SAFETENSORS_CODES, ...GGUF_CODES].map((c
 const checkpointRows = Object.fromEntries(
   CHECKPOINT_CODES.map((code) => [code, row(422, 1, 'This model cannot be used as it is. `hearth show <model>` tells what hearth sees in it.')]),
 ) as Record<(typeof CHECKPOINT_CODES)[number], ErrorRow>;
+
+const adapterRows = Object.fromEntries(
+  ADAPTER_FILE_CODES.map((code) => [code, row(422, 1, 'Take the adapter from its source again, or write it once more with the tool that trained it.')]),
+) as Record<(typeof ADAPTER_FILE_CODES)[number], ErrorRow>;
 
 /**
  * The one table of error codes: what each means over HTTP, at the command line, and what to do next.
@@ -118,8 +122,15 @@ export const ERRORS = {
   server_unreachable: row(502, 1, 'Check that the server runs: `hearth serve` starts one.', again),
   engine_protocol: row(500, 1, 'The engine process sent something that is not its protocol and was ended.', again),
 
+  // Adapters (docs/spec/agents-training.md §10)
+  adapter_not_found: row(404, 1, 'Load the adapter first; the message names those that are there.'),
+  adapter_base_mismatch: row(409, 1, 'Use the base model that the adapter was trained on.'),
+  adapter_kind_unsupported: row(400, 1, 'Fuse the adapter into its base model, or keep it in a format that can hold it.'),
+  adapter_limit: row(409, 1, 'Unload an adapter that is not needed, or raise `adapters.maxResident`.', again),
+
   ...fileRows,
   ...checkpointRows,
+  ...adapterRows,
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERRORS;

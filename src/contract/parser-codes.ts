@@ -123,6 +123,17 @@ export const CHECKPOINT_CODES = [
   'convert_config_key',
 ] as const;
 
+/** Codes of the checks of an adapter's files, alone and against a base model; meanings: docs/spec/agents-training.md §6.1, §10. */
+export const ADAPTER_FILE_CODES = [
+  'adapter_config_missing',
+  'adapter_config_invalid',
+  'adapter_tensor_unknown',
+  'adapter_tensor_missing',
+  'adapter_shape_mismatch',
+  'adapter_rank_mismatch',
+  'adapter_not_finite',
+] as const;
+
 export type SafetensorsCode = (typeof SAFETENSORS_CODES)[number];
 export type GgufCode = (typeof GGUF_CODES)[number];
 export type CheckpointCode = (typeof CHECKPOINT_CODES)[number];

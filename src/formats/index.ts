@@ -1,6 +1,7 @@
 // Owns: bytes on disk: safetensors, MLX checkpoints, adapters, GGUF, tokenizer files, lossless conversion.
 // Refuses: trust in any file; network, Python, native code.
 // Called by: security, store, ember, engines, training.
+export * from './adapters/index.ts';
 export * from './convert/index.ts';
 export * from './gguf/index.ts';
 export * from './mlx/index.ts';

@@ -1,0 +1,16 @@
+// Owns: low-rank adapters on disk: mlx-lm, mlx-vlm, PEFT and GGUF read into one table, checked against a base, fused and written.
+// Refuses: trust in any file; where adapters live, who may use them.
+// Called by: ember and engines (loading), later training and store (import, fuse, export).
+export {
+  type Adapter,
+  type AdapterFormat,
+  type AdapterModule,
+  type AdapterModuleKind,
+  type FullFineTune,
+  type LowRankAdapter,
+  type MlxSelection,
+  sortedModules,
+} from './adapter-table.ts';
+export { type BaseModule, checkAdapter, wrappedModules } from './check-adapter.ts';
+export { fuseRows } from './fuse.ts';
+export { readAdapter } from './read-adapter.ts';
