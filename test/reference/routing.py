@@ -18,7 +18,7 @@ class Routing:
         self.routers = []
         self.scores = []
         for path, module in model.named_modules():
-            if self.chosen and path.endswith(ROUTERS) and "weight" in module:
+            if self.chosen and path.endswith(ROUTERS) and ("weight" in module or "lora_b" in module):
                 self._listen(module)
                 self.routers.append(path)
 
