@@ -44,3 +44,60 @@ for bits in (2, 3, 4, 5, 6, 8):
             cases.append({"seed": seed, "bits": bits, "group": group, "dtype": dtype, "words": digest(words), "scales": digest(scales), "biases": digest(biases)})
 record = "[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n"
 (Path(__file__).parent / "mlx-arrays" / "quantise.json").write_text(record)
+
+
+# Whole checkpoints in the form of transformers, and what mlx-lm's convert makes of them: digests per tensor, in mlx-arrays/convert.json.
+import tempfile
+
+from mlx.utils import tree_flatten
+from mlx_lm.utils import load_model, quantize_model
+
+H, I, V, E = 64, 128, 128, 3
+BASE = {"hidden_size": H, "num_hidden_layers": 1, "intermediate_size": I, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "vocab_size": V,
+        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "max_position_embeddings": 256, "tie_word_embeddings": False, "torch_dtype": "bfloat16"}
+L = "model.layers.0"
+ATTENTION = [(f"{L}.self_attn.q_proj.weight", [H, H]), (f"{L}.self_attn.k_proj.weight", [32, H]), (f"{L}.self_attn.v_proj.weight", [32, H]), (f"{L}.self_attn.o_proj.weight", [H, H])]
+OUTER = [("model.embed_tokens.weight", [V, H]), ("model.norm.weight", [H]), ("lm_head.weight", [V, H]), (f"{L}.input_layernorm.weight", [H]), (f"{L}.post_attention_layernorm.weight", [H])]
+MLP = [(f"{L}.mlp.gate_proj.weight", [I, H]), (f"{L}.mlp.up_proj.weight", [I, H]), (f"{L}.mlp.down_proj.weight", [H, I])]
+MODELS = {
+    "llama": (BASE | {"model_type": "llama"}, OUTER + ATTENTION + MLP),
+    # A row of 96 is no whole number of groups of 64.
+    "llama-odd": (BASE | {"model_type": "llama", "intermediate_size": 96, "tie_word_embeddings": True},
+                  [t for t in OUTER if t[0] != "lm_head.weight"] + ATTENTION + [(n, [96 if d == I else d for d in s]) for n, s in MLP]),
+    "granite": (BASE | {"model_type": "granite", "logits_scaling": 1.0, "attention_multiplier": 0.2, "embedding_multiplier": 1.0, "residual_multiplier": 1.0,
+                        "attention_bias": False, "mlp_bias": False}, OUTER + ATTENTION + MLP),
+    "mixtral": (BASE | {"model_type": "mixtral", "num_local_experts": E, "num_experts_per_tok": 2},
+                OUTER + ATTENTION + [(f"{L}.block_sparse_moe.gate.weight", [E, H])]
+                + [(f"{L}.block_sparse_moe.experts.{e}.{w}.weight", [H, I] if w == "w2" else [I, H]) for e in range(E) for w in ("w1", "w2", "w3")]),
+    "qwen3_moe": (BASE | {"model_type": "qwen3_moe", "num_experts": E, "num_experts_per_tok": 2, "decoder_sparse_step": 1, "mlp_only_layers": [], "moe_intermediate_size": I, "norm_topk_prob": True},
+                  OUTER + ATTENTION + [(f"{L}.mlp.gate.weight", [E, H]), (f"{L}.self_attn.q_norm.weight", [32]), (f"{L}.self_attn.k_norm.weight", [32])]
+                  + [(f"{L}.mlp.experts.{e}.{w}_proj.weight", [H, I] if w == "down" else [I, H]) for e in range(E) for w in ("gate", "up", "down")]),
+    "granitemoe": (BASE | {"model_type": "granitemoe", "num_local_experts": E, "num_experts_per_tok": 2, "logits_scaling": 1.0, "attention_multiplier": 0.2,
+                           "embedding_multiplier": 1.0, "residual_multiplier": 1.0, "attention_bias": False},
+                   OUTER + ATTENTION + [(f"{L}.block_sparse_moe.router.layer.weight", [E, H]), (f"{L}.block_sparse_moe.input_linear.weight", [E, 2 * I, H]),
+                                        (f"{L}.block_sparse_moe.output_linear.weight", [E, H, I])]),
+}
+
+
+def bf16(seed, shape):
+    count = int(np.prod(shape))
+    index = np.arange(count, dtype=np.uint32) + np.uint32(seed * 1_000_003)
+    values = ((mixed(index) & np.uint32(0xFFFF)).astype(np.float32) - 32_768) * np.float32(2.0**-19)
+    return mx.array(values.reshape(shape)).astype(mx.bfloat16)
+
+
+record = {}
+for name, (config, tensors) in MODELS.items():
+    for bits in (None, 4, 8):
+        if bits == 8 and name != "granite":
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            mx.save_safetensors(f"{folder}/model.safetensors", {tensor: bf16(seed, shape) for seed, (tensor, shape) in enumerate(tensors)}, {"format": "pt"})
+            (Path(folder) / "config.json").write_text(json.dumps(config))
+            model, loaded = load_model(Path(folder), lazy=True)
+            if bits:
+                with mx.stream(mx.cpu):
+                    model, loaded = quantize_model(model, loaded, 64, bits)
+            result = {path: [list(array.shape), digest(array)] for path, array in tree_flatten(model.parameters())}
+            record[f"{name}-{bits or 'plain'}"] = {"config": config, "bits": bits, "tensors": tensors, "quantization": loaded.get("quantization"), "result": result}
+(Path(__file__).parent / "mlx-arrays" / "convert.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")

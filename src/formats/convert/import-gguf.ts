@@ -9,6 +9,7 @@ import { fillDirectory, refuseExisting, requireSpace } from './directory.ts';
 import { type ImportPlan, type ImportStep, planImport } from './import-plan.ts';
 import { quantizationBlock } from './quantization-block.ts';
 import { CONVERTER_VERSION, type ConversionReport, sumReports } from './report.ts';
+import { requireFinite } from './require-finite.ts';
 import { rowChunks } from './row-chunks.ts';
 import { verifyImport } from './verify-import.ts';
 
@@ -121,17 +122,6 @@ function tensorSources(file: GgufFile, step: ImportStep, progress: { signal: Abo
       ? []
       : [{ name: `${module}.biases`, dtype: scaleDtype, shape: groups, data: stream((rows) => type.biases!(rows, scaleDtype)) }]),
   ];
-}
-
-/** Plain numbers are copied; only infinities and NaN are refused, by their exponent bits. */
-function requireFinite(type: string, bytes: Uint8Array, name: string): Uint8Array {
-  const wide = type === 'F32';
-  const exponent = wide ? 0x7f80_0000 : type === 'F16' ? 0x7c00 : 0x7f80;
-  const words = wide ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4) : new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
-  for (const word of words) {
-    if ((word & exponent) === exponent) throw new HearthError('convert_not_finite', `The tensor ${name} holds an infinite number or NaN.`);
-  }
-  return bytes;
 }
 
 function makeReport(

@@ -13,8 +13,8 @@ export interface Quantization {
 
 /** What config.json says of quantisation (docs/spec/formats.md §2.2). */
 export interface QuantizationPlan {
-  /** Where the codes are: `awq` and `gptq` keep them in `qweight` and `qzeros`, in orders of their own. */
-  readonly layout: 'mlx' | 'awq' | 'gptq';
+  /** Where the codes are: `awq` and `gptq` keep them in `qweight` and `qzeros`, `compressed` in `weight_packed`, in orders of their own. */
+  readonly layout: 'mlx' | 'awq' | 'gptq' | 'compressed';
   /** For modules that `modules` does not list but that have scales. */
   readonly fallback: Quantization;
   /** Per module path; false = plain. */
@@ -76,7 +76,7 @@ function readForeign(block: unknown): QuantizationPlan {
     const format = block['format'] ?? 'pack-quantized';
     if (format === 'nvfp4-pack-quantized') return whole({ mode: 'nvfp4', bits: 4, group: 16 });
     if (format === 'mxfp4-pack-quantized') return whole({ mode: 'mxfp4', bits: 4, group: 32 });
-    if (format === 'pack-quantized') return whole({ mode: 'affine', bits: 4, group: 32 });
+    if (format === 'pack-quantized') return whole(packedIntegers(block), 'compressed');
     throw unsupported(`the compressed-tensors format ${JSON.stringify(format)}`);
   }
   if (method === 'awq' || method === 'gptq') {
@@ -85,6 +85,14 @@ function readForeign(block: unknown): QuantizationPlan {
     return whole({ mode: 'affine', bits: 4, group: (block['group_size'] as number | null | undefined) ?? 128 }, method);
   }
   throw unsupported(`the quantisation method ${JSON.stringify(method)}`);
+}
+
+/** The first group of settings is that of all modules; several are not read, since their targets are classes of another library. */
+function packedIntegers(block: JsonObject): Quantization {
+  const groups = isJsonObject(block['config_groups']) ? Object.values(block['config_groups']) : [];
+  const weights = isJsonObject(groups[0]) && isJsonObject(groups[0]['weights']) ? groups[0]['weights'] : {};
+  if (groups.length > 1) throw unsupported('compressed-tensors with several groups of settings');
+  return readParameters({ bits: weights['num_bits'] ?? 4, group_size: weights['group_size'] ?? 32 }, 'the compressed-tensors block');
 }
 
 const unsupported = (what: string): HearthError => new HearthError('mlx_quant_unsupported', `config.json asks for ${what} which hearth cannot read.`);

@@ -2,11 +2,11 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { needsRewrite, rewriteCheckpoint } from '../convert/index.ts';
 import { decodeFloats, encodeFloats, openSafetensors, type TensorSource, writeShardedCheckpoint } from '../safetensors/index.ts';
 import { openCheckpoint } from './checkpoint.ts';
 import { dequantise } from './dequantise.ts';
 import { toWords } from './packing.ts';
-import { rewriteForeignCheckpoint } from './rewrite-foreign.ts';
 
 const RECORDED = join(import.meta.dirname, '../../../test/reference/mlx-arrays');
 const INPUTS = 128;
@@ -69,10 +69,10 @@ const NORM: TensorSource = { name: 'norm.weight', dtype: 'F16', shape: [4], data
 async function rewrite(config: Record<string, unknown>, tensors: readonly TensorSource[]): Promise<Float64Array> {
   const folder = await mkdtemp(join(directory, 'model-'));
   const [source, target] = [join(folder, 'source'), join(folder, 'target')];
-  await Promise.all([mkdir(source), mkdir(target)]);
+  await mkdir(source);
   await writeFile(join(source, 'config.json'), JSON.stringify({ model_type: 'llama', quantization_config: { bits: 4, group_size: GROUP, ...config } }));
   await writeShardedCheckpoint(source, [...tensors, NORM]);
-  await rewriteForeignCheckpoint(source, target);
+  await rewriteCheckpoint(source, target);
   await using checkpoint = await openCheckpoint(target);
   expect([...checkpoint.tensors.keys()].sort()).toEqual(['m.biases', 'm.scales', 'm.weight', 'norm.weight']);
   expect(await checkpoint.readTensor('norm.weight')).toEqual(NORM.data);
@@ -94,7 +94,7 @@ function expected(zeroOf: (g: number, o: number) => number): number[] {
   });
 }
 
-describe('rewriteForeignCheckpoint', () => {
+describe('checkpoints of AWQ, GPTQ and compressed-tensors', () => {
   it('[formats F13] an AWQ checkpoint becomes an MLX one with the same values, with and without zeros', async () => {
     expect([...(await rewrite({ quant_method: 'awq' }, [awqWeight(), zeros(zero, AWQ_PLACE), scales()]))]).toEqual(expected(zero));
     expect([...(await rewrite({ quant_method: 'awq' }, [awqWeight(), scales()]))]).toEqual(expected(() => 8));
@@ -112,11 +112,36 @@ describe('rewriteForeignCheckpoint', () => {
       await expect(rewrite({ quant_method: 'gptq' }, [gptqWeight(), zeros(zero), scales(), index])).rejects.toMatchObject({ code: 'mlx_quant_unsupported' });
   });
 
+  it('a compressed-tensors checkpoint becomes an MLX one with the same values, symmetric and with zeros', async () => {
+    const config = {
+      quant_method: 'compressed-tensors',
+      format: 'pack-quantized',
+      config_groups: { group_0: { weights: { num_bits: 4, group_size: GROUP } } },
+    };
+    const groups = INPUTS / GROUP;
+    const halves = encodeFloats(
+      'F16',
+      Float32Array.from({ length: OUTPUTS * groups }, (_, i) => scale(i % groups, Math.floor(i / groups))),
+    );
+    const tensors: TensorSource[] = [
+      { name: 'm.weight_packed', dtype: 'I32', shape: [OUTPUTS, INPUTS / 8], data: bytes(packRow(OUTPUTS, INPUTS, (o, i) => code(i, o))) },
+      { name: 'm.weight_scale', dtype: 'F16', shape: [OUTPUTS, groups], data: halves },
+      { name: 'm.weight_shape', dtype: 'I64', shape: [2], data: new Uint8Array(BigInt64Array.of(BigInt(OUTPUTS), BigInt(INPUTS)).buffer) },
+    ];
+    expect([...(await rewrite(config, tensors))]).toEqual(expected(() => 8));
+    const words = new Uint32Array((OUTPUTS / 8) * groups);
+    for (let o = 0; o < OUTPUTS; o++) for (let g = 0; g < groups; g++) words[(o >> 3) * groups + g]! |= zero(g, o) << (4 * (o & 7));
+    const zeroPoint: TensorSource = { name: 'm.weight_zero_point', dtype: 'I32', shape: [OUTPUTS / 8, groups], data: bytes(words) };
+    expect([...(await rewrite(config, [...tensors, zeroPoint]))]).toEqual(expected(zero));
+    const wrong = tensors.map((tensor) => (tensor.name === 'm.weight_shape' ? { ...tensor, data: new Uint8Array(16) } : tensor));
+    await expect(rewrite(config, wrong)).rejects.toMatchObject({ code: 'mlx_quant_shape' });
+  });
+
   it('[formats F13] recorded: mlx-lm reads the codes of an AWQ module as the same words', async () => {
     await using recorded = await openSafetensors(join(RECORDED, 'awq.safetensors'));
     const folder = await mkdtemp(join(directory, 'recorded-'));
     const [source, target] = [join(folder, 'source'), join(folder, 'target')];
-    await Promise.all([mkdir(source), mkdir(target)]);
+    await mkdir(source);
     await writeFile(join(source, 'config.json'), JSON.stringify({ quantization_config: { quant_method: 'awq', bits: 4, group_size: 32 } }));
     const tensors: TensorSource[] = [];
     for (const leaf of ['qweight', 'qzeros', 'scales']) {
@@ -124,18 +149,19 @@ describe('rewriteForeignCheckpoint', () => {
       tensors.push({ name: `m.${leaf}`, dtype, shape, data: await recorded.readTensor(`m.${leaf}`) });
     }
     await writeShardedCheckpoint(source, tensors);
-    await rewriteForeignCheckpoint(source, target);
+    await rewriteCheckpoint(source, target);
     await using checkpoint = await openCheckpoint(target);
     expect(await checkpoint.readTensor('m.weight')).toEqual(await recorded.readTensor('result.weight'));
     for (const leaf of ['scales', 'biases'])
       expect(encodeFloats('F16', decodeFloats('F32', await checkpoint.readTensor(`m.${leaf}`)))).toEqual(await recorded.readTensor(`result.${leaf}`));
   });
 
-  it('parts that are missing or do not fit are refused, as is a checkpoint that is MLX already', async () => {
+  it('parts that are missing or do not fit are refused, and a checkpoint that is MLX already needs nothing', async () => {
     await expect(rewrite({ quant_method: 'awq' }, [awqWeight(), zeros(zero)])).rejects.toMatchObject({ code: 'mlx_quant_missing' });
     await expect(rewrite({ quant_method: 'awq', group_size: 32 }, [awqWeight(), zeros(zero), scales()])).rejects.toMatchObject({ code: 'mlx_quant_shape' });
     await expect(rewrite({ quant_method: 'gptq' }, [awqWeight(), zeros(zero), scales()])).rejects.toMatchObject({ code: 'mlx_quant_shape' });
     const golden = join(import.meta.dirname, '../../../test/reference/goldens/llama-q4-g64');
-    await expect(rewriteForeignCheckpoint(golden, directory)).rejects.toMatchObject({ code: 'mlx_quant_unsupported' });
+    expect(await needsRewrite(golden)).toBe(false);
+    expect(await needsRewrite(golden, 4)).toBe(false);
   });
 });

@@ -1,34 +1,38 @@
-import { join } from 'node:path';
-import { HearthError, writeFileAtomic } from '../../core/index.ts';
-import { decodeFloats, encodeFloats, isFloatDtype, type TensorSource, writeShardedCheckpoint } from '../safetensors/index.ts';
-import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
+import { HearthError } from '../../core/index.ts';
+import { decodeFloats, encodeFloats, isFloatDtype, type TensorSource } from '../safetensors/index.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { compressedModule } from './compressed-layout.ts';
 import { checkGroupIndex, type ForeignModule, fromAwq, fromGptq, type RowModule } from './foreign-layout.ts';
 import { packCodes, toWords } from './packing.ts';
 import type { QuantizationPlan } from './quantization.ts';
 
+/** What MLX has in the place of the quantised modules of another tool. */
+export interface ForeignModules {
+  readonly tensors: readonly TensorSource[];
+  /** Names in the checkpoint whose numbers are in `tensors`. */
+  readonly consumed: ReadonlySet<string>;
+}
+
 const PARTS = ['qweight', 'qzeros', 'scales', 'g_idx'];
 
 /**
- * Writes an AWQ or GPTQ checkpoint as an MLX one with the same numbers: config.json and weights; other files are the caller's.
- * Scales and biases become F32, in which they are exact. Throws `mlx_quant_unsupported`, `mlx_quant_missing`, `mlx_quant_shape`.
+ * The quantised modules of an AWQ, GPTQ or compressed-tensors checkpoint as MLX ones with the same numbers (docs/spec/formats.md §2.2). Shapes are
+ * checked now, numbers are read when they are written. Scales and biases become F32, in which they are exact.
+ * Throws `mlx_quant_unsupported`, `mlx_quant_missing`, `mlx_quant_shape`.
  */
-export async function rewriteForeignCheckpoint(source: string, target: string): Promise<void> {
-  await using checkpoint = await openCheckpoint(source);
+export async function foreignModules(checkpoint: Checkpoint): Promise<ForeignModules> {
   const plan = checkpoint.quantization;
-  if (!plan || plan.layout === 'mlx') throw new HearthError('mlx_quant_unsupported', `${source} is neither an AWQ nor a GPTQ checkpoint.`);
-  const modules = [...checkpoint.tensors.keys()].filter((name) => name.endsWith('.qweight')).map((name) => name.slice(0, -'.qweight'.length));
-  const parts = new Set(modules.flatMap((path) => PARTS.map((part) => `${path}.${part}`)));
+  if (!plan || plan.layout === 'mlx') return { tensors: [], consumed: new Set() };
+  const isCompressed = plan.layout === 'compressed';
+  const ending = isCompressed ? '.weight_packed' : '.qweight';
+  const modules = [...checkpoint.tensors.keys()].filter((name) => name.endsWith(ending)).map((name) => name.slice(0, -ending.length));
+  const parts = isCompressed ? ['weight_packed', 'weight_scale', 'weight_zero_point', 'weight_shape', 'weight_g_idx'] : PARTS;
   const tensors: TensorSource[] = [];
-  for (const path of modules) tensors.push(...(await rewriteModule(checkpoint, plan, path)));
-  for (const { name, dtype, shape } of checkpoint.tensors.values())
-    if (!parts.has(name)) tensors.push({ name, dtype, shape, data: onDemand(() => checkpoint.readTensor(name)) });
-  await writeShardedCheckpoint(target, tensors);
-  const { quantization_config: _, ...config } = checkpoint.config;
-  const block = { group_size: plan.fallback.group, bits: plan.fallback.bits, mode: plan.fallback.mode };
-  await writeFileAtomic(join(target, 'config.json'), `${JSON.stringify({ ...config, quantization: block, quantization_config: block }, null, 2)}\n`, 0o644);
+  for (const path of modules) tensors.push(...(isCompressed ? await compressedModule(checkpoint, plan, path) : await rewriteModule(checkpoint, plan, path)));
+  return { tensors, consumed: new Set(modules.flatMap((path) => parts.map((part) => `${path}.${part}`))) };
 }
 
-/** Checks the module's tensors now, reads and turns its numbers when they are written: one module is in memory at a time. */
+/** Checks the module's tensors now, reads and turns its numbers when they are written: one module is in memory at a time, for its three tensors. */
 async function rewriteModule(checkpoint: Checkpoint, plan: QuantizationPlan, path: string): Promise<TensorSource[]> {
   const { group } = plan.fallback;
   const entry = (part: string) => {
@@ -50,7 +54,7 @@ async function rewriteModule(checkpoint: Checkpoint, plan: QuantizationPlan, pat
     throw new HearthError('mlx_quant_shape', `${path}: the shapes of qweight, qzeros and scales do not fit 4 bits in groups of ${group}.`);
   const words = async (part: string): Promise<Uint32Array> => toWords(await checkpoint.readTensor(`${path}.${part}`));
   if (checkpoint.tensors.has(`${path}.g_idx`)) checkGroupIndex(path, await words('g_idx'), group);
-  const read = async (): Promise<RowModule> => {
+  const turn = async (): Promise<RowModule> => {
     const dtype = isFloatDtype(scales.dtype) ? scales.dtype : 'F32';
     const module: ForeignModule = {
       inputs,
@@ -62,6 +66,7 @@ async function rewriteModule(checkpoint: Checkpoint, plan: QuantizationPlan, pat
     };
     return plan.layout === 'awq' ? fromAwq(module) : fromGptq(module, zeroOffset(checkpoint));
   };
+  const read = forThree(turn);
   const plane = (leaf: 'scales' | 'biases'): TensorSource => ({
     name: `${path}.${leaf}`,
     dtype: 'F32',
@@ -77,6 +82,18 @@ async function rewriteModule(checkpoint: Checkpoint, plan: QuantizationPlan, pat
   return [weight, plane('scales'), plane('biases')];
 }
 
+/** All three tensors are 32 bits wide and stand side by side in a file: the module is turned once for them, then forgotten. */
+export function forThree<T>(turn: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  let uses = 0;
+  return () => {
+    const found = made ?? turn();
+    uses += 1;
+    made = uses % 3 === 0 ? undefined : found;
+    return found;
+  };
+}
+
 function zeroOffset(checkpoint: Checkpoint): 0 | 1 {
   const config = checkpoint.config['quantization_config'] as Readonly<Record<string, unknown>> | undefined;
   return config?.['checkpoint_format'] === 'gptq_v2' ? 0 : 1;
@@ -84,7 +101,7 @@ function zeroOffset(checkpoint: Checkpoint): 0 | 1 {
 
 const is32Bit = (dtype: string): boolean => dtype === 'I32' || dtype === 'U32';
 
-const onDemand = (read: () => Promise<Uint8Array>): (() => AsyncIterable<Uint8Array>) =>
+export const onDemand = (read: () => Promise<Uint8Array>): (() => AsyncIterable<Uint8Array>) =>
   async function* () {
     yield await read();
   };
