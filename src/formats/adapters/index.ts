@@ -13,4 +13,7 @@ export {
 } from './adapter-table.ts';
 export { type BaseModule, checkAdapter, wrappedModules } from './check-adapter.ts';
 export { fuseRows } from './fuse.ts';
+export { exportGgufLora, type GgufLoraOptions, readGgufLora } from './gguf-lora.ts';
 export { readAdapter } from './read-adapter.ts';
+export { type WriteMlxOptions, writeMlxAdapter } from './write-mlx.ts';
+export { type WritePeftOptions, writePeftAdapter } from './write-peft.ts';
