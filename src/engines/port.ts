@@ -76,6 +76,9 @@ export interface SessionStats {
   readonly steps: number;
   /** How many steps ran with n decoding sequences: index n. */
   readonly batchSizes: readonly number[];
+  /** Tokens that were guessed, and those of them that were right (docs/spec/engines.md §2.6). */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
   readonly lastStepMs: number;
   readonly lastProgressAtMs: number;
 }

@@ -103,6 +103,8 @@ function receive(message: ToWorker): void {
         generatedTokens: generated,
         steps,
         batchSizes: Array.from(batchSizes, (n) => n ?? 0),
+        draftedTokens: 0,
+        acceptedTokens: 0,
         lastStepMs: 0,
         lastProgressAtMs: Date.now(),
       });

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HearthError, type ModelFacts, programUrl } from '../../core/index.ts';
 import { defaultRanks, readCgroupQuotaCpus } from '../../ember/index.ts';
@@ -32,6 +32,7 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
   const processors = settings.processors ?? { availableParallelism: availableParallelism(), cgroupQuotaCpus: readCgroupQuotaCpus() };
   const ranksOf = (options: EmberEngineOptions): number => defaultRanks({ ...processors, override: options.threads });
   const readable = installPaths(settings.installDirectory);
+  const viewRoot = settings.viewDirectory ?? join(settings.convertedDirectory, 'views');
   return {
     id: 'ember',
     async probe() {
@@ -46,13 +47,13 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
     optionsSchema: emberOptions,
     prepare: createPrepare({
       convertedDirectory: settings.convertedDirectory,
-      viewRoot: settings.viewDirectory ?? join(settings.convertedDirectory, 'views'),
+      viewRoot,
     }),
     processSpec(model, options): ProcessSpec {
       const parsed = parse(options);
       const ranks = ranksOf(parsed);
       const memory = estimateMemory(model.facts, parsed, ranks);
-      const readPaths = [model.directory, ...readable];
+      const readPaths = [model.directory, ...draftPaths(parsed, viewRoot), ...readable];
       return {
         command: process.execPath,
         args: [
@@ -81,6 +82,13 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
       return connectWorker(channel, signal, { ...SESSION_LIMITS, ...settings.limits });
     },
   };
+}
+
+/** A draft model is read by the same child, so it is a view that `prepare` made, and no other place. */
+function draftPaths({ draftModel }: EmberEngineOptions, viewRoot: string): readonly string[] {
+  if (draftModel === undefined) return [];
+  if (dirname(resolve(draftModel)) === resolve(viewRoot)) return [resolve(draftModel)];
+  throw new HearthError('engine_options_invalid', 'draftModel: not a model that this engine has prepared.', { details: { options: ['draftModel'] } });
 }
 
 /** Throws engine_options_invalid naming the option. */

@@ -91,6 +91,8 @@ export const sessionStats = z.object({
   generatedTokens: count,
   steps: count,
   batchSizes: z.array(count),
+  draftedTokens: count,
+  acceptedTokens: count,
   lastStepMs: z.number(),
   lastProgressAtMs: z.number(),
 });

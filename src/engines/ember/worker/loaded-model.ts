@@ -2,10 +2,11 @@ import { randomInt } from 'node:crypto';
 import type { z } from 'zod';
 import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
-import { createPagePool, type Ember, loadEmber, PAGE_TOKENS } from '../../../ember/index.ts';
+import { createPagePool, type Ember, type EmberMemory, loadEmber, PAGE_TOKENS } from '../../../ember/index.ts';
 import { loadTokenizer } from '../../../formats/index.ts';
 import type { FromWorker, loadReport, sessionStats } from '../../protocol/messages.ts';
 import { createAnswerText, createSampler } from '../../text/index.ts';
+import { openDrafter } from './open-drafter.ts';
 import { DEFAULTS, type EmberEngineOptions } from './options.ts';
 import { createPrefillRate } from './plan-step.ts';
 import { createModelText, type ModelText, promptTokens, stopStrings } from './prepare-request.ts';
@@ -49,6 +50,7 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
     directory,
     ranks,
     activations: options.activations ?? DEFAULTS.activations,
+    kvType: options.kvType ?? DEFAULTS.kvType,
     contextTokens: wanted,
     batchTokens,
     onProgress: (doneBytes, totalBytes) => send({ kind: 'load-progress', doneBytes, totalBytes }),
@@ -56,6 +58,7 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
   const contextTokens = Math.min(wanted, ember.modelContextTokens);
   const rate = createPrefillRate(batchTokens);
   await firstToken(ember, tokenizer.bosId ?? 0, (tokens, milliseconds) => rate.observe(tokens, milliseconds));
+  const { drafter, draft } = await openDrafter(options, { ranks, contextTokens, tokenizer, vocabularySize: ember.vocabularySize });
   const parallelSequences = options.parallelSequences ?? DEFAULTS.parallelSequences;
   const loop = createStepLoop({
     ember,
@@ -64,10 +67,11 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
     parallelSequences,
     batchTokens,
     rate,
+    drafter,
     send,
     onFailure,
   });
-  const measured = { ...ember.memory, processBytes };
+  const measured = { ...sumMemory([ember, ...(draft === null ? [] : [draft])]), processBytes };
   return {
     text,
     vocabularySize: ember.vocabularySize,
@@ -87,7 +91,10 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
     },
     cancel: (id) => loop.cancel(id),
     clear: () => loop.clear(),
-    setThreads: (threads) => ember.setThreads(threads),
+    setThreads: async (threads) => {
+      await ember.setThreads(threads);
+      await draft?.setThreads(threads);
+    },
     stats: () => ({
       memory: measured,
       running: loop.running,
@@ -97,6 +104,11 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
     }),
   };
 }
+
+const sumMemory = (embers: readonly Ember[]): EmberMemory => {
+  const sum = (key: keyof EmberMemory): number => embers.reduce((total, { memory }) => total + memory[key], 0);
+  return { weightsBytes: sum('weightsBytes'), kvBytes: sum('kvBytes'), computeBytes: sum('computeBytes') };
+};
 
 /** One token from a full prefill chunk of the smallest size: shows that the model works, and measures its rate. */
 async function firstToken(ember: Ember, id: number, observe: (tokens: number, milliseconds: number) => void): Promise<void> {
@@ -135,6 +147,8 @@ function toSequences(id: number, request: GenerateRequest, text: ModelText, voca
   };
   const seed = request.sampling.seed ?? randomInt(2 ** 47);
   const stops = stopStrings(request);
+  const { repetitionPenalty, presencePenalty, frequencyPenalty } = request.sampling;
+  const guessable = repetitionPenalty === 1 && presencePenalty === 0 && frequencyPenalty === 0;
   let leader: Sequence | null = null;
   return Array.from({ length: request.choices }, (_, choice) => {
     const sequence: Sequence = {
@@ -146,6 +160,7 @@ function toSequences(id: number, request: GenerateRequest, text: ModelText, voca
       sampler: createSampler(request.sampling, seed, choice, prompt),
       answer: createAnswerText(text.tokenizer.createDetokenizer({ skipSpecial: true }), stops),
       leader,
+      guessable,
       computed: 0,
       pages: new Uint32Array(),
       ended: false,

@@ -30,6 +30,8 @@ export interface Sequence {
   readonly answer: AnswerText;
   /** The first choice of the same request, whose evaluated prompt the others use. */
   readonly leader: Sequence | null;
+  /** Whether its next tokens may be guessed: its adjustments do not depend on them. */
+  readonly guessable: boolean;
   /** Cells in the cache. */
   computed: number;
   pages: Uint32Array;

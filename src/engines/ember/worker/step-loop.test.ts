@@ -73,6 +73,7 @@ function setUp(options: { pages: number; parallel?: number; batchTokens?: number
         sampler: createSampler(GREEDY, 0, choice, prompt),
         answer: createAnswerText({ push: (token) => `${token} `, flush: () => '' }, []),
         leader,
+        guessable: true,
         computed: 0,
         pages: new Uint32Array(),
         ended: false,

@@ -1,7 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FinishReason } from '../../../contract/index.ts';
-import type { Ember, PagePool, StepOutput, StepSequence } from '../../../ember/index.ts';
+import { type Ember, PAGE_TOKENS, type PagePool, type StepOutput, type StepSequence } from '../../../ember/index.ts';
 import type { FromWorker } from '../../protocol/messages.ts';
+import { createDraftLengths, type Drafter } from './drafts.ts';
 import { createPrefillRate, type PrefillRate, planStep } from './plan-step.ts';
 import { createPrefixTree } from './prefix-tree.ts';
 import { type ActiveRequest, awaitsLeader, freePages, generatedTokens, growPages, mayEnter, type Sequence, takePrefix } from './sequence.ts';
@@ -13,6 +14,8 @@ export interface StepLoopOptions {
   readonly parallelSequences: number;
   readonly batchTokens: number;
   readonly rate?: PrefillRate;
+  /** Guesses tokens that are then checked in one step; absent: every step gives one token. */
+  readonly drafter?: Drafter | null;
   readonly send: (message: FromWorker) => void;
   /** A step failed: the cache is in an unknown state, nothing more can run. */
   readonly onFailure: (error: unknown) => void;
@@ -27,6 +30,8 @@ export interface LoopCounters {
   readonly batchSizes: number[];
   lastStepMs: number;
   lastProgressAtMs: number;
+  draftedTokens: number;
+  acceptedTokens: number;
 }
 
 export interface StepLoop {
@@ -48,6 +53,8 @@ export interface StepLoop {
 export function createStepLoop(options: StepLoopOptions): StepLoop {
   const { ember, pool, send } = options;
   const prefixes = createPrefixTree(pool);
+  const drafter = options.drafter ?? null;
+  const lengths = createDraftLengths();
   const rate = options.rate ?? createPrefillRate(options.batchTokens);
   /** In order of admission; the last is paused first. */
   let running: Sequence[] = [];
@@ -61,6 +68,8 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     batchSizes: [],
     lastStepMs: 0,
     lastProgressAtMs: Date.now(),
+    draftedTokens: 0,
+    acceptedTokens: 0,
   };
 
   async function run(): Promise<void> {
@@ -81,7 +90,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
   }
 
   function dropCancelled(): void {
-    for (const sequence of running) if (sequence.request.cancelled) freePages(sequence, pool);
+    for (const sequence of running) if (sequence.request.cancelled) leave(sequence);
     const wanted = (sequence: Sequence): boolean => !sequence.request.cancelled;
     running = running.filter(wanted);
     waiting = waiting.filter(wanted);
@@ -115,25 +124,46 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
       while (!growPages(sequence, sequence.computed + shares[i]!, pool, prefixes)) {
         const last = running.pop()!;
         shares.pop();
-        freePages(last, pool);
+        leave(last);
         waiting.unshift(last);
         if (last === sequence) return;
       }
     }
   }
 
+  function leave(sequence: Sequence): void {
+    freePages(sequence, pool);
+    drafter?.forget(sequence);
+  }
+
+  /** Guesses for the sequences that decode: no more than the answer, the batch and the free cells have room for. */
+  async function guess(shares: readonly number[], drafter: Drafter): Promise<readonly (readonly number[])[]> {
+    const decoding = running.filter(decodes).length;
+    let batchRoom = options.batchTokens - shares.reduce((sum, share) => sum + share, 0);
+    const wishes = running.map((sequence) => {
+      const cells = (sequence.pages.length + pool.free) * PAGE_TOKENS - sequence.tokens.length;
+      const left = sequence.maxTokens - generatedTokens(sequence) - 1;
+      const able = decodes(sequence) && sequence.guessable && !sequence.request.cancelled;
+      const room = able ? Math.max(0, Math.min(lengths.length(sequence, decoding), left, cells, batchRoom)) : 0;
+      batchRoom -= room;
+      return { sequence, room };
+    });
+    const guesses = await drafter.propose(wishes);
+    return running.map((sequence, i) => (growPages(sequence, sequence.tokens.length + guesses[i]!.length, pool, prefixes) ? guesses[i]! : []));
+  }
+
   async function step(): Promise<void> {
-    const decodes = running.some((sequence) => generatedTokens(sequence) > 0 && remaining(sequence) === 1);
     const shares = planStep(
       running.map((sequence) => ({ remaining: remaining(sequence) })),
-      { batchTokens: options.batchTokens, prefillChunk: rate.chunk(decodes) },
+      { batchTokens: options.batchTokens, prefillChunk: rate.chunk(running.some(decodes)) },
     );
     reserve(shares);
-    const batch = running.map((sequence, i) => ({ sequence, count: shares[i]! })).filter(({ count }) => count > 0);
+    const guesses = drafter === null ? [] : await guess(shares, drafter);
+    const batch = running.map((sequence, i) => ({ sequence, count: shares[i]!, guesses: guesses[i] ?? [] })).filter(({ count }) => count > 0);
     const prefilled = batch.reduce((sum, { count }) => sum + (count > 1 ? count : 0), 0);
-    const decoding = batch.filter(({ sequence }) => generatedTokens(sequence) > 0 && remaining(sequence) === 1).length;
+    const decoding = batch.filter(({ sequence }) => decodes(sequence)).length;
     const startedAt = performance.now();
-    const outputs = await ember.step(batch.map(({ sequence, count }) => toStep(sequence, count)));
+    const outputs = await ember.step(batch.map(toStep));
     const elapsed = performance.now() - startedAt;
     counters.steps++;
     counters.lastStepMs = elapsed;
@@ -142,16 +172,16 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     if (prefilled > 0) rate.observe(prefilled, elapsed);
 
     let row = 0;
-    for (const [i, { sequence, count }] of batch.entries()) {
+    for (const [i, share] of batch.entries()) {
       const output = outputs[i] ?? null;
-      const outputRow = output === null ? -1 : row++;
-      if (sequence.request.cancelled) continue;
-      await advance(sequence, count, output, outputRow);
+      const firstRow = row;
+      if (output !== null) row += 1 + share.guesses.length;
+      if (!share.sequence.request.cancelled) await advance(share, output, firstRow);
     }
     running = running.filter((sequence) => !sequence.ended);
   }
 
-  async function advance(sequence: Sequence, count: number, output: StepOutput | null, row: number): Promise<void> {
+  async function advance({ sequence, count, guesses }: Share, output: StepOutput | null, firstRow: number): Promise<void> {
     const { request, choice } = sequence;
     const inPrompt = Math.max(0, Math.min(count, sequence.promptTokens - sequence.computed));
     counters.promptTokensComputed += inPrompt;
@@ -162,7 +192,24 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
       return;
     }
     if (generatedTokens(sequence) === 0) remember(sequence);
-    const id = sequence.sampler.choose(output) ?? sequence.sampler.chooseFromRow(await ember.logits(row));
+    // Every token is drawn as without guesses: a guess that is the drawn token has its successor's row evaluated already.
+    const rows = [...(output.earlier ?? []), output];
+    let right = 0;
+    for (const [i, summary] of rows.entries()) {
+      const id = sequence.sampler.choose(summary) ?? sequence.sampler.chooseFromRow(await ember.logits(firstRow + i));
+      accept(sequence, id);
+      if (sequence.ended || id !== guesses[i]) break;
+      sequence.computed++;
+      right++;
+    }
+    counters.draftedTokens += guesses.length;
+    counters.acceptedTokens += right;
+    lengths.observe(sequence, guesses.length, right);
+  }
+
+  /** The next token of an answer: told, and perhaps the last. */
+  function accept(sequence: Sequence, id: number): void {
+    const { request, choice } = sequence;
     sequence.sampler.accept(id);
     sequence.tokens.push(id);
     counters.generatedTokens++;
@@ -191,7 +238,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     const stopped = last.stopString === undefined ? { reason } : { reason: 'stop' as const, stopString: last.stopString };
     send({ kind: 'finish', sequence: request.id, choice, ...stopped });
     remember(sequence);
-    freePages(sequence, pool);
+    leave(sequence);
     sequence.ended = true;
     request.openChoices--;
     if (request.openChoices > 0) return;
@@ -221,16 +268,27 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
   };
 }
 
-const remaining = (sequence: Sequence): number => sequence.tokens.length - sequence.computed;
+/** What a sequence brings to one step. */
+interface Share {
+  readonly sequence: Sequence;
+  /** Tokens that it has. */
+  readonly count: number;
+  /** Tokens that may follow them. */
+  readonly guesses: readonly number[];
+}
 
-function toStep(sequence: Sequence, count: number): StepSequence {
+const remaining = (sequence: Sequence): number => sequence.tokens.length - sequence.computed;
+const decodes = (sequence: Sequence): boolean => generatedTokens(sequence) > 0 && remaining(sequence) === 1;
+
+function toStep({ sequence, count, guesses }: Share): StepSequence {
   const { computed, tokens, sampler, pages } = sequence;
   const last = computed + count === tokens.length;
   return {
     pages,
     position: computed,
-    tokens: tokens.slice(computed, computed + count),
+    tokens: [...tokens.slice(computed, computed + count), ...guesses],
     output: last ? 'last' : 'none',
+    rows: guesses.length + 1,
     temperature: sampler.sumTemperature,
     adjustments: last ? sampler.adjustments() : [],
     candidates: sampler.candidates,
