@@ -45,11 +45,48 @@ export interface TextPart {
   readonly text: string;
 }
 
+/** One call of an assistant's message in the history. */
+export interface ToolCall {
+  readonly id: string;
+  readonly name: string;
+  /** JSON text of an object. */
+  readonly arguments: string;
+}
+
 export interface ChatMessage {
   readonly role: 'system' | 'user' | 'assistant' | 'tool';
   readonly content: readonly TextPart[];
   readonly name?: string;
   readonly toolCallId?: string;
+  readonly toolCalls?: readonly ToolCall[];
+  /** What an assistant's message was reasoned with. */
+  readonly reasoning?: string;
+}
+
+export interface ToolDefinition {
+  readonly name: string;
+  readonly description?: string;
+  /** JSON Schema of the arguments; absent: an object of any properties. */
+  readonly parameters?: Readonly<Record<string, unknown>>;
+}
+
+export interface ToolUse {
+  readonly definitions: readonly ToolDefinition[];
+  /** `none`: listed, never called; `required`: at least one call; a name: calls of that one only. */
+  readonly choice: 'none' | 'auto' | 'required' | { readonly name: string };
+  /** false: one call at most. */
+  readonly parallel: boolean;
+}
+
+/** What the answer has to be, enforced while it is generated (docs/spec/serving.md §3.3). */
+export type AnswerFormat =
+  | { readonly kind: 'json' }
+  | { readonly kind: 'json-schema'; readonly schema: unknown }
+  | { readonly kind: 'grammar'; readonly text: string };
+
+export interface ReasoningOptions {
+  /** Tokens of the reasoning part, at which its closing mark is forced; 0 = none at all; absent: no limit. */
+  readonly budgetTokens?: number;
 }
 
 export interface GenerateRequest {
@@ -68,18 +105,58 @@ export interface GenerateRequest {
   readonly choices: number;
   /** Adds the role marks of plain conversations to the stop strings (store.md §10). */
   readonly stopAtRoleMarks?: boolean;
+  /** Log probabilities of the answer's tokens, and this many of the likeliest ones beside each (0 … 20); absent: none. */
+  readonly logprobs?: number;
+  readonly tools?: ToolUse;
+  readonly format?: AnswerFormat;
+  readonly reasoning?: ReasoningOptions;
   /** Requests with the same salt may use each other's evaluated prefixes (serving.md §4 item 5); absent: none are used or kept. */
   readonly cacheSalt?: string;
 }
+
+/** One token of the vocabulary at one place of an answer. */
+export interface TokenProbability {
+  readonly id: number;
+  readonly token: string;
+  readonly bytes: readonly number[];
+  /** Log-softmax of the raw logits. */
+  readonly logprob: number;
+}
+
+/** A token of the answer: the tokens of all deltas join to the text, so a token with half a character has the text '' and its bytes. */
+export interface TokenLogprob extends TokenProbability {
+  /** Likeliest first. */
+  readonly top: readonly TokenProbability[];
+}
+
+/** Text that was meant as a call and cannot be read as one; it is in the content as it stands. */
+export interface InvalidToolCall {
+  readonly name: string | null;
+  readonly raw: string;
+  readonly reason: string;
+}
+
+/** A part of an answer, in the order in which it was generated. */
+export type AnswerPart =
+  | { readonly kind: 'text-delta'; readonly text: string; readonly logprobs?: readonly TokenLogprob[] }
+  | { readonly kind: 'reasoning-delta'; readonly text: string }
+  | { readonly kind: 'tool-start'; readonly toolIndex: number; readonly id: string; readonly name: string }
+  | { readonly kind: 'tool-delta'; readonly toolIndex: number; readonly argumentsJson: string }
+  | { readonly kind: 'tool-end'; readonly toolIndex: number };
 
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 
 export type GenerateEvent =
   | { readonly kind: 'start'; readonly promptTokens: number; readonly cachedTokens: number }
   | { readonly kind: 'prefill-progress'; readonly doneTokens: number; readonly totalTokens: number }
-  | { readonly kind: 'text-delta'; readonly choice: number; readonly text: string }
-  | { readonly kind: 'reasoning-delta'; readonly choice: number; readonly text: string }
-  | { readonly kind: 'finish'; readonly choice: number; readonly reason: FinishReason; readonly stopString?: string }
+  | (AnswerPart & { readonly choice: number })
+  | {
+      readonly kind: 'finish';
+      readonly choice: number;
+      readonly reason: FinishReason;
+      readonly stopString?: string;
+      readonly invalidToolCalls?: readonly InvalidToolCall[];
+    }
   | {
       readonly kind: 'usage';
       readonly promptTokens: number;
