@@ -36,7 +36,7 @@ export interface StepSequence {
   readonly tokens: readonly number[];
   /**
    * What is wanted: nothing (prefill goes on), the logits of the last `rows` tokens, the logits of all tokens (scoring), or the hidden rows of
-   * the last `rows` tokens behind the final norm (embeddings; such a step holds no sequence with another output).
+   * the last `rows` tokens behind the final norm (embeddings; such sequences come last in a step).
    */
   readonly output: 'none' | 'last' | 'all' | 'hidden';
   /** For 'last' (absent: 1) and 'hidden' (absent: all of `tokens`). */

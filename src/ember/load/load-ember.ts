@@ -5,7 +5,7 @@ import { kernelModule, loadKernels } from '../load-kernels.ts';
 import { createExchangeBuffers } from '../ranks/exchange.ts';
 import { mergeResults } from '../ranks/merge-results.ts';
 import { startRanks } from '../ranks/rank-group.ts';
-import { MAX_MASKS, maskWords, RESULT, SCORE, stepWords } from '../ranks/step-words.ts';
+import { HEADER, MAX_MASKS, maskWords, RESULT, SCORE, stepWords } from '../ranks/step-words.ts';
 import { writeStep } from '../ranks/write-step.ts';
 import { createReferenceKernels } from '../reference/reference-kernels.ts';
 import type { Ember, EmberOptions, StepSequence } from '../types.ts';
@@ -93,8 +93,8 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
       }),
     logits: (row) =>
       inTurn(async () => {
-        if (!(Number.isInteger(row) && row >= 0 && row < rows))
-          throw new HearthError('invalid_value', `The last step gave ${rows} rows of logits, not row ${row}.`);
+        if (!(Number.isInteger(row) && row >= 0 && row < words[HEADER.logitRows]!))
+          throw new HearthError('invalid_value', `The last step gave ${words[HEADER.logitRows]} rows of logits, not row ${row}.`);
         const logits = new Float32Array(graph.vocabulary);
         for (const { rank, split, buffers } of plan.ranks) {
           const { first, count } = split.vocabulary;
@@ -106,11 +106,12 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
       }),
     hidden: (first, count) =>
       inTurn(async () => {
-        if (!(Number.isInteger(first) && first >= 0 && Number.isInteger(count) && count >= 0 && first + count <= rows))
-          throw new HearthError('invalid_value', `The last step gave ${rows} rows, not rows ${first} to ${first + count - 1}.`);
+        const logitRows = words[HEADER.logitRows]!;
+        if (!(Number.isInteger(first) && first >= 0 && Number.isInteger(count) && count >= 0 && logitRows + first + count <= rows))
+          throw new HearthError('invalid_value', `The last step gave ${rows - logitRows} hidden rows, not rows ${first} to ${first + count - 1}.`);
         // The rows are equal on all ranks.
         const { rank, buffers } = plan.ranks[0]!;
-        const bytes = await group.peek(rank, buffers.normed + first * graph.hidden * 4, count * graph.hidden * 4);
+        const bytes = await group.peek(rank, buffers.normed + (logitRows + first) * graph.hidden * 4, count * graph.hidden * 4);
         return new Float32Array(bytes.buffer, bytes.byteOffset, count * graph.hidden);
       }),
     tensorBytes: (name) => inTurn(() => gatherTensor(plan.ranks, name, group.peek)),

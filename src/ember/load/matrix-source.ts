@@ -1,5 +1,5 @@
 import { HearthError } from '../../core/index.ts';
-import type { Checkpoint, ShardedTensorEntry } from '../../formats/index.ts';
+import type { Checkpoint, Quantization, ShardedTensorEntry } from '../../formats/index.ts';
 import { PLAIN_TYPE, type PlainType, SCALE_TYPE, type ScaleType } from '../kernel-interface.ts';
 import type { Linear } from '../models/model-graph.ts';
 
@@ -27,6 +27,9 @@ export interface PlainSource {
 const FLOATS: Readonly<Record<string, PlainType>> = { F16: PLAIN_TYPE.f16, BF16: PLAIN_TYPE.bf16, F32: PLAIN_TYPE.f32 };
 const SCALES: Readonly<Record<string, ScaleType>> = { F16: SCALE_TYPE.f16, BF16: SCALE_TYPE.bf16, F32: SCALE_TYPE.f32 };
 
+/** Whether the kernels know codes of this kind. */
+export const runsQuantization = ({ mode, bits }: Quantization): boolean => mode === 'affine' && (bits === 4 || bits === 8);
+
 /** Finds the tensors of a linear layer; `model_load_failed` names the tensor that is missing or has another shape or type. */
 export function matrixSource(checkpoint: Checkpoint, linear: Linear): MatrixSource {
   const { path, inputs, outputs } = linear;
@@ -37,7 +40,7 @@ export function matrixSource(checkpoint: Checkpoint, linear: Linear): MatrixSour
     return { form: 'plain', type: floatType(weight), weight, bias };
   }
   const { mode, bits, group } = quantisation;
-  if (mode !== 'affine' || (bits !== 4 && bits !== 8))
+  if (!runsQuantization(quantisation))
     throw new HearthError('not_implemented', `${path}: ${mode} weights of ${bits} bits cannot be run yet; affine 4 and 8 bits can.`);
   if (inputs % group !== 0) throw wrongShape(`${path}.weight`, `${inputs} columns are not whole groups of ${group}`);
   const weight = tensor(checkpoint, `${path}.weight`, [outputs, (inputs * bits) / 32]);

@@ -149,8 +149,9 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
   function output(rows: number): void {
     if (rows === 0) return;
     kernels.rmsNorm(buffers.residual, plan.finalNorm, buffers.normed, rows, hidden, model.epsilon);
-    if (step[HEADER.hidden] === 1 || plan.head === null) return;
-    matrices.input(buffers.normed, rows);
+    const logitRows = step[HEADER.logitRows]!;
+    if (logitRows === 0 || plan.head === null) return;
+    matrices.input(buffers.normed, logitRows);
     matrices.multiply(plan.head, model.activations.head, buffers.logits);
   }
 

@@ -52,12 +52,12 @@ export function createReport(
   }
 
   return (step, stepFloats, sequences) => {
-    if (step[HEADER.hidden] === 1) return;
     const rowAt = (row: number): number => buffers.logits + row * count * 4;
     for (let s = 0; s < sequences; s++) {
       const record = HEADER.words + s * RECORD.words;
       const rows = step[record + RECORD.rows]!;
       const firstRow = step[record + RECORD.firstRow]!;
+      if (firstRow >= step[HEADER.logitRows]!) return;
       const targets = step[record + RECORD.targets]!;
       if (targets > 0) for (let row = 0; row < rows; row++) score(rowAt(firstRow + row), step[targets + row]!, (firstRow + row) * SCORE.words);
       const summaries = step[record + RECORD.summaries]!;

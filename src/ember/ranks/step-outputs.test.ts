@@ -57,6 +57,16 @@ describe.each([1, 2, 3])('step outputs on %i ranks', (ranks) => {
     const far = last.reduce((most, value, i) => Math.max(most, Math.abs(value - all[(tokens.length - 1) * ember.hiddenSize + i]!)), 0);
     expect(far).toBeLessThan(1e-4);
     expect(Math.max(...last.map(Math.abs))).toBeGreaterThan(0.1);
+    // Beside a sequence that wants logits.
+    const [beside] = await ember.step([
+      { ...base, output: 'last' },
+      { ...base, pages: Uint32Array.of(1), output: 'hidden', rows: 1 },
+    ]);
+    const again = await ember.hidden(0, 1);
+    expect(last.reduce((most, value, i) => Math.max(most, Math.abs(value - again[i]!)), 0)).toBeLessThan(1e-4);
+    expect(beside!.ids[0]).toBe(argmax(await ember.logits(0)));
+    await expect(ember.logits(1)).rejects.toMatchObject({ code: 'invalid_value' });
+    await expect(ember.hidden(1, 1)).rejects.toMatchObject({ code: 'invalid_value' });
   });
 });
 

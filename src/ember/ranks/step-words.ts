@@ -7,8 +7,8 @@ export const MAX_ADJUSTMENTS = 65_536;
 
 /** Masks in one step, over all sequences. */
 export const MAX_MASKS = 64;
-/** Header; `hidden`: 1 = the rows are wanted as they enter the head, and there are no logits. */
-export const HEADER = { words: 8, sequences: 0, tokens: 1, rows: 2, used: 3, firstToken: 4, hidden: 5 } as const;
+/** Header; `logitRows`: the first ones of the rows; the others are wanted as they enter the head. */
+export const HEADER = { words: 8, sequences: 0, tokens: 1, rows: 2, used: 3, firstToken: 4, logitRows: 5 } as const;
 /** Record of one sequence; `pages`, `adjustments` and `targets` are word offsets; `firstToken`, `firstRow` and `firstSummary` count over the batch. */
 export const RECORD = {
   words: 20,

@@ -24,18 +24,19 @@ export function writeStep(sequences: readonly StepSequence[], words: Int32Array,
   const adjustments = sequences.reduce((sum, s) => sum + s.adjustments.length, 0);
   if (sequences.length === 0 || tokens > limits.batchTokens) throw refuse(`a step holds 1 to ${limits.batchTokens} tokens, not ${tokens}`);
   if (adjustments > MAX_ADJUSTMENTS) throw refuse(`a step holds at most ${MAX_ADJUSTMENTS} adjusted logits, not ${adjustments}`);
-  const hidden = sequences.some((s) => s.output === 'hidden');
-  if (hidden && sequences.some((s) => s.output === 'last' || s.output === 'all')) throw refuse('it asks for logits and for hidden rows');
   const firstToken = HEADER.words + sequences.length * RECORD.words;
   let token = 0;
   let row = 0;
   let summary = 0;
   let mask = 0;
+  let hiddenRows = 0;
   let end = firstToken + tokens;
   sequences.forEach((sequence, i) => {
     const pages = checkSequence(sequence, i, limits);
     const at = HEADER.words + i * RECORD.words;
     const rows = rowsOf(sequence);
+    if (sequence.output === 'hidden') hiddenRows += rows;
+    else if (rows > 0 && hiddenRows > 0) throw refuse(`sequence ${i} wants logits behind one that wants hidden rows`);
     words[at + RECORD.position] = sequence.position;
     words[at + RECORD.tokens] = sequence.tokens.length;
     words[at + RECORD.firstToken] = token;
@@ -75,7 +76,7 @@ export function writeStep(sequences: readonly StepSequence[], words: Int32Array,
   words[HEADER.rows] = row;
   words[HEADER.used] = end;
   words[HEADER.firstToken] = firstToken;
-  words[HEADER.hidden] = hidden ? 1 : 0;
+  words[HEADER.logitRows] = row - hiddenRows;
   return row;
 }
 
