@@ -86,6 +86,112 @@ def mixtral(**more):
     return config | experts | more
 
 
+def gpt_oss(**more):
+    # Layer 0 sees six tokens, layer 1 sees all.
+    config = llama(architectures=["GptOssForCausalLM"], model_type="gpt_oss", head_dim=24, intermediate_size=32, vocab_size=96, attention_bias=True)
+    del config["mlp_bias"]
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "experts_per_token": 2, "router_aux_loss_coef": 0.9, "output_router_logits": False}
+    rope = {"beta_fast": 32.0, "beta_slow": 1.0, "factor": 8.0, "original_max_position_embeddings": 64, "rope_type": "yarn", "truncate": False}
+    windows = {"sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"], "initial_context_length": 64}
+    others = {"rope_theta": 150000, "rope_scaling": rope, "swiglu_limit": 7.0, "tie_word_embeddings": False}
+    return config | experts | windows | others | more
+
+
+MULTIPLIERS = {"attention_multiplier": 0.4, "embedding_multiplier": 6.0, "residual_multiplier": 0.6, "logits_scaling": 2.5}
+
+
+def granite(**more):
+    return llama(architectures=["GraniteForCausalLM"], model_type="granite", intermediate_size=64, vocab_size=96, rope_scaling=None) | MULTIPLIERS | more
+
+
+def granitemoe(**more):
+    experts = {"num_local_experts": 5, "num_experts_per_tok": 2, "output_router_logits": False, "router_aux_loss_coef": 0.001}
+    config = granite(architectures=["GraniteMoeForCausalLM"], model_type="granitemoe", hidden_size=48, num_attention_heads=6, intermediate_size=32)
+    del config["mlp_bias"]
+    return config | experts | more
+
+
+def olmo2(**more):
+    config = llama(architectures=["Olmo2ForCausalLM"], model_type="olmo2", intermediate_size=64, vocab_size=96, num_key_value_heads=4, rope_theta=500000)
+    del config["mlp_bias"]
+    return config | {"rms_norm_eps": 1e-6, "tie_word_embeddings": False} | more
+
+
+def smollm3(**more):
+    config = llama(architectures=["SmolLM3ForCausalLM"], model_type="smollm3", hidden_size=48, num_attention_heads=6, num_hidden_layers=3, vocab_size=96)
+    types = {"layer_types": ["full_attention"] * 3, "use_sliding_window": False, "sliding_window": None, "max_window_layers": 28}
+    return config | types | {"intermediate_size": 80, "no_rope_layers": [1, 0, 1], "no_rope_layer_interval": 4, "rope_theta": 5000.0} | more
+
+
+def cohere2(**more):
+    # Layers 0 and 2 see five tokens and know positions, layer 1 sees all and knows none.
+    config = llama(architectures=["Cohere2ForCausalLM"], model_type="cohere2", hidden_size=48, num_attention_heads=6, num_hidden_layers=3, vocab_size=96)
+    for key in ("rms_norm_eps", "mlp_bias", "tie_word_embeddings"):
+        del config[key]
+    norms = {"layer_norm_eps": 1e-5, "logit_scale": 0.5, "use_qk_norm": False, "use_parallel_block": True, "use_gated_activation": True}
+    windows = {"sliding_window": 5, "sliding_window_pattern": 2, "order_of_interleaved_layers": "local_attn_first", "rotary_pct": 1.0}
+    others = {"head_dim": 8, "intermediate_size": 64, "position_embedding_type": "rope_gptj", "rope_theta": 50000, "rope_scaling": None}
+    return config | norms | windows | others | {"cache_implementation": "hybrid", "use_embedding_sharing": True} | more
+
+
+def ministral3(**more):
+    config = llama(architectures=["Ministral3ForCausalLM"], model_type="ministral3", head_dim=24, num_hidden_layers=2, intermediate_size=64, vocab_size=96)
+    for key in ("attention_bias", "mlp_bias", "rope_theta"):
+        del config[key]
+    yarn = {"rope_type": "yarn", "type": "yarn", "factor": 4.0, "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0}
+    rope = yarn | {"rope_theta": 10000.0, "original_max_position_embeddings": 16, "llama_4_scaling_beta": 0.3}
+    return config | {"rope_parameters": rope, "sliding_window": None, "tie_word_embeddings": False} | more
+
+
+def mistral3(text):
+    del text["architectures"]
+    vision = {"hidden_size": 32, "image_size": 56, "model_type": "pixtral", "num_hidden_layers": 1, "patch_size": 14}
+    images = {"image_token_index": 10, "multimodal_projector_bias": False, "projector_hidden_act": "gelu", "spatial_merge_size": 2}
+    config = {"architectures": ["Mistral3ForConditionalGeneration"], "model_type": "mistral3", "text_config": text, "vision_config": vision}
+    return config | images | {"vision_feature_layer": -1}
+
+
+def glm4(**more):
+    config = llama(architectures=["Glm4ForCausalLM"], model_type="glm4", head_dim=24, intermediate_size=64, vocab_size=96, attention_bias=True)
+    del config["mlp_bias"]
+    return config | {"partial_rotary_factor": 0.5, "tie_word_embeddings": False} | more
+
+
+def ernie4_5(**more):
+    config = llama(architectures=["Ernie4_5ForCausalLM"], model_type="ernie4_5", head_dim=24, intermediate_size=64, vocab_size=96, rope_theta=5000.0)
+    for key in ("attention_bias", "mlp_bias"):
+        del config[key]
+    return config | {"use_bias": False} | more
+
+
+def ernie4_5_moe(**more):
+    config = ernie4_5(architectures=["Ernie4_5_MoeForCausalLM"], model_type="ernie4_5_moe", num_hidden_layers=3, intermediate_size=128, head_dim=16)
+    which = {"moe_layer_start_index": 1, "moe_layer_end_index": 2, "moe_layer_interval": 1, "moe_gate_act": "softmax", "moe_use_aux_free": True}
+    experts = {"moe_num_experts": 5, "moe_k": 2, "moe_intermediate_size": 64, "moe_num_shared_experts": 2, "moe_capacity": [64, 64, 64]}
+    return config | which | experts | more
+
+
+def deepseek_v3(**more):
+    config = llama(architectures=["DeepseekV3ForCausalLM"], model_type="deepseek_v3", intermediate_size=96, vocab_size=96, num_key_value_heads=4)
+    del config["mlp_bias"]
+    heads = {"q_lora_rank": 24, "kv_lora_rank": 32, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 24}
+    experts = {"n_routed_experts": 6, "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "norm_topk_prob": True}
+    choice = {"n_group": 2, "topk_group": 1, "routed_scaling_factor": 1.8, "scoring_func": "sigmoid", "topk_method": "noaux_tc"}
+    where = {"first_k_dense_replace": 1, "moe_layer_freq": 1, "ep_size": 1, "num_nextn_predict_layers": 0}
+    yarn = {"type": "yarn", "factor": 4.0, "beta_fast": 32, "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0, "original_max_position_embeddings": 64}
+    return config | heads | experts | choice | where | {"rope_scaling": yarn, "tie_word_embeddings": False} | more
+
+
+def lfm2(**more):
+    config = llama(architectures=["Lfm2ForCausalLM"], model_type="lfm2", num_hidden_layers=3, vocab_size=96)
+    for key in ("rms_norm_eps", "attention_bias", "mlp_bias", "hidden_act", "tie_word_embeddings", "intermediate_size"):
+        del config[key]
+    convolution = {"conv_L_cache": 3, "conv_bias": False, "conv_dim": 64, "conv_dim_out": 64, "conv_use_xavier_init": True}
+    block = {"block_auto_adjust_ff_dim": True, "block_dim": 64, "block_ff_dim": 96, "block_ffn_dim_multiplier": 1.0, "block_multiple_of": 32}
+    types = {"layer_types": ["conv", "full_attention", "conv"], "full_attn_idxs": [1], "use_pos_enc": True, "norm_eps": 1e-5}
+    return config | convolution | block | {"block_mlp_init_scale": 1.0, "block_norm_eps": 1e-5, "block_out_init_scale": 1.0} | types | more
+
+
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
 # Twelve pairs: three quarters of a head of 32.
 LONGROPE = {
@@ -114,6 +220,11 @@ def by_fp_mode(path, module):
         return True
     group, bits = sizes[mode]
     return {"group_size": group, "bits": bits, "mode": mode}
+
+
+def experts_mxfp4(path, module):
+    """As the usual conversions of gpt_oss: experts stay mxfp4, all else is 8 bits."""
+    return True if ".mlp.experts." in path else {"group_size": 64, "bits": 8, "mode": "affine"}
 
 
 def mixed_4_8(path, module):
@@ -157,4 +268,47 @@ MODELS = {
     "qwen3-moe-q4-g32": (qwen3_moe(num_experts=8, num_experts_per_tok=3, norm_topk_prob=False, tie_word_embeddings=True), "BF16", dict(group_size=32, bits=4)),
     "mixtral-bf16": (mixtral(hidden_size=48, num_attention_heads=6), "BF16", None),
     "mixtral-q4-g64": (mixtral(intermediate_size=64), "BF16", dict(group_size=64, bits=4)),
+    "gpt-oss-bf16": (gpt_oss(hidden_size=48, head_dim=16, intermediate_size=24), "BF16", None),
+    "gpt-oss-mxfp4": (gpt_oss(num_local_experts=6, head_dim=32), "BF16", dict(group_size=32, bits=4, mode="mxfp4", quant_predicate=experts_mxfp4)),
+    "granite-bf16": (granite(), "BF16", None),
+    "granite-q4-g64": (
+        granite(attention_bias=True, mlp_bias=True, tie_word_embeddings=False, vocab_size=160, rope_theta=300.0, rope_scaling=LLAMA3),
+        "BF16",
+        dict(group_size=64, bits=4),
+    ),
+    "granitemoe-bf16": (granitemoe(), "BF16", None),
+    "granitemoe-q4-g64": (granitemoe(hidden_size=64, num_attention_heads=4, intermediate_size=64, num_local_experts=6), "BF16", dict(group_size=64, bits=4)),
+    "olmo2-bf16": (olmo2(hidden_size=48, num_attention_heads=6, num_key_value_heads=6), "BF16", None),
+    "olmo2-q4-g64": (olmo2(num_key_value_heads=2, intermediate_size=128), "BF16", dict(group_size=64, bits=4)),
+    "smollm3-bf16": (smollm3(), "BF16", None),
+    "smollm3-q4-g64": (
+        smollm3(hidden_size=64, num_attention_heads=4, intermediate_size=128, no_rope_layers=None, no_rope_layer_interval=2, tie_word_embeddings=False),
+        "BF16",
+        dict(group_size=64, bits=4),
+    ),
+    "cohere2-bf16": (cohere2(), "BF16", None),
+    "cohere2-q4-g64": (cohere2(hidden_size=64, num_attention_heads=2, num_key_value_heads=1, head_dim=32, intermediate_size=128), "BF16", dict(group_size=64, bits=4)),
+    "ministral3-bf16": (ministral3(hidden_size=48), "BF16", None),
+    "mistral3-q4-g64": (mistral3(mistral(intermediate_size=128, head_dim=32)), "BF16", dict(group_size=64, bits=4)),
+    "mistral3-ministral3-q4-g64": (
+        mistral3(ministral3(num_hidden_layers=3, layer_types=["sliding_attention", "full_attention", "sliding_attention"], sliding_window=6, intermediate_size=128, head_dim=32)),
+        "BF16",
+        dict(group_size=64, bits=4),
+    ),
+    "glm4-bf16": (glm4(hidden_size=48), "BF16", None),
+    "glm4-q4-g32": (glm4(head_dim=32, attention_bias=False, intermediate_size=96), "BF16", dict(group_size=32, bits=4)),
+    "ernie4-5-bf16": (ernie4_5(hidden_size=48), "BF16", None),
+    "ernie4-5-moe-q4-g64": (ernie4_5_moe(use_bias=True, moe_num_experts=4, moe_num_shared_experts=1), "BF16", dict(group_size=64, bits=4)),
+    "deepseek-v3-bf16": (deepseek_v3(hidden_size=48, num_attention_heads=3, num_key_value_heads=3, intermediate_size=64), "BF16", None),
+    "deepseek-v3-q4-g32": (
+        deepseek_v3(q_lora_rank=None, qk_nope_head_dim=32, kv_lora_rank=64, v_head_dim=32, moe_intermediate_size=32, n_group=1, rope_scaling=None),
+        "BF16",
+        dict(group_size=32, bits=4),
+    ),
+    "lfm2-bf16": (lfm2(hidden_size=48, block_dim=48, num_attention_heads=6), "BF16", None),
+    "lfm2-q4-g64": (
+        lfm2(layer_types=["conv", "conv", "full_attention"], full_attn_idxs=[2], block_auto_adjust_ff_dim=False, block_ff_dim=128),
+        "BF16",
+        dict(group_size=64, bits=4),
+    ),
 }

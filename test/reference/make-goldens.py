@@ -14,7 +14,7 @@ from pathlib import Path
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
-from mlx.utils import tree_flatten, tree_unflatten
+from mlx.utils import tree_flatten, tree_map_with_path, tree_unflatten
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import _get_classes, load_model, quantize_model, save_config, save_model
 
@@ -30,6 +30,13 @@ WANTED_ROUTING = 0.1
 DTYPES = {"BF16": mx.bfloat16, "F16": mx.float16, "F32": mx.float32}
 
 
+def gain_of(model_type, name):
+    if "q_proj" in name or "k_proj" in name or "qkv_proj" in name:
+        return 1.8
+    # The limit of this family's activation is 7.
+    return 4 if model_type == "gpt_oss" and (".gate_proj" in name or ".up_proj" in name) else 1.3
+
+
 def random_parameters(model):
     """Large enough that attention is far from uniform."""
     parameters = []
@@ -38,14 +45,14 @@ def random_parameters(model):
         if name.endswith("norm.weight"):
             # Gemma adds 1 to the weights of its norms.
             value = (0 if "gemma" in model.model_type else 1) + 0.2 * noise
-        elif name.endswith(".bias"):
+        elif name.endswith("bias"):
             value = 0.3 * noise
         elif name.endswith(("embed_tokens.weight", "lm_head.weight")):
             value = 0.1 * noise
         elif value.ndim == 1:
             value = noise
         else:
-            gain = 1.8 if "q_proj" in name or "k_proj" in name or "qkv_proj" in name else 1.3
+            gain = gain_of(model.model_type, name)
             value = noise * (gain / math.sqrt(value.shape[-1]))
         parameters.append((name, value))
     model.update(tree_unflatten(parameters))
@@ -108,7 +115,8 @@ def write_checkpoint(folder, config, dtype, quantisation, tokens):
     tie(model)
     random_parameters(model)
     learn(model, tokens, quantised_weights(model, quantisation), Routing(model, config))
-    model.set_dtype(DTYPES[dtype])
+    cast = getattr(model, "cast_predicate", lambda name: True)
+    model.update(tree_map_with_path(lambda name, value: value.astype(DTYPES[dtype]) if cast(name) else value, model.parameters()))
     config = config | {"torch_dtype": {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}[dtype]}
     if quantisation:
         predicate = quantisation.get("quant_predicate")
@@ -134,7 +142,7 @@ def continue_greedily(model, prompt):
 def make(name):
     config, dtype, quantisation = MODELS[name]
     folder = ROOT / name
-    vocabulary = config["vocab_size"]
+    vocabulary = config["vocab_size"] if "vocab_size" in config else config["text_config"]["vocab_size"]
     for attempt in range(8):
         seed = zlib.crc32(name.encode()) + attempt
         length = 12 + seed % 13
