@@ -8,11 +8,11 @@ export function createEngines(home: string): readonly Engine[] {
 }
 
 /** Which features of a model some engine can run: the first engine that can, else the first one's reason. */
-export function probeOf(engines: readonly Engine[]): RuntimeProbe {
+export function probeOf(engines: readonly Engine[], engineOptions: Readonly<Record<string, unknown>>): RuntimeProbe {
   return (facts) => {
     const verdicts: Record<string, FeatureVerdict> = {};
     for (const engine of engines)
-      for (const [feature, verdict] of Object.entries(engine.canRun(facts))) {
+      for (const [feature, verdict] of Object.entries(engine.canRun(facts, engineOptions[engine.id]))) {
         const known = verdicts[feature];
         if (known === undefined || (verdict.ok && !known.ok)) verdicts[feature] = verdict;
       }

@@ -24,15 +24,15 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     onLine: (line, child) => logger.debug(line, { pid: child.pid, stream: child.stream }),
   });
   const engines = createEngines(options.home);
+  const { activations, threads, quantize } = config.engines.ember;
+  const engineOptions = { ember: { activations, ...(threads === null ? {} : { threads }), ...(quantize === null ? {} : { quantize }) } };
   const catalog = createCatalog();
-  const store = withCatalog(createHearthStore(options, hub, probeOf(engines), logger), catalog, config.models.defaultQuant);
+  const store = withCatalog(createHearthStore(options, hub, probeOf(engines, engineOptions), logger), catalog, config.models.defaultQuant);
   const gateway = createGateway({
     models: createStoreModels(store),
     engines,
     supervisor,
-    engineOptions: {
-      ember: { activations: config.engines.ember.activations, ...(config.engines.ember.threads === null ? {} : { threads: config.engines.ember.threads }) },
-    },
+    engineOptions,
     contextTokens: config.gateway.contextTokens,
     parallelSequences: config.gateway.parallelSequences,
     ttlSeconds: config.gateway.ttlSeconds,

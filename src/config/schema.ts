@@ -23,6 +23,11 @@ export const configSchema = z.strictObject({
       ember: z
         .strictObject({
           threads: positive.nullable().default(null).describe('Compute threads of one model; null = the physical cores.'),
+          quantize: z
+            .union([z.literal(4), z.literal(8)])
+            .nullable()
+            .default(null)
+            .describe('Bits that models with plain weights are quantised to before their first load; null = they run as they are.'),
           activations: z.enum(['mixed', 'int8', 'int16', 'f32']).default('mixed').describe('Form of the activations in matrix products.'),
         })
         .prefault({}),

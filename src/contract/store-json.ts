@@ -56,7 +56,7 @@ export const versionDataSchema = z.strictObject({
 export const listDataSchema = z.strictObject({ models: z.array(modelObjectSchema), count });
 
 const showFileSchema = z.strictObject({ name: text, size: text, type: text });
-const featureVerdictSchema = z.object({ ok: z.boolean(), engine: text.nullable(), reason: text.nullable() });
+const featureVerdictSchema = z.object({ ok: z.boolean(), engine: text.nullable(), reason: text.nullable(), note: text.optional() });
 
 export const showDataSchema = z.looseObject({
   model: modelObjectSchema,

@@ -41,6 +41,8 @@ export interface FeatureVerdict {
   readonly ok: boolean;
   readonly engine: string | null;
   readonly reason: string | null;
+  /** What a user should know of a feature that can run, such as weights that are quantised at the load. */
+  readonly note?: string;
 }
 
 /** The store asks which features of a model an installed engine can run; app answers from the engines. */

@@ -4,6 +4,7 @@
 export * from './kernel-interface.ts';
 export { createPagePool, type PagePool } from './kv/page-pool.ts';
 export { loadEmber } from './load/load-ember.ts';
+export { runsQuantization } from './load/matrix-source.ts';
 export { modelGraph, supportedModelTypes } from './models/architectures.ts';
 export { defaultRanks, type RankFacts, readCgroupQuotaCpus } from './ranks/default-ranks.ts';
 export * from './types.ts';

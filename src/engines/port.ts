@@ -62,6 +62,8 @@ export interface LoadReport {
   readonly ranks: number;
   readonly measured: { readonly weightsBytes: number; readonly kvBytes: number; readonly computeBytes: number; readonly processBytes: number };
   readonly loadMs: number;
+  /** What the numbers of the weights are, where they are not those of the source. */
+  readonly weightsNote?: string | undefined;
   /** What its user should know, such as a chat template that cannot be used. */
   readonly warnings?: readonly string[] | undefined;
 }
@@ -110,13 +112,14 @@ export interface Engine {
   /** Lower-case word: `ember`, `mlx`, `remote`. */
   readonly id: string;
   probe(signal: AbortSignal): Promise<EngineProbe>;
-  canRun(facts: ModelFacts): Readonly<Record<Feature, FeatureVerdict>>;
+  /** With the options of a load, a verdict may carry a note about what they change. */
+  canRun(facts: ModelFacts, options?: unknown): Readonly<Record<Feature, FeatureVerdict>>;
   capabilities(facts: ModelFacts, options: unknown): Capabilities;
   estimate(facts: ModelFacts, options: unknown): MemoryEstimate;
   /** Strict: an unknown, ill-typed or forbidden option is refused before a spawn. */
   readonly optionsSchema: z.ZodType;
   /** Optional conversion before a load, cached and cancellable. */
-  prepare(facts: ModelFacts, onProgress: (doneBytes: number, totalBytes: number) => void, signal: AbortSignal): Promise<PreparedModel>;
+  prepare(facts: ModelFacts, onProgress: (doneBytes: number, totalBytes: number) => void, signal: AbortSignal, options?: unknown): Promise<PreparedModel>;
   /** null when the engine has no process. */
   processSpec(model: PreparedModel, options: unknown): ProcessSpec | null;
   connect(channel: ProcessChannel | URL, signal: AbortSignal): Promise<EngineSession>;

@@ -33,7 +33,7 @@ export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
   let child: SupervisedProcess | undefined;
   let prepared: PreparedModel | undefined;
   try {
-    prepared = await engine.prepare(model.facts, order.onProgress, signal);
+    prepared = await engine.prepare(model.facts, order.onProgress, signal, engineOptions);
     const spec = engine.processSpec(prepared, engineOptions);
     if (!spec) throw new HearthError('not_implemented', `The engine ${engine.id} has no process, which this version cannot serve yet.`);
     child = await supervisor.start(spec);

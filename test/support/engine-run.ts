@@ -53,7 +53,7 @@ export interface RunningEngine extends AsyncDisposable {
 export async function startEngine(engine: Engine, facts: ModelFacts, options: unknown = {}): Promise<RunningEngine> {
   const supervisor = createSupervisor();
   try {
-    const prepared = await engine.prepare(facts, () => {}, never);
+    const prepared = await engine.prepare(facts, () => {}, never, options);
     const spec = engine.processSpec(prepared, options);
     if (spec === null) throw new TypeError('this engine has no process');
     const child = await supervisor.start(spec);

@@ -1,14 +1,15 @@
 import type { FeatureVerdict, ModelFacts } from '../../core/index.ts';
-import { modelGraph, supportedModelTypes } from '../../ember/index.ts';
+import { modelGraph, runsQuantization, supportedModelTypes } from '../../ember/index.ts';
+import { modelTypeOfGguf, readQuantization } from '../../formats/index.ts';
 import type { Feature } from '../port.ts';
-
-const BITS: ReadonlySet<unknown> = new Set([4, 8]);
-const GROUPS: ReadonlySet<unknown> = new Set([32, 64, 128]);
+import type { EmberEngineOptions } from './worker/options.ts';
 
 /** Which features of a model ember can run, judged by its config alone (docs/spec/engines.md §1.1, §2.9). */
-export function canRun(facts: ModelFacts): Readonly<Record<Feature, FeatureVerdict>> {
+export function canRun(facts: ModelFacts, options: EmberEngineOptions = {}): Readonly<Record<Feature, FeatureVerdict>> {
   const reason = refusal(facts);
-  const text: FeatureVerdict = reason === null ? { ok: true, engine: 'ember', reason: null } : { ok: false, engine: null, reason };
+  const note = noteOf(facts, options);
+  const text: FeatureVerdict =
+    reason === null ? { ok: true, engine: 'ember', reason: null, ...(note === null ? {} : { note }) } : { ok: false, engine: null, reason };
   const not = (what: string): FeatureVerdict => ({ ok: false, engine: null, reason: `ember cannot do ${what}` });
   return {
     text,
@@ -23,35 +24,24 @@ export function canRun(facts: ModelFacts): Readonly<Record<Feature, FeatureVerdi
 function refusal(facts: ModelFacts): string | null {
   const type = facts.architecture;
   if (type === null) return 'config.json missing model_type field';
-  const unsupported = `model_type '${type}' not supported by any installed engine`;
   if (facts.framework === 'Unknown') return 'Incompatible framework: Unknown';
-  if (!supportedModelTypes().includes(type)) return unsupported;
   // A GGUF file's block types and keys are judged by its import.
-  if (facts.framework === 'GGUF') return null;
-  const quantisation = quantisationRefusal(facts.config);
-  if (quantisation !== null) return quantisation;
+  if (facts.framework === 'GGUF') {
+    const modelType = modelTypeOfGguf(type);
+    return modelType !== undefined && supportedModelTypes().includes(modelType) ? null : `model_type '${type}' not supported by any installed engine`;
+  }
   try {
+    // What the loader itself asks: the graph that the config gives, and whether kernels know its codes.
     modelGraph(facts.config);
-    return null;
+    const plan = readQuantization(facts.config);
+    const unknown = [plan?.fallback, ...(plan?.modules.values() ?? [])].find((quantization) => quantization && !runsQuantization(quantization));
+    return unknown ? `quantisation '${unknown.mode} ${unknown.bits}-bit group ${unknown.group}' not supported by ember yet` : null;
   } catch (error) {
     return (error as Error).message;
   }
 }
 
-/** MLX affine 4 and 8 bits in groups of 32, 64 and 128, for the whole model and for each module that is listed. */
-function quantisationRefusal(config: Readonly<Record<string, unknown>>): string | null {
-  const block = config['quantization'];
-  if (!isObject(block)) {
-    const foreign = config['quantization_config'];
-    return isObject(foreign) && typeof foreign['quant_method'] === 'string' ? `quantisation '${foreign['quant_method']}' not supported by ember` : null;
-  }
-  for (const entry of [block, ...Object.values(block).filter(isObject)]) {
-    const mode = entry['mode'] ?? 'affine';
-    const bits = entry['bits'] ?? 4;
-    const group = entry['group_size'] ?? 64;
-    if (mode !== 'affine' || !BITS.has(bits) || !GROUPS.has(group)) return `quantisation '${mode} ${bits}-bit group ${group}' not supported by ember yet`;
-  }
-  return null;
+function noteOf(facts: ModelFacts, { quantize }: EmberEngineOptions): string | null {
+  const isPlain = facts.framework !== 'GGUF' && facts.config['quantization'] === undefined && facts.config['quantization_config'] === undefined;
+  return quantize !== undefined && isPlain ? `weights quantised to ${quantize} bits before the load` : null;
 }
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value);

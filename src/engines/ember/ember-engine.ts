@@ -33,22 +33,20 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
   const ranksOf = (options: EmberEngineOptions): number => defaultRanks({ ...processors, override: options.threads });
   const readable = installPaths(settings.installDirectory);
   const viewRoot = settings.viewDirectory ?? join(settings.convertedDirectory, 'views');
+  const prepare = createPrepare({ convertedDirectory: settings.convertedDirectory, viewRoot });
   return {
     id: 'ember',
     async probe() {
       return { available: true, version: VERSION, device: 'cpu', devices: ['cpu'] };
     },
-    canRun,
+    canRun: (facts, options) => canRun(facts, parse(options)),
     capabilities: (facts, options) => capabilities(facts, parse(options)),
     estimate(facts, options) {
       const parsed = parse(options);
       return estimateMemory(facts, parsed, ranksOf(parsed));
     },
     optionsSchema: emberOptions,
-    prepare: createPrepare({
-      convertedDirectory: settings.convertedDirectory,
-      viewRoot,
-    }),
+    prepare: async (facts, onProgress, signal, options) => prepare(facts, onProgress, signal, parse(options)),
     processSpec(model, options): ProcessSpec {
       const parsed = parse(options);
       const ranks = ranksOf(parsed);

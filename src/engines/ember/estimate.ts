@@ -12,13 +12,20 @@ export function estimateMemory(facts: ModelFacts, options: EmberEngineOptions, r
   // BF16 keys and values of all layers.
   const kvBytesPerToken = 2 * shape.layers * shape.kvHeads * shape.headDim * 2;
   return {
-    weightsBytes: Math.ceil(facts.weightBytes * 1.02),
+    weightsBytes: Math.ceil(facts.weightBytes * quantisedShare(facts, options) * 1.02),
     kvBytesPerToken,
     // A key-value head that the query heads of two ranks read is held by both.
     kvPoolBytes: Math.ceil((contextTokens * kvBytesPerToken * heldKvHeads(shape, ranks)) / shape.kvHeads),
     computeBytes: Math.ceil(batchTokens * (shape.vocabulary / ranks + 8 * shape.hidden) * 4),
     processBytes: 90 * MIB,
   };
+}
+
+/** How much of plain weights is left when they are quantised before the load: codes, and 16 or 32 bits of scale and bias for 64 numbers. */
+function quantisedShare({ framework, config }: ModelFacts, { quantize }: EmberEngineOptions): number {
+  if (quantize === undefined || framework === 'GGUF' || config['quantization'] !== undefined || config['quantization_config'] !== undefined) return 1;
+  const bits = (config['torch_dtype'] ?? config['dtype']) === 'float32' ? 32 : 16;
+  return quantize / bits + 1 / 32;
 }
 
 /** Key-value heads over all ranks, query heads being split as evenly as a quantisation group of 64 allows. */

@@ -79,6 +79,7 @@ export const loadReport = z.object({
   ranks: count,
   measured: memory,
   loadMs: z.number(),
+  weightsNote: z.string().optional(),
   warnings: z.array(z.string()).optional(),
 });
 

@@ -4,6 +4,6 @@
 export { configToGguf } from './config-to-gguf.ts';
 export { type ExportOptions, exportGguf } from './export-gguf.ts';
 export { type ImportOptions, importGguf } from './import-gguf.ts';
-export { type Family, permutedHeads, rowOrder, splitLeaf, toGgufModule, toMlxModule } from './names.ts';
+export { type Family, modelTypeOfGguf, permutedHeads, rowOrder, splitLeaf, toGgufModule, toMlxModule } from './names.ts';
 export { CONVERTER_VERSION, type ConversionReport, type TensorReport } from './report.ts';
 export { needsRewrite, type RewriteOptions, type RewriteReport, rewriteCheckpoint } from './rewrite-checkpoint.ts';

@@ -27,6 +27,9 @@ export const FAMILIES: readonly Family[] = [
   },
 ];
 
+/** `model_type` that an import writes for an architecture of GGUF. */
+export const modelTypeOfGguf = (architecture: string): string | undefined => FAMILIES.find((family) => family.architecture === architecture)?.modelTypes[0];
+
 const MODEL = [
   ['model.embed_tokens', 'token_embd'],
   ['model.norm', 'output_norm'],

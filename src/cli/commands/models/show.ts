@@ -39,7 +39,13 @@ export const showCommand = defineCommand({
     rows.push(['Health', `${model.health}${model.health === 'healthy' && !model.runtime_compatible ? ' (cannot run here)' : ''}`]);
     if (model.reason !== null) rows.push(['Reason', model.reason]);
     const reachable = Object.entries(data.reachable ?? {}).filter(([, verdict]) => verdict.ok);
-    if (reachable.length > 0) rows.push(['Reachable', reachable.map(([feature, verdict]) => `${feature} (${verdict.engine ?? 'no engine'})`).join(', ')]);
+    if (reachable.length > 0)
+      rows.push([
+        'Reachable',
+        reachable
+          .map(([feature, verdict]) => `${feature} (${verdict.engine ?? 'no engine'}${verdict.note === undefined ? '' : `; ${verdict.note}`})`)
+          .join(', '),
+      ]);
     const sections = [aligned(rows)];
     if (data.file_details !== undefined) {
       const files = data.file_details.map((file) => [file.path, formatSize(file.size_bytes), file.type] as const);

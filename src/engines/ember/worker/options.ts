@@ -11,6 +11,10 @@ export const emberOptions = z.strictObject({
   parallelSequences: z.int().min(1).max(64).optional().describe('Sequences in one step'),
   threads: z.int().min(1).max(256).optional().describe('Compute threads'),
   activations: z.enum(['mixed', 'int8', 'int16', 'f32']).optional().describe('Form of the activations that enter a matrix'),
+  quantize: z
+    .union([z.literal(4), z.literal(8)])
+    .optional()
+    .describe('Bits that plain weights are quantised to before the load'),
   kvType: z.enum(['bf16', 'f32', 'int8']).optional().describe('Form of the cells of the KV cache'),
   batchTokens: z.int().min(64).max(256).optional().describe('Largest number of tokens in one step'),
   promptLookup: z.boolean().optional().describe('Guess the next tokens from what followed the same ones earlier, and check the guesses in one step'),
