@@ -12,6 +12,7 @@ import { createPrefillRate } from './plan-step.ts';
 import { createModelText, type ModelText, promptTokens, stopStrings } from './prepare-request.ts';
 import type { ActiveRequest, Sequence } from './sequence.ts';
 import { createStepLoop } from './step-loop.ts';
+import { weightsNote } from './weights-note.ts';
 
 export const BUILD = 'ember 0.1.0';
 
@@ -41,6 +42,7 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
   const startedAt = performance.now();
   // Before weights and cache, whose pages count only once they are touched.
   const processBytes = process.memoryUsage.rss();
+  const note = await weightsNote(directory);
   const tokenizer = await loadTokenizer(directory);
   const text = createModelText(tokenizer);
   const { problem } = text.renderer;
@@ -84,6 +86,7 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
       ranks: ember.ranks,
       measured,
       loadMs: performance.now() - startedAt,
+      ...(note === undefined ? {} : { weightsNote: note }),
       ...(problem === null ? {} : { warnings: [`${problem}. Plain conversation blocks are used instead.`] }),
     },
     generate(id, request) {
