@@ -1,7 +1,17 @@
 // Times ember's kernels on 1 and 2 threads, each thread with its own memory as the ranks have it. Weights come from DRAM.
 //   node bench/kernels.ts [filter]      about 40 s; names that hold the filter only
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { ACTIVATION, type Activation, type Kernels, PAGE_TOKENS, PLAIN_TYPE, SCALE_TYPE, type ScaleType } from '../src/ember/kernel-interface.ts';
+import {
+  ACTIVATION,
+  type Activation,
+  type Kernels,
+  KV_TYPE,
+  type KvTypeCode,
+  PAGE_TOKENS,
+  PLAIN_TYPE,
+  SCALE_TYPE,
+  type ScaleType,
+} from '../src/ember/kernel-interface.ts';
 import { kernelModule, loadKernels } from '../src/ember/load-kernels.ts';
 
 const MEGABYTE = 2 ** 20;
@@ -55,8 +65,8 @@ function plain(tokens: number): Job {
   };
 }
 
-function attention(tokens: number, depth: number, qHeads: number, kvHeads: number, headDim: number): Job {
-  const pageStride = kvHeads * 2 * PAGE_TOKENS * headDim * 2;
+function attention(tokens: number, depth: number, qHeads: number, kvHeads: number, headDim: number, kvType: KvTypeCode = KV_TYPE.bf16): Job {
+  const pageStride = kernels.pageBytes(kvType, kvHeads, headDim);
   const pages = Y + 24 * MEGABYTE;
   const headToKv = pages + 65536;
   const q = X;
@@ -65,7 +75,7 @@ function attention(tokens: number, depth: number, qHeads: number, kvHeads: numbe
   const count = Math.floor(WEIGHTS / cacheBytes);
   let ready = false;
   return {
-    name: `attend, ${tokens} token${tokens > 1 ? 's' : ''} at depth ${depth}, ${qHeads}/${kvHeads} heads of ${headDim}`,
+    name: `attend, ${tokens} token${tokens > 1 ? 's' : ''} at depth ${depth}, ${qHeads}/${kvHeads} heads of ${headDim}, ${nameOf(KV_TYPE, kvType)}`,
     work: cells * qHeads * headDim * 2,
     bytes: cacheBytes,
     unit: 'G multiply-adds/s',
@@ -78,7 +88,7 @@ function attention(tokens: number, depth: number, qHeads: number, kvHeads: numbe
       }
       const base = W + (turn % count) * cacheBytes;
       const stride = qHeads * headDim;
-      kernels.attend(q, stride, PREPARED, stride, base, pageStride, pages, depth, tokens, qHeads, headToKv, kvHeads, headDim, 0.125, 0, 0, Y);
+      kernels.attend(kvType, q, stride, PREPARED, stride, base, pageStride, pages, depth, tokens, qHeads, headToKv, kvHeads, headDim, 0.125, 0, 0, 0, 0, Y);
     },
   };
 }
@@ -104,13 +114,16 @@ function jobs(): Job[] {
     attention(1, 4096, 32, 8, 64),
     attention(1, 4096, 9, 3, 64),
     attention(1, 4096, 8, 8, 64),
+    attention(1, 4096, 16, 4, 64),
+    attention(1, 4096, 16, 4, 64, KV_TYPE.int8),
+    attention(1, 4096, 16, 4, 64, KV_TYPE.f32),
     attention(64, 1024, 32, 8, 64),
     small('prepare int8, 64 × 2048', 64 * 2048, (kernels) => kernels.prepare(int8, 4, 64, X, 64, 2048, PREPARED)),
     small('prepare int16, 64 × 2048', 64 * 2048, (kernels) => kernels.prepare(int16, 4, 64, X, 64, 2048, PREPARED)),
     small('rmsNorm, 2048', 2048, (kernels) => kernels.rmsNorm(X, X + 65536, Y, 1, 2048, 1e-5)),
     small('siluMultiply, 8192', 8192, (kernels) => kernels.siluMultiply(X, X + 65536, Y, 8192)),
     small('rope, 32 heads of 64', 2048, (kernels) => kernels.rope(X, 1, 32, 64, 64, 0, X + 65536, X + 69632, 0)),
-    small('storeKv, 8 heads of 64', 2 * 512, (kernels) => kernels.storeKv(X, X, 512, Y, 8 * 8192, W, 0, 1, 8, 64)),
+    small('storeKv, 8 heads of 64', 2 * 512, (kernels) => kernels.storeKv(KV_TYPE.bf16, X, X, 512, Y, 8 * 8192, W, 0, 1, 8, 64)),
     small('maxAndSum, 49152 logits', 49_152, (kernels) => kernels.maxAndSum(X, 49_152, 1, Y)),
     small('topN, 40 of 49152 logits', 49_152, (kernels) => void kernels.topN(X, 49_152, 0, 40, Y, Y + 4096)),
   ];

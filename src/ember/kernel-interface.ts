@@ -13,12 +13,15 @@ export const PLAIN_TYPE = { f16: 0, bf16: 1, f32: 2 } as const;
 export const ACTIVATION = { int8: 0, int16: 1, f32: 2 } as const;
 /** Forms of GELU: ½x·(1 + tanh(√(2/π)·(x + 0.044715·x³))), or ½x·(1 + erf(x/√2)). */
 export const GELU_FORM = { tanh: 0, erf: 1 } as const;
+/** Values of the KV cache; int8: symmetric codes of one token's head, with an f32 scale for its key and one for its value. */
+export const KV_TYPE = { bf16: 0, f32: 1, int8: 2 } as const;
 /** Tokens in one page of the KV cache. */
 export const PAGE_TOKENS = 32;
 
 export type ScaleType = (typeof SCALE_TYPE)[keyof typeof SCALE_TYPE];
 export type PlainType = (typeof PLAIN_TYPE)[keyof typeof PLAIN_TYPE];
 export type GeluForm = (typeof GELU_FORM)[keyof typeof GELU_FORM];
+export type KvTypeCode = (typeof KV_TYPE)[keyof typeof KV_TYPE];
 export type Activation = (typeof ACTIVATION)[keyof typeof ACTIVATION];
 
 export interface Kernels {
@@ -88,13 +91,16 @@ export interface Kernels {
    */
   rope(x: number, tokens: number, heads: number, headDim: number, rotaryDim: number, stride: number, cos: number, sin: number, traditional: number): void;
 
+  /** Bytes of one page of one layer. */
+  pageBytes(kvType: KvTypeCode, kvHeads: number, headDim: number): number;
   /**
-   * Writes k and v [tokens, kvHeads, headDim] f32 (token rows `stride` values apart) as BF16, round half to even, at positions position … position + tokens − 1.
-   * Page p of this layer starts at layerBase + pages[p]·pageStride; in it, per kv head, K [4][headDim][8] (eight cells of one element together), then
-   * V [headDim/8][32][8] (eight elements of one cell together), each eight in the order 0 4 1 5 2 6 3 7: see kernels/kv-pages.ts.
-   * pageStride = kvHeads·2·32·headDim·2 bytes. `pages` is the sequence's table of u32 page numbers.
+   * Writes k and v [tokens, kvHeads, headDim] f32 (token rows `stride` values apart) at positions position … position + tokens − 1, as they are,
+   * as BF16 (round half to even), or as int8: scale = largest size ÷ 127, code = x ÷ scale (round half to even).
+   * Page p of this layer starts at layerBase + pages[p]·pageStride; its layout: kernels/kv-pages.ts. pageStride ≥ pageBytes, a multiple of 16.
+   * `pages` is the sequence's table of u32 page numbers. headDim: a multiple of 8.
    */
   storeKv(
+    kvType: KvTypeCode,
     k: number,
     v: number,
     stride: number,
@@ -106,14 +112,17 @@ export interface Kernels {
     kvHeads: number,
     headDim: number,
   ): void;
-  /** Bytes of scratch that `attend` needs. */
+  /** Bytes of scratch that `attend` needs, for every kvType. */
   attendScratchBytes(tokens: number, qHeads: number, headDim: number, contextTokens: number): number;
   /**
-   * out [tokens, qHeads, headDim] = causal softmax attention of q (token rows `qStride` values apart; out rows `outStride`) over the pages written by storeKv:
-   * token t sees positions max(0, position + t − window + 1) … position + t (window 0 = all). Query head h reads kv head headToKv[h] (u32 table, not decreasing).
-   * scores = scale·q·k, then softCap·tanh(score / softCap) when softCap > 0.
+   * out [tokens, qHeads, headDim] = softmax attention of q (token rows `qStride` values apart; out rows `outStride`) over the pages written by storeKv:
+   * with mask 0 (causal) token t sees positions max(0, position + t − window + 1) … position + t (window 0 = all), with mask 1 all positions
+   * 0 … position + tokens − 1 (window 0). Query head h reads kv head headToKv[h] (u32 table, not decreasing).
+   * scores = scale·q·k, then softCap·tanh(score / softCap) when softCap > 0. `sinks` (0: none): f32 per query head, a score that takes its part of
+   * the softmax and has no value.
    */
   attend(
+    kvType: KvTypeCode,
     q: number,
     qStride: number,
     out: number,
@@ -130,6 +139,8 @@ export interface Kernels {
     scale: number,
     window: number,
     softCap: number,
+    sinks: number,
+    mask: 0 | 1,
     scratch: number,
   ): void;
 

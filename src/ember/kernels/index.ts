@@ -10,5 +10,5 @@ export { dequantiseRow, matmulPlain, matmulPlainAdd, widen } from './plain';
 export { addBias, addInto, addScaled, layerNorm, rmsNorm, rope, scaleBy, siluMultiply } from './elementwise';
 export { gelu, geluMultiply, softCap, swigluClamped } from './activation-functions';
 export { attend, attendScratchBytes } from './attention';
-export { storeKv } from './kv-pages';
+export { pageBytes, storeKv } from './kv-pages';
 export { adjustLogits, maskLogits, maxAndSum, topN } from './sampling';

@@ -1,5 +1,5 @@
 import type { ShardedTensorEntry } from '../../formats/index.ts';
-import { type Activation, type Kernels, PAGE_TOKENS } from '../kernel-interface.ts';
+import { type Activation, type Kernels, type KvTypeCode, PAGE_TOKENS } from '../kernel-interface.ts';
 import type { Linear, ModelGraph } from '../models/model-graph.ts';
 import { MAX_CANDIDATES, maskWords, stepWords } from '../ranks/step-words.ts';
 import { floatType, type MatrixSource } from './matrix-source.ts';
@@ -16,7 +16,8 @@ export interface RankShape {
   readonly pageCount: number;
   /** First byte that the kernels do not use themselves. */
   readonly memoryBase: number;
-  readonly sizes: Pick<Kernels, 'preparedBytes' | 'attendScratchBytes'>;
+  readonly kvType: KvTypeCode;
+  readonly sizes: Pick<Kernels, 'preparedBytes' | 'attendScratchBytes' | 'pageBytes'>;
   /** Activations that enter a matrix of this path. */
   activationOf(path: string): Activation;
 }
@@ -91,7 +92,7 @@ export function layRank(shape: RankShape, rank: number, split: RankSplit): RankP
   const finalNorm = norm(graph.finalNorm);
 
   const kvStart = used;
-  const pageStride = split.kvHeads.count * 2 * PAGE_TOKENS * graph.headDim * 2;
+  const pageStride = shape.sizes.pageBytes(shape.kvType, split.kvHeads.count, graph.headDim);
   const layers: LayerPlacement[] = placed.map((layer) => ({ ...layer, kvBase: take(shape.pageCount * pageStride) }));
 
   const computeStart = used;

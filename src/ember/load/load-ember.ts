@@ -128,7 +128,7 @@ function checkOptions({ ranks, contextTokens, batchTokens }: EmberOptions): void
 }
 
 /** Buffer sizes are the kernels' own knowledge: asked of an instance over an empty memory. */
-function kernelSizes(module: WebAssembly.Module | null): Pick<Kernels, 'preparedBytes' | 'attendScratchBytes'> {
+function kernelSizes(module: WebAssembly.Module | null): Pick<Kernels, 'preparedBytes' | 'attendScratchBytes' | 'pageBytes'> {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: true });
   return module ? loadKernels(memory, module) : createReferenceKernels(memory.buffer);
 }

@@ -1,6 +1,6 @@
 import { HearthError } from '../../core/index.ts';
 import type { Checkpoint, ShardedTensorEntry } from '../../formats/index.ts';
-import { ACTIVATION, type Activation, type Kernels, PAGE_TOKENS } from '../kernel-interface.ts';
+import { ACTIVATION, type Activation, type Kernels, KV_TYPE, PAGE_TOKENS } from '../kernel-interface.ts';
 import { modelGraph } from '../models/architectures.ts';
 import type { Linear, ModelGraph } from '../models/model-graph.ts';
 import type { RankModel } from '../ranks/rank-start.ts';
@@ -34,8 +34,8 @@ const ACTIVATIONS: Readonly<Record<ActivationPath, { qkv: Activation; head: Acti
 /** Checks a checkpoint against its graph and lays out all ranks, before any memory is taken. Throws `model_load_failed` with the reason. */
 export function planLoad(
   checkpoint: Checkpoint,
-  options: Pick<EmberOptions, 'ranks' | 'activations' | 'contextTokens' | 'batchTokens'>,
-  kernels: { readonly memoryBase: number; readonly sizes: Pick<Kernels, 'preparedBytes' | 'attendScratchBytes'> },
+  options: Pick<EmberOptions, 'ranks' | 'activations' | 'kvType' | 'contextTokens' | 'batchTokens'>,
+  kernels: { readonly memoryBase: number; readonly sizes: Pick<Kernels, 'preparedBytes' | 'attendScratchBytes' | 'pageBytes'> },
 ): LoadPlan {
   const graph = modelGraph(checkpoint.config);
   const layout = checkpoint.quantization?.layout ?? 'mlx';
@@ -53,6 +53,7 @@ export function planLoad(
   });
   const activations = ACTIVATIONS[options.activations];
   const qkv = new Set(graph.layers.flatMap((l) => [l.query.path, l.key.path, l.value.path]));
+  const kvType = KV_TYPE[options.kvType ?? 'bf16'];
   const pageCount = Math.ceil(options.contextTokens / PAGE_TOKENS);
   const shape = {
     graph,
@@ -60,6 +61,7 @@ export function planLoad(
     vectors,
     batchTokens: options.batchTokens,
     pageCount,
+    kvType,
     ...kernels,
     activationOf: (path: string) => (qkv.has(path) ? activations.qkv : path === graph.head.path ? activations.head : activations.rest),
   };
@@ -68,7 +70,7 @@ export function planLoad(
   const { vocabulary, hidden, headDim, epsilon, attentionScale, rope } = graph;
   return {
     graph,
-    model: { vocabulary, hidden, headDim, epsilon, attentionScale, rope, activations },
+    model: { vocabulary, hidden, headDim, epsilon, attentionScale, kvType, rope, activations },
     ranks,
     pageCount,
     attentionRanks: splits.filter((s) => s.heads.count > 0).length,

@@ -77,7 +77,19 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
       const keys = step[record + RECORD.firstToken]! * keyStride * 4;
       const pages = buffers.step + step[record + RECORD.pages]! * 4;
       const count = step[record + RECORD.tokens]!;
-      kernels.storeKv(buffers.key + keys, buffers.value + keys, keyStride, layer.kvBase, plan.pageStride, pages, position, count, kvHeads, headDim);
+      kernels.storeKv(
+        model.kvType,
+        buffers.key + keys,
+        buffers.value + keys,
+        keyStride,
+        layer.kvBase,
+        plan.pageStride,
+        pages,
+        position,
+        count,
+        kvHeads,
+        headDim,
+      );
     }
   }
 
@@ -94,6 +106,7 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
       if (count === 0) continue;
       const first = step[record + (trimmed ? RECORD.firstRow : RECORD.firstToken)]! * queryStride * 4;
       kernels.attend(
+        model.kvType,
         buffers.query + first,
         queryStride,
         buffers.attention + first,
@@ -109,6 +122,8 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
         headDim,
         model.attentionScale,
         layer.window,
+        0,
+        0,
         0,
         buffers.attendScratch,
       );

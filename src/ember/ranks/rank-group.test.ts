@@ -16,7 +16,9 @@ const batchTokens = 8;
 /** Starts two ranks of a tiny model with the plan of rank 1 changed. */
 async function start(change: (plan: RankPlan) => RankPlan) {
   await using checkpoint = await openCheckpoint(DIRECTORY);
-  const sizes: Pick<Kernels, 'preparedBytes' | 'attendScratchBytes'> = loadKernels(new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: true }));
+  const sizes: Pick<Kernels, 'preparedBytes' | 'attendScratchBytes' | 'pageBytes'> = loadKernels(
+    new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: true }),
+  );
   const plan = planLoad(checkpoint, { ranks: 2, activations: 'mixed', contextTokens: 32, batchTokens }, { memoryBase: 65_536, sizes });
   const { hidden, vocabulary } = plan.graph;
   const exchange = createExchangeBuffers({

@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads';
-import type { Activation } from '../kernel-interface.ts';
+import type { Activation, KvTypeCode } from '../kernel-interface.ts';
 import type { RankPlan } from '../load/rank-plan.ts';
 import type { Rope } from '../models/model-graph.ts';
 import type { ExchangeBuffers } from './exchange.ts';
@@ -11,6 +11,7 @@ export interface RankModel {
   readonly headDim: number;
   readonly epsilon: number;
   readonly attentionScale: number;
+  readonly kvType: KvTypeCode;
   readonly rope: Rope;
   readonly activations: { readonly qkv: Activation; readonly head: Activation; readonly rest: Activation };
 }

@@ -1,62 +1,90 @@
-import { type Kernels, PAGE_TOKENS } from '../kernel-interface.ts';
-import { type Bytes, bfloat16ToNumber, numberToBfloat16 } from './bytes.ts';
+import { type Kernels, KV_TYPE, PAGE_TOKENS } from '../kernel-interface.ts';
+import { type Bytes, bfloat16ToNumber, numberToBfloat16, roundHalfEven } from './bytes.ts';
 
-type AttentionKernels = Pick<Kernels, 'storeKv' | 'attendScratchBytes' | 'attend'>;
+type AttentionKernels = Pick<Kernels, 'pageBytes' | 'storeKv' | 'attendScratchBytes' | 'attend'>;
 
-/** Eight values that belong together lie as 0 4 1 5 2 6 3 7: the even places are the first four. */
+/** Eight BF16 that belong together lie as 0 4 1 5 2 6 3 7: the even places are the first four. */
 const PLACE = [0, 2, 4, 6, 1, 3, 5, 7];
+const WIDTH = { [KV_TYPE.bf16]: 2, [KV_TYPE.f32]: 4, [KV_TYPE.int8]: 1 };
 
-/** Indices of u16 values: K of (cell, head, element) and V likewise, in the page that holds the cell. */
-function cellIndices(bytes: Bytes, layerBase: number, pageStride: number, pages: number, headDim: number) {
-  const block = (cell: number, head: number): number => {
-    const page = bytes.u32[pages / 4 + Math.floor(cell / PAGE_TOKENS)]!;
-    return (layerBase + page * pageStride) / 2 + head * 2 * PAGE_TOKENS * headDim;
-  };
+const headBytes = (kvType: number, headDim: number): number =>
+  2 * PAGE_TOKENS * headDim * WIDTH[kvType as keyof typeof WIDTH] + (kvType === KV_TYPE.int8 ? 2 * PAGE_TOKENS * 4 : 0);
+
+/** Reads and writes (cell, kv head, element) of the keys and of the values of one sequence. */
+function createCells(bytes: Bytes, kvType: number, layerBase: number, pageStride: number, pages: number, headDim: number) {
+  const { f32, i8, u16, u32 } = bytes;
+  const width = WIDTH[kvType as keyof typeof WIDTH];
+  const valuesAt = PAGE_TOKENS * headDim * width;
+  const place = (i: number): number => (kvType === KV_TYPE.bf16 ? PLACE[i % 8]! : i % 8);
+  const block = (cell: number, head: number): number =>
+    layerBase + u32[pages / 4 + Math.floor(cell / PAGE_TOKENS)]! * pageStride + head * headBytes(kvType, headDim);
+  const key = (cell: number, head: number, i: number): number =>
+    block(cell, head) + (Math.floor((cell % PAGE_TOKENS) / 8) * headDim * 8 + i * 8 + place(cell)) * width;
+  const value = (cell: number, head: number, i: number): number =>
+    block(cell, head) + valuesAt + (Math.floor(i / 8) * PAGE_TOKENS * 8 + (cell % PAGE_TOKENS) * 8 + place(i)) * width;
+  const scaleAt = (cell: number, head: number, of: 0 | 1): number => (block(cell, head) + 2 * valuesAt) / 4 + of * PAGE_TOKENS + (cell % PAGE_TOKENS);
+
+  const read = (at: number, scale: number): number =>
+    kvType === KV_TYPE.f32 ? f32[at / 4]! : kvType === KV_TYPE.bf16 ? bfloat16ToNumber(u16[at / 2]!) : i8[at]! * scale;
+  const scaleOf = (row: Float32Array): number => Math.fround(row.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / 127);
+  function write(row: Float32Array, cell: number, head: number, of: 0 | 1): void {
+    const scale = scaleOf(row);
+    if (kvType === KV_TYPE.int8) f32[scaleAt(cell, head, of)] = scale;
+    for (const [i, x] of row.entries()) {
+      const at = of === 0 ? key(cell, head, i) : value(cell, head, i);
+      if (kvType === KV_TYPE.f32) f32[at / 4] = x;
+      else if (kvType === KV_TYPE.bf16) u16[at / 2] = numberToBfloat16(x);
+      else i8[at] = scale === 0 ? 0 : roundHalfEven(Math.fround(x / scale));
+    }
+  }
   return {
-    key: (cell: number, head: number, i: number): number => block(cell, head) + Math.floor((cell % PAGE_TOKENS) / 8) * headDim * 8 + i * 8 + PLACE[cell % 8]!,
-    value: (cell: number, head: number, i: number): number =>
-      block(cell, head) + PAGE_TOKENS * headDim + Math.floor(i / 8) * PAGE_TOKENS * 8 + (cell % PAGE_TOKENS) * 8 + PLACE[i % 8]!,
+    write,
+    key: (cell: number, head: number, i: number): number => read(key(cell, head, i), kvType === KV_TYPE.int8 ? f32[scaleAt(cell, head, 0)]! : 1),
+    value: (cell: number, head: number, i: number): number => read(value(cell, head, i), kvType === KV_TYPE.int8 ? f32[scaleAt(cell, head, 1)]! : 1),
   };
 }
 
 export function createAttentionReference(bytes: Bytes): AttentionKernels {
-  const { f32, u16, u32 } = bytes;
+  const { f32, u32 } = bytes;
   return {
-    storeKv(k, v, stride, layerBase, pageStride, pages, position, tokens, kvHeads, headDim) {
-      const at = cellIndices(bytes, layerBase, pageStride, pages, headDim);
+    pageBytes: (kvType, kvHeads, headDim) => kvHeads * headBytes(kvType, headDim),
+
+    storeKv(kvType, k, v, stride, layerBase, pageStride, pages, position, tokens, kvHeads, headDim) {
+      const cells = createCells(bytes, kvType, layerBase, pageStride, pages, headDim);
       for (let t = 0; t < tokens; t++) {
         for (let h = 0; h < kvHeads; h++) {
-          for (let i = 0; i < headDim; i++) {
-            const from = t * stride + h * headDim + i;
-            u16[at.key(position + t, h, i)] = numberToBfloat16(f32[k / 4 + from]!);
-            u16[at.value(position + t, h, i)] = numberToBfloat16(f32[v / 4 + from]!);
-          }
+          const from = t * stride + h * headDim;
+          cells.write(f32.slice(k / 4 + from, k / 4 + from + headDim), position + t, h, 0);
+          cells.write(f32.slice(v / 4 + from, v / 4 + from + headDim), position + t, h, 1);
         }
       }
     },
 
     attendScratchBytes: () => 0,
 
-    attend(q, qStride, out, outStride, layerBase, pageStride, pages, position, tokens, qHeads, headToKv, _kvHeads, headDim, scale, window, softCap) {
-      const at = cellIndices(bytes, layerBase, pageStride, pages, headDim);
+    attend(
+      ...[kvType, q, qStride, out, outStride, layerBase, pageStride, pages, position, tokens, qHeads, headToKv, , headDim, scale, window, softCap, sinks, mask]
+    ) {
+      const cells = createCells(bytes, kvType, layerBase, pageStride, pages, headDim);
       for (let t = 0; t < tokens; t++) {
-        const last = position + t;
-        const first = window > 0 ? Math.max(0, last - window + 1) : 0;
+        const last = mask === 1 ? position + tokens - 1 : position + t;
+        const first = window > 0 && mask === 0 ? Math.max(0, last - window + 1) : 0;
         for (let h = 0; h < qHeads; h++) {
           const kv = u32[headToKv / 4 + h]!;
           const scores: number[] = [];
           for (let cell = first; cell <= last; cell++) {
             let dot = 0;
-            for (let i = 0; i < headDim; i++) dot += f32[q / 4 + t * qStride + h * headDim + i]! * bfloat16ToNumber(u16[at.key(cell, kv, i)]!);
+            for (let i = 0; i < headDim; i++) dot += f32[q / 4 + t * qStride + h * headDim + i]! * cells.key(cell, kv, i);
             dot *= scale;
             scores.push(softCap > 0 ? softCap * Math.tanh(dot / softCap) : dot);
           }
-          const most = scores.reduce((a, b) => Math.max(a, b));
+          const sink = sinks === 0 ? Number.NEGATIVE_INFINITY : f32[sinks / 4 + h]!;
+          const most = scores.reduce((a, b) => Math.max(a, b), sink);
           const weights = scores.map((score) => Math.exp(score - most));
-          const sum = weights.reduce((a, b) => a + b);
+          const sum = weights.reduce((a, b) => a + b, Math.exp(sink - most));
           for (let i = 0; i < headDim; i++) {
             let total = 0;
-            for (let cell = first; cell <= last; cell++) total += weights[cell - first]! * bfloat16ToNumber(u16[at.value(cell, kv, i)]!);
+            for (let cell = first; cell <= last; cell++) total += weights[cell - first]! * cells.value(cell, kv, i);
             f32[out / 4 + t * outStride + h * headDim + i] = total / sum;
           }
         }
