@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { modelGraph } from '../src/ember/index.ts';
+import { type GraphTensors, graphTensors, modelGraph } from '../src/ember/index.ts';
 import { type FloatDtype, numberToBf16, numberToF16, type TensorSource, writeShardedCheckpoint } from '../src/formats/index.ts';
 
 export interface RandomModelOptions {
@@ -45,7 +45,8 @@ export async function makeRandomModel(directory: string, options: Partial<Random
   const tensors: TensorSource[] = [];
   const norm = (name: string, length: number) =>
     tensors.push({ name, dtype: scales, shape: [length], data: encode(scales, length, () => 0.8 + 0.4 * random.unit()) });
-  const linear = ({ path, inputs, outputs }: { path: string; inputs: number; outputs: number }) => {
+  const linear = ({ path, inputs, outputs: own, within }: GraphTensors['linears'][number]) => {
+    const outputs = within?.rows ?? own;
     const groups = outputs * (inputs / group);
     // Codes are uniform: their standard deviation is 2^bits / √12.
     const step = Math.sqrt(12 / inputs) / 2 ** bits;
@@ -60,15 +61,9 @@ export async function makeRandomModel(directory: string, options: Partial<Random
       data: encode(scales, groups, (i) => -steps[i]! * ((2 ** bits - 1) / 2)),
     });
   };
-  linear(graph.embedding);
-  if (graph.head.path !== graph.embedding.path) linear(graph.head);
-  for (const layer of graph.layers) {
-    norm(layer.attentionNorm, graph.hidden);
-    norm(layer.mlpNorm, graph.hidden);
-    for (const name of [layer.queryNorm, layer.keyNorm]) if (name !== null) norm(name, graph.headDim);
-    for (const part of [layer.query, layer.key, layer.value, layer.attentionOutput, layer.gate, layer.up, layer.down]) linear(part);
-  }
-  norm(graph.finalNorm, graph.hidden);
+  const { linears, norms } = graphTensors(graph);
+  for (const { path, size } of norms) norm(`${path}.weight`, size);
+  for (const part of new Map(linears.map((one) => [one.path, one])).values()) linear(part);
   await mkdir(directory, { recursive: true });
   await writeShardedCheckpoint(directory, tensors);
   const quantization = { group_size: group, bits, mode: 'affine' };

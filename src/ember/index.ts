@@ -6,5 +6,6 @@ export { createPagePool, type PagePool } from './kv/page-pool.ts';
 export { loadEmber } from './load/load-ember.ts';
 export { runsQuantization } from './load/matrix-source.ts';
 export { modelGraph, supportedModelTypes } from './models/architectures.ts';
+export { type GraphTensors, graphTensors } from './models/graph-tensors.ts';
 export { defaultRanks, type RankFacts, readCgroupQuotaCpus } from './ranks/default-ranks.ts';
 export * from './types.ts';

@@ -51,8 +51,6 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
       model: plan.model,
       ranks,
       batchTokens,
-      attentionRanks: plan.attentionRanks,
-      mlpRanks: plan.mlpRanks,
       exchange,
       kernels: module,
     })),
@@ -80,6 +78,7 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
   return {
     vocabularySize: graph.vocabulary,
     hiddenSize: graph.hidden,
+    encoder: false,
     modelContextTokens: graph.contextTokens,
     ranks,
     pageCount,
@@ -96,8 +95,8 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
         if (!(Number.isInteger(row) && row >= 0 && row < words[HEADER.logitRows]!))
           throw new HearthError('invalid_value', `The last step gave ${words[HEADER.logitRows]} rows of logits, not row ${row}.`);
         const logits = new Float32Array(graph.vocabulary);
-        for (const { rank, split, buffers } of plan.ranks) {
-          const { first, count } = split.vocabulary;
+        for (const { rank, vocabulary, buffers } of plan.ranks) {
+          const { first, count } = vocabulary;
           if (count === 0) continue;
           const part = await group.peek(rank, buffers.logits + row * count * 4, count * 4);
           logits.set(new Float32Array(part.buffer, part.byteOffset, count), first);

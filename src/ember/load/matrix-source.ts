@@ -13,7 +13,8 @@ export interface AffineSource {
   readonly scaleType: ScaleType;
   readonly weight: ShardedTensorEntry;
   readonly scales: ShardedTensorEntry;
-  readonly biases: ShardedTensorEntry;
+  /** null where the codes are small floats. */
+  readonly biases: ShardedTensorEntry | null;
   readonly bias: ShardedTensorEntry | null;
 }
 
@@ -32,30 +33,32 @@ export const runsQuantization = ({ mode, bits }: Quantization): boolean => mode 
 
 /** Finds the tensors of a linear layer; `model_load_failed` names the tensor that is missing or has another shape or type. */
 export function matrixSource(checkpoint: Checkpoint, linear: Linear): MatrixSource {
-  const { path, inputs, outputs } = linear;
-  const bias = linear.bias ? vectorSource(checkpoint, `${path}.bias`, outputs) : null;
+  const { path, inputs, stack } = linear;
+  const rows = linear.within?.rows ?? linear.outputs;
+  const shape = (...last: number[]) => (stack === undefined ? last : [stack, ...last]);
+  const bias = linear.bias ? vectorSource(checkpoint, `${path}.bias`, shape(rows)) : null;
   const quantisation = checkpoint.quantizationOf(path);
   if (!quantisation) {
-    const weight = tensor(checkpoint, `${path}.weight`, [outputs, inputs]);
+    const weight = tensor(checkpoint, `${path}.weight`, shape(rows, inputs));
     return { form: 'plain', type: floatType(weight), weight, bias };
   }
   const { mode, bits, group } = quantisation;
   if (!runsQuantization(quantisation))
     throw new HearthError('not_implemented', `${path}: ${mode} weights of ${bits} bits cannot be run yet; affine 4 and 8 bits can.`);
   if (inputs % group !== 0) throw wrongShape(`${path}.weight`, `${inputs} columns are not whole groups of ${group}`);
-  const weight = tensor(checkpoint, `${path}.weight`, [outputs, (inputs * bits) / 32]);
+  const weight = tensor(checkpoint, `${path}.weight`, shape(rows, (inputs * bits) / 32));
   if (weight.dtype !== 'U32') throw wrongShape(weight.name, `dtype ${weight.dtype} instead of U32`);
-  const scales = tensor(checkpoint, `${path}.scales`, [outputs, inputs / group]);
-  const biases = tensor(checkpoint, `${path}.biases`, [outputs, inputs / group]);
+  const scales = tensor(checkpoint, `${path}.scales`, shape(rows, inputs / group));
+  const biases = tensor(checkpoint, `${path}.biases`, shape(rows, inputs / group));
   const scaleType = SCALES[scales.dtype];
   if (scaleType === undefined || biases.dtype !== scales.dtype)
     throw wrongShape(scales.name, `dtypes ${scales.dtype} and ${biases.dtype}, but one float type is needed`);
   return { form: 'affine', bits, group, scaleType, weight, scales, biases, bias };
 }
 
-/** A norm's weight or a bias: `length` plain values. */
-export function vectorSource(checkpoint: Checkpoint, name: string, length: number): ShardedTensorEntry {
-  const found = tensor(checkpoint, name, [length]);
+/** A norm's weight, a bias or another tensor of plain values that is widened at load. */
+export function vectorSource(checkpoint: Checkpoint, name: string, shape: readonly number[]): ShardedTensorEntry {
+  const found = tensor(checkpoint, name, shape);
   floatType(found);
   return found;
 }

@@ -2,22 +2,19 @@ import { HearthError } from '../../core/index.ts';
 import type { Checkpoint, ShardedTensorEntry } from '../../formats/index.ts';
 import { ACTIVATION, type Activation, type Kernels, KV_TYPE, PAGE_TOKENS } from '../kernel-interface.ts';
 import { modelGraph } from '../models/architectures.ts';
+import { type GraphTensors, graphTensors } from '../models/graph-tensors.ts';
 import type { Linear, ModelGraph } from '../models/model-graph.ts';
 import type { RankModel } from '../ranks/rank-start.ts';
 import type { ActivationPath, EmberOptions } from '../types.ts';
 import { layRank } from './lay-rank.ts';
-import { cutUnit, type MatrixSource, matrixSource, vectorSource } from './matrix-source.ts';
+import { type MatrixSource, matrixSource, vectorSource } from './matrix-source.ts';
 import type { RankPlan } from './rank-plan.ts';
-import { splitGraph } from './split.ts';
 
 export interface LoadPlan {
   readonly graph: ModelGraph;
   readonly model: RankModel;
   readonly ranks: readonly RankPlan[];
   readonly pageCount: number;
-  /** Ranks 0 … n − 1 have a share of the attention, or of the MLP. */
-  readonly attentionRanks: number;
-  readonly mlpRanks: number;
   readonly readBytes: number;
 }
 
@@ -40,59 +37,55 @@ export function planLoad(
   const graph = modelGraph(checkpoint.config);
   const layout = checkpoint.quantization?.layout ?? 'mlx';
   if (layout !== 'mlx') throw new HearthError('not_implemented', `Weights in the layout of ${layout} cannot be run yet; MLX checkpoints can.`);
-  const matrices = new Map<string, MatrixSource>();
-  const vectors = new Map<string, ShardedTensorEntry>();
-  for (const linear of linears(graph)) matrices.set(linear.path, matrixSource(checkpoint, linear));
-  for (const [name, length] of norms(graph)) vectors.set(name, vectorSource(checkpoint, name, length));
+  const tensors = graphTensors(graph);
+  const matrices = new Map(tensors.linears.map((linear) => [linear.path, matrixSource(checkpoint, linear)]));
+  const vectors = new Map(vectorsOf(tensors).map(({ name, shape }) => [name, vectorSource(checkpoint, name, shape)]));
   refuseStrayTensors(checkpoint, graph, matrices, vectors);
 
-  const units = (paths: readonly string[]) => Math.max(...paths.map((path) => cutUnit(matrices.get(path)!)));
-  const splits = splitGraph(graph, options.ranks, {
-    attentionOutput: units(graph.layers.map((l) => l.attentionOutput.path)),
-    down: units(graph.layers.map((l) => l.down.path)),
-  });
   const activations = ACTIVATIONS[options.activations];
-  const qkv = new Set(graph.layers.flatMap((l) => [l.query.path, l.key.path, l.value.path]));
+  const exact = exactPaths(graph);
+  const headPath = graph.head?.linear.path;
   const kvType = KV_TYPE[options.kvType ?? 'bf16'];
   const pageCount = Math.ceil(options.contextTokens / PAGE_TOKENS);
   const shape = {
     graph,
-    matrices,
-    vectors,
+    sources: {
+      matrices,
+      vectors,
+      activationOf: (path: string) => (path === headPath ? activations.head : exact.has(path) ? activations.qkv : activations.rest),
+    },
+    ranks: options.ranks,
     batchTokens: options.batchTokens,
     pageCount,
     kvType,
     ...kernels,
-    activationOf: (path: string) => (qkv.has(path) ? activations.qkv : path === graph.head.path ? activations.head : activations.rest),
   };
-  const ranks = splits.map((split, rank) => layRank(shape, rank, split));
+  const ranks = Array.from({ length: options.ranks }, (_, rank) => layRank(shape, rank));
   refuseTooLarge(ranks);
-  const { vocabulary, hidden, headDim, epsilon, attentionScale, rope } = graph;
   return {
     graph,
-    model: { vocabulary, hidden, headDim, epsilon, attentionScale, kvType, rope, activations },
+    model: { vocabulary: graph.vocabulary, hidden: graph.hidden, kvType, ropes: graph.ropes },
     ranks,
     pageCount,
-    attentionRanks: splits.filter((s) => s.heads.count > 0).length,
-    mlpRanks: splits.filter((s) => s.mlp.count > 0).length,
     readBytes: ranks.reduce((sum, rank) => sum + rank.reads.reduce((bytes, r) => bytes + r.rows * r.bytes, 0), 0),
   };
 }
 
-function linears(graph: ModelGraph): Linear[] {
-  const own = graph.layers.flatMap((l) => [l.query, l.key, l.value, l.attentionOutput, l.gate, l.up, l.down]);
-  return [graph.embedding, graph.head, ...own];
+/** Matrices whose inputs are kept more exactly in the `mixed` path: what makes queries, keys and values, and what chooses experts. */
+function exactPaths(graph: ModelGraph): ReadonlySet<string> {
+  const linears = graph.layers.flatMap(({ mixer: { body }, feedForward }): (Linear | null)[] => [
+    ...(body.kind === 'attention' ? [body.query, body.key, body.value] : []),
+    ...(body.kind === 'latent-attention' ? [body.query, body.queryDown, body.keyValue, body.queryToLatent, body.latentToValue] : []),
+    ...(body.kind === 'short-convolution' ? [body.gateIn, body.gateOut, body.value] : []),
+    feedForward.body.kind === 'experts' ? feedForward.body.router.linear : null,
+  ]);
+  return new Set(linears.filter((linear) => linear !== null).map((linear) => linear.path));
 }
 
-function norms(graph: ModelGraph): [name: string, length: number][] {
-  const own = graph.layers.flatMap((l): [string | null, number][] => [
-    [l.attentionNorm, graph.hidden],
-    [l.mlpNorm, graph.hidden],
-    [l.queryNorm, graph.headDim],
-    [l.keyNorm, graph.headDim],
-  ]);
-  return [...own.filter((norm): norm is [string, number] => norm[0] !== null), [graph.finalNorm, graph.hidden]];
-}
+const vectorsOf = ({ norms, vectors }: GraphTensors) => [
+  ...norms.flatMap(({ path, size, bias }) => (bias ? ['weight', 'bias'] : ['weight']).map((leaf) => ({ name: `${path}.${leaf}`, shape: [size] }))),
+  ...vectors,
+];
 
 /** A tensor that the graph has no place for means that the model computes something else than we would. */
 function refuseStrayTensors(
@@ -103,14 +96,14 @@ function refuseStrayTensors(
 ): void {
   const known = new Set(vectors.keys());
   for (const source of matrices.values()) {
-    known.add(source.weight.name);
-    if (source.bias) known.add(source.bias.name);
-    if (source.form === 'affine') known.add(source.scales.name).add(source.biases.name);
+    const parts = source.form === 'affine' ? [source.weight, source.scales, source.biases, source.bias] : [source.weight, source.bias];
+    for (const part of parts) if (part) known.add(part.name);
   }
-  const tied = graph.head.path === graph.embedding.path;
+  const tied = graph.head?.linear.path === graph.embedding.table.path;
   for (const name of checkpoint.tensors.keys()) {
+    if (known.has(name) || graph.otherTensors.some((start) => name.startsWith(start))) continue;
     // Rotary tables of old exports are computed here; a tied head is a copy of the embedding.
-    if (known.has(name) || name.endsWith('.rotary_emb.inv_freq') || (tied && name.startsWith('lm_head.'))) continue;
+    if (name.endsWith('.rotary_emb.inv_freq') || (tied && /^(language_model\.)?lm_head\./.test(name))) continue;
     throw new HearthError('model_load_failed', `The checkpoint holds the tensor ${name}, which this architecture does not have.`, {
       details: { tensor: name },
     });

@@ -30,11 +30,17 @@ export function readPieces(pieces: readonly ReadPiece[], target: Target, onBytes
       }
       const destination = piece.widen === null ? piece.destination : target.staging;
       readRows(file, piece, target.bytes, destination, onBytes);
-      if (piece.widen !== null) target.kernels.widen(piece.widen, destination, piece.destination, piece.rows);
+      if (piece.widen === null) continue;
+      target.kernels.widen(piece.widen, destination, piece.destination, piece.rows);
+      if (piece.plus !== 0) addTo(new Float32Array(target.bytes.buffer, piece.destination, piece.rows), piece.plus);
     }
   } finally {
     for (const file of files.values()) closeSync(file);
   }
+}
+
+function addTo(values: Float32Array, plus: number): void {
+  for (let i = 0; i < values.length; i++) values[i]! += plus;
 }
 
 /** Whole rows lie one after another in the file. */

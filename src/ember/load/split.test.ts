@@ -1,32 +1,44 @@
 import { describe, expect, it } from 'vitest';
-import { modelGraph } from '../models/architectures.ts';
-import { splitEvenly, splitGraph } from './split.ts';
+import { splitEvenly, splitHeads, splitVocabulary, splitWidth } from './split.ts';
 
-const graph = (heads: number, kvHeads: number, headDim: number, intermediate: number) =>
-  modelGraph({
-    model_type: 'llama',
-    hidden_size: heads * headDim,
-    num_hidden_layers: 1,
-    intermediate_size: intermediate,
-    num_attention_heads: heads,
-    num_key_value_heads: kvHeads,
-    head_dim: headDim,
-    vocab_size: 49_155,
+describe('splitHeads', () => {
+  it('splits 9 heads over 2 ranks and gives both the kv head that they share', () => {
+    const [first, second] = splitHeads(9, 3, 64, 2, 64);
+    expect(first).toEqual({ heads: { first: 0, count: 5 }, kvHeads: { first: 0, count: 2 }, headToKv: [0, 0, 0, 1, 1], firstUnsharedKvHead: 0 });
+    expect(second).toEqual({ heads: { first: 5, count: 4 }, kvHeads: { first: 1, count: 2 }, headToKv: [0, 1, 1, 1], firstUnsharedKvHead: 1 });
   });
 
-describe('splitGraph', () => {
-  it('splits 9 heads over 2 ranks and gives both the kv head that they share', () => {
-    const [first, second] = splitGraph(graph(9, 3, 64, 1536), 2, { attentionOutput: 64, down: 64 });
-    expect(first).toMatchObject({ heads: { first: 0, count: 5 }, kvHeads: { first: 0, count: 2 }, headToKv: [0, 0, 0, 1, 1], mlp: { first: 0, count: 768 } });
-    expect(second).toMatchObject({ heads: { first: 5, count: 4 }, kvHeads: { first: 1, count: 2 }, headToKv: [0, 1, 1, 1], mlp: { first: 768, count: 768 } });
-    expect(first!.vocabulary.count + second!.vocabulary.count).toBe(49_155);
+  it('counts each kv head once, whatever the number of ranks', () => {
+    for (const [heads, kvHeads, ranks] of [
+      [8, 2, 3],
+      [12, 1, 5],
+      [6, 6, 4],
+      [9, 3, 8],
+    ] as const) {
+      const splits = splitHeads(heads, kvHeads, 64, ranks, 64);
+      const counted = splits.flatMap((split) =>
+        Array.from({ length: split.kvHeads.count }, (_, i) => split.kvHeads.first + i).slice(split.firstUnsharedKvHead),
+      );
+      expect(counted).toEqual(Array.from({ length: kvHeads }, (_, i) => i));
+    }
   });
 
   it('cuts heads at group borders, and leaves a rank without heads when there are too few groups', () => {
-    const splits = splitGraph(graph(4, 2, 16, 128), 3, { attentionOutput: 64, down: 64 });
+    const splits = splitHeads(4, 2, 16, 3, 64);
     expect(splits.map((s) => s.heads.count)).toEqual([4, 0, 0]);
     expect(splits.map((s) => s.kvHeads.count)).toEqual([2, 0, 0]);
-    expect(splits.map((s) => s.mlp.count)).toEqual([64, 64, 0]);
+  });
+});
+
+describe('splitWidth and splitVocabulary', () => {
+  it('cut at group borders and at whole tiles', () => {
+    expect(splitWidth(1536, 2, 64)).toEqual([
+      { first: 0, count: 768 },
+      { first: 768, count: 768 },
+    ]);
+    expect(splitWidth(128, 3, 64).map((range) => range.count)).toEqual([64, 64, 0]);
+    expect(splitWidth(12, 2, 1).map((range) => range.count)).toEqual([6, 6]);
+    expect(splitVocabulary(49_155, 2).map((range) => range.count)).toEqual([24_584, 24_571]);
   });
 
   it('covers every dimension once, in order, at multiples of the unit', () => {

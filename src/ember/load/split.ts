@@ -1,50 +1,51 @@
-import type { ModelGraph } from '../models/model-graph.ts';
-
 /** Contiguous part [first, first + count) of a dimension. */
 export interface Range {
   readonly first: number;
   readonly count: number;
 }
 
-/** What one rank computes of every layer (tensor parallel). A rank may have no heads or no MLP rows when a matrix has too few groups. */
-export interface RankSplit {
+/** A rank's heads of one attention layer. */
+export interface HeadSplit {
   readonly heads: Range;
   /** kv heads that its query heads read; one that two ranks need is held by both. */
   readonly kvHeads: Range;
   /** Per own query head: index into the own kv heads. */
   readonly headToKv: readonly number[];
-  readonly mlp: Range;
-  readonly vocabulary: Range;
-}
-
-/** Columns that a row-parallel matrix may be cut at: its quantisation group, 1 when it is plain. */
-export interface CutUnits {
-  readonly attentionOutput: number;
-  readonly down: number;
+  /** Index of the first own kv head that no earlier rank has. */
+  readonly firstUnsharedKvHead: number;
 }
 
 /** Rows of the output head are cut at multiples of this, so that kernels keep whole tiles. */
 const VOCABULARY_UNIT = 8;
+/** So is the width of a network, where it is a multiple. */
+const WIDTH_UNIT = 8;
 
-/** Splits a graph over `ranks`: as even as the group borders allow, larger parts first. */
-export function splitGraph(graph: ModelGraph, ranks: number, units: CutUnits): readonly RankSplit[] {
-  const headUnit = leastCommonMultiple(graph.headDim, units.attentionOutput) / graph.headDim;
-  const heads = splitEvenly(graph.heads, ranks, headUnit);
-  const mlp = splitEvenly(graph.intermediate, ranks, leastCommonMultiple(units.down, graph.intermediate % 8 === 0 ? 8 : 1));
-  const vocabulary = splitEvenly(graph.vocabulary, ranks, VOCABULARY_UNIT);
-  const perKv = graph.heads / graph.kvHeads;
-  return heads.map((own, rank) => {
-    const firstKv = Math.floor(own.first / perKv);
-    const kvCount = own.count === 0 ? 0 : Math.floor((own.first + own.count - 1) / perKv) - firstKv + 1;
+/**
+ * Query heads over ranks, as even as the borders allow, larger parts first; a rank may have none. `columns` of the output matrix belong to a
+ * head, and it may be cut at multiples of `unit` columns (its quantisation group).
+ */
+export function splitHeads(heads: number, kvHeads: number, columns: number, ranks: number, unit: number): readonly HeadSplit[] {
+  const perKv = heads / kvHeads;
+  let endOfEarlier = 0;
+  return splitEvenly(heads, ranks, leastCommonMultiple(columns, unit) / columns).map((own) => {
+    const first = own.count === 0 ? 0 : Math.floor(own.first / perKv);
+    const end = own.count === 0 ? 0 : Math.floor((own.first + own.count - 1) / perKv) + 1;
+    const firstUnsharedKvHead = Math.max(0, Math.min(end, endOfEarlier) - first);
+    endOfEarlier = Math.max(endOfEarlier, end);
     return {
       heads: own,
-      kvHeads: { first: kvCount === 0 ? 0 : firstKv, count: kvCount },
-      headToKv: Array.from({ length: own.count }, (_, i) => Math.floor((own.first + i) / perKv) - firstKv),
-      mlp: mlp[rank]!,
-      vocabulary: vocabulary[rank]!,
+      kvHeads: { first, count: end - first },
+      headToKv: Array.from({ length: own.count }, (_, i) => Math.floor((own.first + i) / perKv) - first),
+      firstUnsharedKvHead,
     };
   });
 }
+
+/** Intermediate values of a network (or channels) over ranks; its row-parallel matrix may be cut at multiples of `unit`. */
+export const splitWidth = (width: number, ranks: number, unit: number): readonly Range[] =>
+  splitEvenly(width, ranks, leastCommonMultiple(unit, width % WIDTH_UNIT === 0 ? WIDTH_UNIT : 1));
+
+export const splitVocabulary = (vocabulary: number, ranks: number): readonly Range[] => splitEvenly(vocabulary, ranks, VOCABULARY_UNIT);
 
 /** `total` in contiguous parts at multiples of `unit` (the last may hold the rest); later parts may be empty. */
 export function splitEvenly(total: number, parts: number, unit: number): Range[] {

@@ -10,7 +10,8 @@ export async function gatherTensor(
 ): Promise<Uint8Array> {
   const pieces = plans.flatMap((plan) => plan.reads.filter((read) => read.tensor === name).map((read) => ({ rank: plan.rank, read })));
   if (pieces.length === 0) throw new HearthError('invalid_value', `No rank holds the tensor ${name}.`);
-  const { rowBytes } = pieces[0]!.read;
+  const { rowBytes, plus } = pieces[0]!.read;
+  if (plus !== 0) throw new HearthError('invalid_value', `The ranks hold ${name} with ${plus} added to it, not its bytes.`);
   const tensor = new Uint8Array(Math.max(...pieces.map(({ read }) => read.firstRow + read.rows)) * rowBytes);
   for (const { rank, read } of pieces) {
     const held = await peek(rank, read.destination, read.rows * (read.widen === null ? read.bytes : 4));

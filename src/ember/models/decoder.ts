@@ -1,8 +1,9 @@
+import { attention, gated, linear, preNorm, rmsNorm } from './blocks.ts';
 import { flag, integer, positive, wrongValue } from './config-keys.ts';
-import type { DecoderLayer, Linear, ModelConfig, ModelGraph } from './model-graph.ts';
+import type { Attention, Branch, GatedNetwork, Layer, ModelConfig, ModelGraph, Norm, Rope } from './model-graph.ts';
 import { ROPE_KEYS, readRope } from './rope.ts';
 
-/** Keys that `decoder` reads, common to the llama family. */
+/** Keys that `decoder` reads, common to most decoders. */
 export const DECODER_KEYS: readonly string[] = [
   ...ROPE_KEYS,
   'hidden_size',
@@ -17,66 +18,105 @@ export const DECODER_KEYS: readonly string[] = [
   'tie_word_embeddings',
 ];
 
-interface DecoderTraits {
+/** Sizes that decoders share. */
+export interface DecoderShape {
+  readonly hidden: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly intermediate: number;
+  readonly vocabulary: number;
+  readonly layers: number;
+  readonly epsilon: number;
+}
+
+/** The layer that architectures change: norm, attention with rotary embedding and grouped heads, norm, gated SiLU network. */
+export interface LlamaLayer extends Layer {
+  readonly mixer: Branch<Attention>;
+  readonly feedForward: Branch<GatedNetwork>;
+}
+
+export interface DecoderTraits {
+  /** Where config.json has none. */
   readonly theta: number;
   readonly maxPositions: number;
   readonly tied: boolean;
-  readonly biases: { readonly qkv: boolean; readonly output: boolean; readonly mlp: boolean };
-  readonly headNorms: boolean;
-  /** Window of layer i, 0 = all. */
-  window(layer: number): number;
+  readonly epsilon?: number;
+  /** Start of all tensor names, such as `language_model.`. */
+  readonly prefix?: string;
+  readonly biases?: { readonly qkv: boolean; readonly output: boolean; readonly mlp: boolean };
+  /** Names of the layers' activation; SiLU unless said, and then every layer has to name its own. */
+  readonly activation?: { readonly key: string; readonly names: readonly string[] };
+  /** The checkpoint's norms hold the distance from one. */
+  readonly normPlus?: 0 | 1;
+  /** Instead of the one that `readRope` gives. */
+  readonly ropes?: readonly Rope[];
+  /** What is different in layer `index`; `path` is the layer's, such as `model.layers.3`. */
+  layer?(layer: LlamaLayer, index: number, path: string, shape: DecoderShape): Layer;
 }
 
-/** The shared graph of the llama family: pre-norm attention with rotary embedding and grouped heads, gated SiLU MLP, one final norm. */
+const NO_BIASES = { qkv: false, output: false, mlp: false };
+
+/** A decoder with the names and the order of llama. Architectures give their traits, and change what is left in the graph that comes back. */
 export function decoder(config: ModelConfig, traits: DecoderTraits): ModelGraph {
+  const shape = readShape(config, traits.epsilon ?? 1e-6);
+  const { hidden, headDim, intermediate, vocabulary, epsilon } = shape;
+  const { key, names } = traits.activation ?? { key: 'hidden_act', names: ['silu', 'swish'] };
+  const activation = config[key] ?? names[0];
+  if (!names.includes(activation as string)) throw wrongValue(key, activation, names.join(' or '));
+  const biases = traits.biases ?? NO_BIASES;
+  const root = `${traits.prefix ?? ''}model`;
+  const norm = (path: string): Norm => rmsNorm(path, hidden, epsilon, traits.normPlus);
+  const { rope, contextTokens } = readRope(config, headDim, traits);
+  const layers = Array.from({ length: shape.layers }, (_, i) => {
+    const path = `${root}.layers.${i}`;
+    const layer: LlamaLayer = {
+      mixer: preNorm(norm(`${path}.input_layernorm`), attention(`${path}.self_attn`, shape, biases)),
+      feedForward: preNorm(norm(`${path}.post_attention_layernorm`), gated(`${path}.mlp`, hidden, intermediate, biases.mlp)),
+      parallel: false,
+    };
+    return traits.layer?.(layer, i, path, shape) ?? layer;
+  });
+  const table = linear(`${root}.embed_tokens`, hidden, vocabulary);
+  const tied = flag(config, 'tie_word_embeddings', traits.tied);
+  return {
+    hidden,
+    vocabulary,
+    contextTokens,
+    ropes: traits.ropes ?? [rope],
+    embedding: { table, factor: 1, positions: null, types: null, norm: null },
+    layers,
+    finalNorm: norm(`${root}.norm`),
+    head: { linear: tied ? table : linear(`${traits.prefix ?? ''}lm_head`, hidden, vocabulary), factor: 1, softCap: 0 },
+    otherTensors: [],
+  };
+}
+
+/** Reads and checks the sizes of a decoder. */
+export function readShape(config: ModelConfig, epsilon: number): DecoderShape {
   const hidden = integer(config, 'hidden_size');
   const heads = integer(config, 'num_attention_heads');
   const kvHeads = integer(config, 'num_key_value_heads', heads);
   const headDim = integer(config, 'head_dim', Math.trunc(hidden / heads));
-  const intermediate = integer(config, 'intermediate_size');
-  const vocabulary = integer(config, 'vocab_size');
   if (heads % kvHeads !== 0) throw wrongValue('num_key_value_heads', kvHeads, `a divisor of the ${heads} attention heads`);
   if (headDim % 8 !== 0) throw wrongValue('head_dim', headDim, 'a multiple of 8');
-  const activation = config['hidden_act'] ?? 'silu';
-  if (activation !== 'silu' && activation !== 'swish') throw wrongValue('hidden_act', activation, 'silu');
-
-  const { rope, contextTokens } = readRope(config, headDim, traits);
-  const layers = Array.from({ length: integer(config, 'num_hidden_layers') }, (_, i): DecoderLayer => {
-    const at = `model.layers.${i}`;
-    const linear = (name: string, inputs: number, outputs: number, bias: boolean): Linear => ({ path: `${at}.${name}`, inputs, outputs, bias });
-    return {
-      attentionNorm: `${at}.input_layernorm.weight`,
-      query: linear('self_attn.q_proj', hidden, heads * headDim, traits.biases.qkv),
-      key: linear('self_attn.k_proj', hidden, kvHeads * headDim, traits.biases.qkv),
-      value: linear('self_attn.v_proj', hidden, kvHeads * headDim, traits.biases.qkv),
-      attentionOutput: linear('self_attn.o_proj', heads * headDim, hidden, traits.biases.output),
-      queryNorm: traits.headNorms ? `${at}.self_attn.q_norm.weight` : null,
-      keyNorm: traits.headNorms ? `${at}.self_attn.k_norm.weight` : null,
-      window: traits.window(i),
-      mlpNorm: `${at}.post_attention_layernorm.weight`,
-      gate: linear('mlp.gate_proj', hidden, intermediate, traits.biases.mlp),
-      up: linear('mlp.up_proj', hidden, intermediate, traits.biases.mlp),
-      down: linear('mlp.down_proj', intermediate, hidden, traits.biases.mlp),
-    };
-  });
-  const embedding: Linear = { path: 'model.embed_tokens', inputs: hidden, outputs: vocabulary, bias: false };
   return {
     hidden,
     heads,
     kvHeads,
     headDim,
-    intermediate,
-    vocabulary,
-    epsilon: positive(config, 'rms_norm_eps', 1e-6),
-    attentionScale: headDim ** -0.5,
-    rope,
-    embedding,
-    layers,
-    finalNorm: 'model.norm.weight',
-    head: flag(config, 'tie_word_embeddings', traits.tied) ? embedding : { ...embedding, path: 'lm_head' },
-    contextTokens,
+    intermediate: integer(config, 'intermediate_size'),
+    vocabulary: integer(config, 'vocab_size'),
+    layers: integer(config, 'num_hidden_layers'),
+    epsilon: positive(config, 'rms_norm_eps', epsilon),
   };
 }
+
+/** The layer with changes to its attention. */
+export const withAttention = (layer: LlamaLayer, change: Partial<Attention>): LlamaLayer => ({
+  ...layer,
+  mixer: { ...layer.mixer, body: { ...layer.mixer.body, ...change } },
+});
 
 /** Windows by `layer_types`, one entry per layer; null when the config has none. */
 export function layerTypeWindows(config: ModelConfig): ((layer: number) => number) | null {

@@ -1,5 +1,5 @@
 import { flag } from './config-keys.ts';
-import { DECODER_KEYS, decoder, layerTypeWindows } from './decoder.ts';
+import { DECODER_KEYS, decoder, layerTypeWindows, withAttention } from './decoder.ts';
 import type { Architecture } from './model-graph.ts';
 
 /** Llama 1 to 3, SmolLM 1 and 2, and the many models that share their graph. */
@@ -8,14 +8,14 @@ export const llama: Architecture = {
   keys: [...DECODER_KEYS, 'attention_bias', 'mlp_bias', 'layer_types', 'sliding_window'],
   graph(config) {
     const attentionBias = flag(config, 'attention_bias', false);
+    // A window without layer_types is not used by this architecture.
+    const window = layerTypeWindows(config) ?? (() => 0);
     return decoder(config, {
       theta: 10_000,
       maxPositions: 2048,
       tied: true,
       biases: { qkv: attentionBias, output: attentionBias, mlp: flag(config, 'mlp_bias', false) },
-      headNorms: false,
-      // A window without layer_types is not used by this architecture.
-      window: layerTypeWindows(config) ?? (() => 0),
+      layer: (layer, i) => withAttention(layer, { window: window(i) }),
     });
   },
 };

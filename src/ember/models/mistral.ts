@@ -1,5 +1,5 @@
 import { integer } from './config-keys.ts';
-import { DECODER_KEYS, decoder, layerTypeWindows } from './decoder.ts';
+import { DECODER_KEYS, decoder, layerTypeWindows, withAttention } from './decoder.ts';
 import type { Architecture } from './model-graph.ts';
 
 /** Mistral: llama without biases, with a window on every layer when `sliding_window` is set. */
@@ -7,14 +7,8 @@ export const mistral: Architecture = {
   modelType: 'mistral',
   keys: [...DECODER_KEYS, 'layer_types', 'sliding_window'],
   graph(config) {
-    const window = (config['sliding_window'] ?? null) === null ? 0 : integer(config, 'sliding_window');
-    return decoder(config, {
-      theta: 10_000,
-      maxPositions: 32_768,
-      tied: false,
-      biases: { qkv: false, output: false, mlp: false },
-      headNorms: false,
-      window: layerTypeWindows(config) ?? (() => window),
-    });
+    const everywhere = (config['sliding_window'] ?? null) === null ? 0 : integer(config, 'sliding_window');
+    const window = layerTypeWindows(config) ?? (() => everywhere);
+    return decoder(config, { theta: 10_000, maxPositions: 32_768, tied: false, layer: (layer, i) => withAttention(layer, { window: window(i) }) });
   },
 };

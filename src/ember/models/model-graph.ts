@@ -1,4 +1,7 @@
-/** An architecture's graph as plain data: what the loader places and what the ranks run. It crosses to worker threads by structured clone. */
+/**
+ * An architecture's graph as plain data: what the loader places and what the ranks run. It crosses to worker threads by structured clone.
+ * A model is an embedding, layers and a head. A layer is two branches on the residual stream, a mixer of tokens and a feed-forward network.
+ */
 
 /** y = W x (+ bias); tensors `<path>.weight`, `.scales`, `.biases` and, with `bias`, `<path>.bias`. */
 export interface Linear {
@@ -6,6 +9,21 @@ export interface Linear {
   readonly inputs: number;
   readonly outputs: number;
   readonly bias: boolean;
+  /** Its rows lie in a larger tensor (fused projections), from `firstRow` on; the tensor has `rows`. */
+  readonly within?: { readonly firstRow: number; readonly rows: number };
+  /** Tensors have one more leading dimension: this many matrices, one per expert or head. */
+  readonly stack?: number;
+}
+
+/** rms: x / rms(x) · (weight + plus). layer: (x − mean) / deviation · weight (+ bias). Tensors `<path>.weight` and, with `bias`, `<path>.bias`. */
+export interface Norm {
+  readonly kind: 'rms' | 'layer';
+  readonly path: string;
+  readonly size: number;
+  readonly epsilon: number;
+  readonly bias: boolean;
+  /** Added to the weight at load: 1 where a checkpoint holds the distance from one. */
+  readonly plus: 0 | 1;
 }
 
 /** Rotary embedding: angle = position · inverseFrequencies[i] in float32; cos and sin are multiplied by `magnitude`. */
@@ -14,43 +32,177 @@ export interface Rope {
   readonly magnitude: number;
   /** Neighbours are rotated together instead of halves. */
   readonly traditional: boolean;
+  /** The magnitude grows with the position, by 1 + beta · ln(1 + ⌊position / period⌋). */
+  readonly growth?: { readonly beta: number; readonly period: number };
 }
 
-/** Pre-norm block: x += o(attention(q, k, v of norm(x))); x += down(silu(gate)·up of norm(x)). Norms are named by tensor. */
-export interface DecoderLayer {
-  readonly attentionNorm: string;
+export type Activation =
+  | { readonly kind: 'silu' }
+  | { readonly kind: 'gelu'; readonly form: 'tanh' | 'erf' }
+  /** g · sigmoid(alpha · g) · (u + 1) with g ≤ limit and |u| ≤ limit. */
+  | { readonly kind: 'clamped-swiglu'; readonly alpha: number; readonly limit: number };
+
+/** output(softmax(scale · q·k) v), with grouped heads. */
+export interface Attention {
+  readonly kind: 'attention';
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
   readonly query: Linear;
   readonly key: Linear;
   readonly value: Linear;
-  readonly attentionOutput: Linear;
-  /** Norms over each head of q and k, before the rotation. */
-  readonly queryNorm: string | null;
-  readonly keyNorm: string | null;
+  readonly output: Linear;
+  /** Norms of q and k before the rotation: of each head (size = headDim) or of the whole projection (size = its outputs). */
+  readonly queryNorm: Norm | null;
+  readonly keyNorm: Norm | null;
+  /** Index into the graph's ropes; null = no rotation. */
+  readonly queryRope: number | null;
+  readonly keyRope: number | null;
+  readonly scale: number;
   /** Positions that a token sees, itself included; 0 = all. */
   readonly window: number;
-  readonly mlpNorm: string;
+  /** cap · tanh(score / cap); 0 = none. */
+  readonly softCap: number;
+  /** Tensor [heads]: one more logit per head in the softmax's denominator. */
+  readonly sinks: string | null;
+  /** causal, or every token sees the whole step (encoders: a text is one step). */
+  readonly mask: 'causal' | 'full';
+}
+
+/** Attention over one latent vector per token (DeepSeek's MLA): keys and values of a head are maps of it, moved to the query and to the output. */
+export interface LatentAttention {
+  readonly kind: 'latent-attention';
+  readonly heads: number;
+  /** Size of the latent vector, of the part of a head that meets it, of the rotated part, and of a head's value. */
+  readonly latent: number;
+  readonly plain: number;
+  readonly rotated: number;
+  readonly valueDim: number;
+  /** To [heads, plain + rotated]: directly, or through a normed low-rank vector. */
+  readonly query: Linear;
+  readonly queryDown: Linear | null;
+  readonly queryDownNorm: Norm | null;
+  /** To [latent + rotated]. */
+  readonly keyValue: Linear;
+  readonly latentNorm: Norm;
+  /** One matrix per head, plain → latent and latent → valueDim. */
+  readonly queryToLatent: Linear;
+  readonly latentToValue: Linear;
+  readonly output: Linear;
+  readonly rope: number;
+  readonly scale: number;
+}
+
+/** output(c · conv(b · x)) with b, c, x the three parts of one projection and a causal convolution of each channel over `kernel` tokens. */
+export interface ShortConvolution {
+  readonly kind: 'short-convolution';
+  readonly channels: number;
+  readonly kernel: number;
+  readonly gateIn: Linear;
+  readonly gateOut: Linear;
+  readonly value: Linear;
+  /** Tensors `<path>.weight` [channels, kernel, 1] and, with `convolutionBias`, `<path>.bias`. */
+  readonly convolution: string;
+  readonly convolutionBias: boolean;
+  readonly output: Linear;
+}
+
+export type Mixer = Attention | LatentAttention | ShortConvolution;
+
+/** down(activation(gate) · up). */
+export interface GatedNetwork {
+  readonly kind: 'gated';
   readonly gate: Linear;
   readonly up: Linear;
   readonly down: Linear;
+  readonly activation: Activation;
+}
+
+/** down(activation(up)). */
+export interface PlainNetwork {
+  readonly kind: 'plain';
+  readonly up: Linear;
+  readonly down: Linear;
+  readonly activation: Activation;
+}
+
+/** Which experts a token goes to, and with what weight. */
+export interface Router {
+  readonly linear: Linear;
+  /** Experts per token. */
+  readonly take: number;
+  /** softmax: over all experts, then the largest. chosen-softmax: over the largest only. sigmoid: of each expert by itself. */
+  readonly score: 'softmax' | 'chosen-softmax' | 'sigmoid';
+  /** The weights of a token are divided by their sum. */
+  readonly normalise: boolean;
+  /** The weights are multiplied by this, last. */
+  readonly factor: number;
+  /** Tensor [experts] that is added to the scores for the choice only. */
+  readonly correction: string | null;
+  /** Experts come from the `take` groups (of `count`) whose two best scores have the largest sums. */
+  readonly groups: { readonly count: number; readonly take: number } | null;
+}
+
+/** Σ over the chosen experts of weight · gated network, + the shared network. `gate`, `up` and `down` are stacks. */
+export interface Experts {
+  readonly kind: 'experts';
+  readonly router: Router;
+  readonly gate: Linear;
+  readonly up: Linear;
+  readonly down: Linear;
+  readonly activation: Activation;
+  readonly shared: GatedNetwork | null;
+}
+
+export type FeedForward = GatedNetwork | PlainNetwork | Experts;
+
+/** x = residualNorm(x + factor · outputNorm(body(norm(x)))); a norm that is null is left out. */
+export interface Branch<Body> {
+  readonly norm: Norm | null;
+  readonly body: Body;
+  readonly outputNorm: Norm | null;
+  readonly residualNorm: Norm | null;
+  readonly factor: number;
+}
+
+export interface Layer {
+  readonly mixer: Branch<Mixer>;
+  /** Its norm is not used where the branches are parallel: both read the mixer's, and their outputs are added together. */
+  readonly feedForward: Branch<FeedForward>;
+  readonly parallel: boolean;
+}
+
+export interface Embedding {
+  /** [vocabulary, hidden]. */
+  readonly table: Linear;
+  readonly factor: number;
+  /** Encoders: [positions, hidden], added by position; [types, hidden], whose first row is added; a norm of the sum. */
+  readonly positions: Linear | null;
+  readonly types: Linear | null;
+  readonly norm: Norm | null;
+}
+
+export interface Head {
+  /** [vocabulary, hidden]; the same path as the embedding when the output is tied. */
+  readonly linear: Linear;
+  readonly factor: number;
+  /** 0 = none. */
+  readonly softCap: number;
 }
 
 export interface ModelGraph {
   readonly hidden: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly intermediate: number;
   readonly vocabulary: number;
-  readonly epsilon: number;
-  readonly attentionScale: number;
-  readonly rope: Rope;
-  /** [vocabulary, hidden]; the same path as `head` when the output is tied. */
-  readonly embedding: Linear;
-  readonly layers: readonly DecoderLayer[];
-  readonly finalNorm: string;
-  readonly head: Linear;
   /** Context length that the checkpoint declares. */
   readonly contextTokens: number;
+  readonly ropes: readonly Rope[];
+  readonly embedding: Embedding;
+  readonly layers: readonly Layer[];
+  readonly finalNorm: Norm | null;
+  /** null: the hidden rows are the output (encoders). */
+  readonly head: Head | null;
+  /** Starts of names of tensors that belong to other parts of the checkpoint, such as a vision tower. */
+  readonly otherTensors: readonly string[];
 }
 
 export type ModelConfig = Readonly<Record<string, unknown>>;

@@ -1,5 +1,5 @@
 import { flag, integer } from './config-keys.ts';
-import { DECODER_KEYS, decoder, layerTypeWindows } from './decoder.ts';
+import { DECODER_KEYS, decoder, layerTypeWindows, withAttention } from './decoder.ts';
 import type { Architecture, ModelConfig } from './model-graph.ts';
 
 export const QWEN_WINDOW_KEYS = ['layer_types', 'sliding_window', 'use_sliding_window', 'max_window_layers'] as const;
@@ -8,15 +8,16 @@ export const QWEN_WINDOW_KEYS = ['layer_types', 'sliding_window', 'use_sliding_w
 export const qwen2: Architecture = {
   modelType: 'qwen2',
   keys: [...DECODER_KEYS, ...QWEN_WINDOW_KEYS],
-  graph: (config) =>
-    decoder(config, {
+  graph(config) {
+    const window = qwenWindow(config);
+    return decoder(config, {
       theta: 1_000_000,
       maxPositions: 32_768,
       tied: true,
       biases: { qkv: true, output: false, mlp: false },
-      headNorms: false,
-      window: qwenWindow(config),
-    }),
+      layer: (layer, i) => withAttention(layer, { window: window(i) }),
+    });
+  },
 };
 
 /** The window counts only with `use_sliding_window`, and then from layer `max_window_layers` on. */

@@ -1,5 +1,6 @@
+import { rmsNorm } from './blocks.ts';
 import { flag } from './config-keys.ts';
-import { DECODER_KEYS, decoder } from './decoder.ts';
+import { DECODER_KEYS, type DecoderShape, decoder, type LlamaLayer, withAttention } from './decoder.ts';
 import type { Architecture } from './model-graph.ts';
 import { QWEN_WINDOW_KEYS, qwenWindow } from './qwen2.ts';
 
@@ -9,13 +10,20 @@ export const qwen3: Architecture = {
   keys: [...DECODER_KEYS, ...QWEN_WINDOW_KEYS, 'attention_bias'],
   graph(config) {
     const bias = flag(config, 'attention_bias', false);
+    const window = qwenWindow(config);
     return decoder(config, {
       theta: 1_000_000,
       maxPositions: 40_960,
       tied: true,
       biases: { qkv: bias, output: bias, mlp: false },
-      headNorms: true,
-      window: qwenWindow(config),
+      layer: (layer, i, path, shape) => withAttention(withHeadNorms(layer, path, shape), { window: window(i) }),
     });
   },
 };
+
+/** Norms over each head of q and k, before the rotation. */
+export const withHeadNorms = (layer: LlamaLayer, path: string, { headDim, epsilon }: DecoderShape, plus: 0 | 1 = 0): LlamaLayer =>
+  withAttention(layer, {
+    queryNorm: rmsNorm(`${path}.self_attn.q_norm`, headDim, epsilon, plus),
+    keyNorm: rmsNorm(`${path}.self_attn.k_norm`, headDim, epsilon, plus),
+  });

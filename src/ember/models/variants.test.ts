@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { loadEmber } from '../load/load-ember.ts';
 import type { Ember } from '../types.ts';
 import { modelGraph } from './architectures.ts';
+import type { Attention } from './model-graph.ts';
 import { readRope } from './rope.ts';
 
 const GOLDENS = join(import.meta.dirname, '../../../test/reference/goldens');
@@ -90,7 +91,8 @@ describe('modelGraph', () => {
   it('gives each model type its own traits', () => {
     const traits = (model_type: string) => {
       const { layers, head } = modelGraph({ ...base, model_type });
-      return [layers[0]!.query.bias, layers[0]!.attentionOutput.bias, layers[0]!.queryNorm !== null, head.path];
+      const { query, output, queryNorm } = layers[0]!.mixer.body as Attention;
+      return [query.bias, output.bias, queryNorm !== null, head!.linear.path];
     };
     expect(traits('llama')).toEqual([false, false, false, 'model.embed_tokens']);
     expect(traits('mistral')).toEqual([false, false, false, 'lm_head']);

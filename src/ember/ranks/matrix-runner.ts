@@ -1,11 +1,11 @@
-import type { Activation, Kernels } from '../kernel-interface.ts';
+import type { Kernels } from '../kernel-interface.ts';
 import type { MatrixPlacement } from '../load/rank-plan.ts';
 
 export interface MatrixRunner {
   /** Announces x [tokens, columns] f32 as the input of the following products. */
   input(x: number, tokens: number): void;
   /** y [tokens, rows] = x · matrixᵀ (+ bias). */
-  multiply(matrix: MatrixPlacement, activation: Activation, y: number): void;
+  multiply(matrix: MatrixPlacement, y: number): void;
 }
 
 /** Runs matrices over one input, bringing it into each wanted form only once. */
@@ -19,11 +19,11 @@ export function createMatrixRunner(kernels: Kernels, prepared: number): MatrixRu
       tokens = newTokens;
       form = -1;
     },
-    multiply(matrix, activation, y) {
+    multiply(matrix, y) {
       const { rows, columns, bias } = matrix;
       if (matrix.form === 'plain') kernels.matmulPlain(matrix.type, matrix.weight, x, y, rows, 0, rows, columns, tokens);
       else {
-        const { bits, group } = matrix;
+        const { activation, bits, group } = matrix;
         const wanted = (activation << 16) | (bits << 8) | group;
         if (wanted !== form) kernels.prepare(activation, bits, group, x, tokens, columns, prepared);
         form = wanted;

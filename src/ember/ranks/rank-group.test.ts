@@ -38,8 +38,6 @@ async function start(change: (plan: RankPlan) => RankPlan) {
       model: plan.model,
       ranks: 2,
       batchTokens,
-      attentionRanks: plan.attentionRanks,
-      mlpRanks: plan.mlpRanks,
       exchange,
       kernels: kernelModule(),
     })),

@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
-import type { Activation, KvTypeCode } from '../kernel-interface.ts';
+import type { RankAdapter } from '../adapters/adapter-plan.ts';
+import type { KvTypeCode } from '../kernel-interface.ts';
 import type { RankPlan } from '../load/rank-plan.ts';
 import type { Rope } from '../models/model-graph.ts';
 import type { ExchangeBuffers } from './exchange.ts';
@@ -8,12 +9,8 @@ import type { ExchangeBuffers } from './exchange.ts';
 export interface RankModel {
   readonly vocabulary: number;
   readonly hidden: number;
-  readonly headDim: number;
-  readonly epsilon: number;
-  readonly attentionScale: number;
   readonly kvType: KvTypeCode;
-  readonly rope: Rope;
-  readonly activations: { readonly qkv: Activation; readonly head: Activation; readonly rest: Activation };
+  readonly ropes: readonly Rope[];
 }
 
 /** Handed to a rank's thread when it starts. */
@@ -22,9 +19,6 @@ export interface RankStart {
   readonly model: RankModel;
   readonly ranks: number;
   readonly batchTokens: number;
-  /** Ranks 0 … n − 1 have a share of the attention, or of the MLP. */
-  readonly attentionRanks: number;
-  readonly mlpRanks: number;
   readonly exchange: ExchangeBuffers;
   /** The compiled kernels, or null for the reference. */
   readonly kernels: WebAssembly.Module | null;
@@ -36,12 +30,19 @@ export type RankReport =
   | { readonly kind: 'progress'; readonly bytes: number }
   | { readonly kind: 'loaded' }
   | { readonly kind: 'bytes'; readonly request: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'refused'; readonly request: number; readonly message: string }
   | { readonly kind: 'failed'; readonly message: string };
 
 /** From the control thread to a rank, read at the command `messages`. */
 export interface RankRequest {
-  readonly kind: 'peek';
   readonly request: number;
-  readonly offset: number;
-  readonly bytes: number;
+  readonly question: RankQuestion;
 }
+
+/** Answered by bytes, none where nothing is asked for, or refused. */
+export type RankQuestion =
+  | { readonly kind: 'peek'; readonly offset: number; readonly bytes: number }
+  | { readonly kind: 'adapter-load'; readonly slot: number; readonly block: number; readonly adapter: RankAdapter }
+  | { readonly kind: 'adapter-measure'; readonly slot: number; readonly placement: number; readonly first: number; readonly rows: number }
+  | { readonly kind: 'adapter-norms'; readonly slot: number; readonly placement: number; readonly norms: Float32Array }
+  | { readonly kind: 'adapter-drop'; readonly slot: number };

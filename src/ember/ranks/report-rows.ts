@@ -10,7 +10,7 @@ export function createReport(
 ): (step: Int32Array, floats: Float32Array, sequences: number) => void {
   const { plan, exchange, batchTokens } = start;
   const { buffers } = plan;
-  const { first, count } = plan.split.vocabulary;
+  const { first, count } = plan.vocabulary;
   const words = new Int32Array(memory);
   const floats = new Float32Array(memory);
   const results = new Int32Array(exchange.results, plan.rank * batchTokens * RESULT.words * 4, batchTokens * RESULT.words);

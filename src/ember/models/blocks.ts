@@ -1,0 +1,72 @@
+import type { Attention, Branch, GatedNetwork, Linear, Norm } from './model-graph.ts';
+
+/** Parts that architectures put their graphs together from. */
+
+export const linear = (path: string, inputs: number, outputs: number, bias = false): Linear => ({ path, inputs, outputs, bias });
+
+/** One matrix per expert or head in tensors with one more dimension. */
+export const stack = (count: number, path: string, inputs: number, outputs: number, bias = false): Linear => ({
+  ...linear(path, inputs, outputs, bias),
+  stack: count,
+});
+
+/** Parts of a fused projection, in the order of its rows. */
+export function fused(path: string, inputs: number, outputs: readonly number[], bias = false): Linear[] {
+  const rows = outputs.reduce((sum, own) => sum + own, 0);
+  let next = 0;
+  return outputs.map((own) => {
+    const firstRow = next;
+    next += own;
+    return { ...linear(path, inputs, own, bias), within: { firstRow, rows } };
+  });
+}
+
+export const rmsNorm = (path: string, size: number, epsilon: number, plus: 0 | 1 = 0): Norm => ({ kind: 'rms', path, size, epsilon, bias: false, plus });
+
+export const layerNorm = (path: string, size: number, epsilon: number, bias: boolean): Norm => ({ kind: 'layer', path, size, epsilon, bias, plus: 0 });
+
+/** Norm, body, residual. */
+export const preNorm = <Body>(norm: Norm | null, body: Body): Branch<Body> => ({ norm, body, outputNorm: null, residualNorm: null, factor: 1 });
+
+interface AttentionShape {
+  readonly hidden: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+/** Causal grouped attention with `q_proj`, `k_proj`, `v_proj` and `o_proj` under `path`, rotated by the graph's first rope. */
+export function attention(
+  path: string,
+  { hidden, heads, kvHeads, headDim }: AttentionShape,
+  biases: { readonly qkv: boolean; readonly output: boolean } = { qkv: false, output: false },
+): Attention {
+  return {
+    kind: 'attention',
+    heads,
+    kvHeads,
+    headDim,
+    query: linear(`${path}.q_proj`, hidden, heads * headDim, biases.qkv),
+    key: linear(`${path}.k_proj`, hidden, kvHeads * headDim, biases.qkv),
+    value: linear(`${path}.v_proj`, hidden, kvHeads * headDim, biases.qkv),
+    output: linear(`${path}.o_proj`, heads * headDim, hidden, biases.output),
+    queryNorm: null,
+    keyNorm: null,
+    queryRope: 0,
+    keyRope: 0,
+    scale: headDim ** -0.5,
+    window: 0,
+    softCap: 0,
+    sinks: null,
+    mask: 'causal',
+  };
+}
+
+/** Gated SiLU network with `gate_proj`, `up_proj` and `down_proj` under `path`. */
+export const gated = (path: string, hidden: number, intermediate: number, bias = false): GatedNetwork => ({
+  kind: 'gated',
+  gate: linear(`${path}.gate_proj`, hidden, intermediate, bias),
+  up: linear(`${path}.up_proj`, hidden, intermediate, bias),
+  down: linear(`${path}.down_proj`, intermediate, hidden, bias),
+  activation: { kind: 'silu' },
+});

@@ -1,0 +1,92 @@
+import type { AttentionPlacement } from '../load/rank-plan.ts';
+import { createNorm, type Mixer, type RankContext } from './rank-context.ts';
+import { HEADER, RECORD } from './step-words.ts';
+import { createWholeNorm } from './whole-norm.ts';
+
+/** Attention over the paged cache, for the rank's heads. */
+export function createAttention(context: RankContext, layer: AttentionPlacement): Mixer {
+  const { kernels, kvType, buffers, matrices, rotation, step } = context;
+  const { heads, kvHeads, headDim, kvBase, pageStride, headToKvAt, scale, window, softCap, queryRope, keyRope } = layer;
+  const queryStride = heads * headDim;
+  const keyStride = kvHeads * headDim;
+  context.words.set(layer.headToKv, headToKvAt / 4);
+  const wholeNorm = layer.wholeQueryWidth > 0 ? createWholeNorm(context, layer) : null;
+  const queryNorm = layer.queryNorm && !wholeNorm ? createNorm(kernels, layer.queryNorm) : null;
+  const keyNorm = layer.keyNorm && !wholeNorm ? createNorm(kernels, layer.keyNorm) : null;
+
+  if (heads === 0)
+    return {
+      // The others wait for this rank where a norm goes over all heads.
+      remember: (tokens) => wholeNorm?.(tokens),
+      kept: [],
+      finish: () => {},
+    };
+  return {
+    kept: [
+      ...(wholeNorm ? [{ buffer: buffers.query, width: queryStride }] : [{ buffer: buffers.normed, width: context.hidden }]),
+      ...rotation.tables(queryRope),
+    ],
+
+    /** Keys and values of all tokens, into the cache. */
+    remember(tokens, sequences) {
+      matrices.input(buffers.normed, tokens);
+      matrices.multiply(layer.key!, buffers.key);
+      matrices.multiply(layer.value!, buffers.value);
+      if (wholeNorm) {
+        matrices.multiply(layer.query!, buffers.query);
+        wholeNorm(tokens);
+      }
+      keyNorm?.(buffers.key, buffers.key, tokens * kvHeads);
+      if (keyRope !== null) rotation.rotate(keyRope, buffers.key, tokens, kvHeads, headDim, keyStride);
+      for (let s = 0; s < sequences; s++) {
+        const record = HEADER.words + s * RECORD.words;
+        const position = step[record + RECORD.position]!;
+        const keys = step[record + RECORD.firstToken]! * keyStride * 4;
+        const pages = buffers.step + step[record + RECORD.pages]! * 4;
+        const count = step[record + RECORD.tokens]!;
+        kernels.storeKv(kvType, buffers.key + keys, buffers.value + keys, keyStride, kvBase, pageStride, pages, position, count, kvHeads, headDim);
+      }
+    },
+
+    /** Queries of the rows that are still needed. */
+    finish(rows, sequences, trimmed) {
+      if (!wholeNorm) {
+        if (trimmed) matrices.input(buffers.normed, rows);
+        matrices.multiply(layer.query!, buffers.query);
+        queryNorm?.(buffers.query, buffers.query, rows * heads);
+      }
+      if (queryRope !== null) rotation.rotate(queryRope, buffers.query, rows, heads, headDim, queryStride);
+      for (let s = 0; s < sequences; s++) {
+        const record = HEADER.words + s * RECORD.words;
+        const tokens = step[record + RECORD.tokens]!;
+        const count = trimmed ? step[record + RECORD.rows]! : tokens;
+        if (count === 0) continue;
+        const first = step[record + (trimmed ? RECORD.firstRow : RECORD.firstToken)]! * queryStride * 4;
+        kernels.attend(
+          kvType,
+          buffers.query + first,
+          queryStride,
+          buffers.attention + first,
+          queryStride,
+          kvBase,
+          pageStride,
+          buffers.step + step[record + RECORD.pages]! * 4,
+          step[record + RECORD.position]! + tokens - count,
+          count,
+          heads,
+          headToKvAt,
+          kvHeads,
+          headDim,
+          scale,
+          window,
+          softCap,
+          layer.sinks,
+          layer.mask,
+          buffers.attendScratch,
+        );
+      }
+      matrices.input(buffers.attention, rows);
+      matrices.multiply(layer.output!, buffers.partial);
+    },
+  };
+}
