@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HearthError, type ModelFacts } from '../../core/index.ts';
-import { CONVERTER_VERSION, importGguf, needsRewrite, readModelConfig, rewriteCheckpoint } from '../../formats/index.ts';
+import { CONVERTER_VERSION, ggufPartPaths, importGguf, needsRewrite, readModelConfig, rewriteCheckpoint } from '../../formats/index.ts';
 
 /** What has to be done to a model once before the loader of MLX checkpoints knows it (docs/spec/formats.md §8.4, docs/spec/engines.md §2.9). */
 export interface Conversion {
@@ -18,9 +18,9 @@ export interface ConversionOptions {
 /** null: the files are an MLX checkpoint as they are. */
 export async function conversionOf(facts: ModelFacts, options: ConversionOptions): Promise<Conversion | null> {
   if (facts.framework === 'GGUF') {
-    const file = await ggufFile(facts);
+    const file = ggufFile(facts);
     return {
-      key: await keyOf([file], {}),
+      key: await keyOf(await Promise.all(ggufPartPaths(file).map(resolveFile)), {}),
       async run(destination, onProgress, signal) {
         await importGguf(file, destination, { signal, onProgress: ({ doneBytes, totalBytes }) => onProgress(doneBytes, totalBytes) });
       },
@@ -57,16 +57,24 @@ async function mayNeedRewrite(facts: ModelFacts, quantize: number | undefined): 
   return facts.framework !== 'MLX' || quantize !== undefined || facts.config['quantization_config'] !== undefined;
 }
 
-async function ggufFile(facts: ModelFacts): Promise<string> {
+/** The file, or the first part of a split one, under its own name: a split model is known by it. */
+function ggufFile(facts: ModelFacts): string {
   const files = facts.weightFiles.filter((file) => file.toLowerCase().endsWith('.gguf'));
-  const [file] = files;
+  const sets = new Set(files.map((path) => ggufPartPaths(join(facts.directory, path))[0]!));
+  const [file] = sets;
   if (file === undefined) throw new HearthError('model_load_failed', `${facts.directory} holds no GGUF file.`);
-  if (files.length > 1)
+  if (sets.size > 1)
     throw new HearthError(
       'variant_required',
-      `${facts.directory} holds ${files.length} GGUF files (${files.map((f) => basename(f)).join(', ')}); name one of them.`,
+      `${facts.directory} holds ${sets.size} GGUF models (${[...sets].map((path) => basename(path)).join(', ')}); name one of them.`,
     );
-  return realpath(join(facts.directory, file));
+  return file;
+}
+
+async function resolveFile(path: string): Promise<string> {
+  return realpath(path).catch((cause: Error) => {
+    throw new HearthError('gg_read_failed', `${path} could not be opened: ${cause.message}`, { cause });
+  });
 }
 
 /** Whatever is in the new directory came from one of these. */

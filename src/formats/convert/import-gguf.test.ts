@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -26,6 +26,8 @@ const HALVES: Partial<Record<GgufTypeName, readonly number[]>> = {
   Q8_0: [0],
   Q4_K: [0, 2],
   Q5_K: [0, 2],
+  Q2_K: [80, 82],
+  Q3_K: [108],
   Q6_K: [208],
   F16: [0],
   BF16: [0],
@@ -37,6 +39,7 @@ function randomTensor(type: GgufTypeName, columns: number, rows: number, random:
   if (type === 'F32') return new Uint8Array(Float32Array.from({ length: columns * rows }, () => random() / 2 ** 32 - 0.5).buffer);
   for (let at = 0; at < bytes.length; at += block.bytes) {
     for (const offset of HALVES[type] ?? []) bytes[at + offset + 1]! &= 0xbb;
+    if (type === 'NVFP4') for (let s = 0; s < 4; s += 1) bytes[at + s]! &= 0x7f;
     if (type === 'MXFP4') bytes[at] = 117 + (random() % 20);
   }
   return bytes;
@@ -48,6 +51,8 @@ interface FileOptions {
   readonly edit?: (name: string, bytes: Uint8Array) => void;
   readonly keys?: (keys: readonly GgufKey[]) => readonly GgufKey[];
   readonly more?: readonly GgufTensorSource[];
+  /** Files that the tensors are spread over. */
+  readonly parts?: number;
 }
 
 async function makeFile(options: FileOptions = {}): Promise<string> {
@@ -68,10 +73,24 @@ async function makeFile(options: FileOptions = {}): Promise<string> {
   const norms = NORMS.map(
     (module): GgufTensorSource => ({ name: `${toGgufModule(llama, module)}.weight`, type: 'F32', dims: [256], data: randomTensor('F32', 256, 1, random) }),
   );
-  const path = join(await folder(), 'model.gguf');
-  await writeGguf(path, options.keys?.(keys) ?? keys, [...tensors, ...norms, ...(options.more ?? [])]);
-  return path;
+  const parts = options.parts ?? 1;
+  const all = [...tensors, ...norms, ...(options.more ?? [])];
+  const directory = await folder();
+  const pathOf = (part: number) => join(directory, parts === 1 ? 'model.gguf' : `model-${fiveDigits(part + 1)}-of-${fiveDigits(parts)}.gguf`);
+  for (let part = 0; part < parts; part += 1) {
+    const split = parts === 1 ? [] : splitKeys(part, parts, all.length);
+    const own = all.slice(Math.ceil((all.length * part) / parts), Math.ceil((all.length * (part + 1)) / parts));
+    await writeGguf(pathOf(part), part === 0 ? [...(options.keys?.(keys) ?? keys), ...split] : split, own);
+  }
+  return pathOf(0);
 }
+
+const fiveDigits = (n: number): string => String(n).padStart(5, '0');
+const splitKeys = (no: number, count: number, tensors: number): GgufKey[] => [
+  { key: 'split.no', type: 'u16', value: no },
+  { key: 'split.count', type: 'u16', value: count },
+  { key: 'split.tensors.count', type: 'i32', value: tensors },
+];
 
 async function imported(path: string): Promise<string> {
   const target = join(await folder(), 'model');
@@ -111,7 +130,7 @@ async function differences(path: string, directory: string): Promise<Map<string,
 }
 
 describe('[formats F41] an imported GGUF model has the numbers, settings, ids and template of the original', () => {
-  test.each(['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'MXFP4', 'F16', 'BF16', 'F32', 'Q4_K', 'Q5_K'] as GgufTypeName[])(
+  test.each(['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'MXFP4', 'NVFP4', 'F16', 'BF16', 'F32', 'Q4_K', 'Q5_K'] as GgufTypeName[])(
     '%s decodes to the same real numbers',
     async (type) => {
       const path = await makeFile({ types: [type] });
@@ -173,6 +192,37 @@ test('the import checks its own work on sampled or on all rows', async () => {
   expect(sampled.verification.rows).toBeLessThan(full.verification.rows);
 });
 
+describe('a model that is split over several files', () => {
+  test('gives the checkpoint of the whole one, whichever part is named', async () => {
+    const whole = await imported(await makeFile({ types: ['Q4_1', 'Q8_0'] }));
+    const first = await makeFile({ types: ['Q4_1', 'Q8_0'], parts: 3 });
+    for (const path of [first, first.replace('00001-of', '00003-of')]) {
+      const directory = await imported(path);
+      expect(Buffer.compare(await readFile(join(directory, 'model.safetensors')), await readFile(join(whole, 'model.safetensors')))).toBe(0);
+      expect(await readJson(join(directory, 'config.json'))).toEqual(await readJson(join(whole, 'config.json')));
+    }
+  });
+
+  test('a part that is missing, that is another one, or that belongs to another model is refused', async () => {
+    const [model, other] = [
+      await makeFile({ parts: 2 }),
+      await makeFile({ parts: 2, more: [{ name: 'odd.weight', type: 'F32', dims: [8], data: new Uint8Array(32) }] }),
+    ];
+    const second = model.replace('00001-of', '00002-of');
+    const refused = async (code: string) => {
+      const parent = await folder();
+      await expect(importGguf(model, join(parent, 'model'))).rejects.toMatchObject({ code });
+      expect(await readdir(parent)).toEqual([]);
+    };
+    await writeFile(second, await readFile(other.replace('00001-of', '00002-of')));
+    await refused('gg_split');
+    await writeFile(second, await readFile(model));
+    await refused('gg_split');
+    await rm(second);
+    await refused('gg_read_failed');
+  });
+});
+
 test('a bias that leaves the range of fp16 gets float32 scales, and the numbers stay', async () => {
   const path = await makeFile({
     types: ['Q8_0'],
@@ -187,8 +237,8 @@ test('a bias that leaves the range of fp16 gets float32 scales, and the numbers 
   expect(Math.max(...(await differences(path, directory)).values())).toBe(0);
 });
 
-test('a type that MLX cannot hold is quantised to 8 bits, counted and kept within 0.5 %', async () => {
-  const path = await makeFile({ types: ['Q6_K'] });
+test.each(['Q2_K', 'Q3_K', 'Q6_K'] as GgufTypeName[])('%s, which MLX cannot hold, is quantised to 8 bits, counted and kept within 0.5 %%', async (type) => {
+  const path = await makeFile({ types: [type] });
   const directory = join(await folder(), 'model');
   const report = await importGguf(path, directory);
   const worst = await differences(path, directory);

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { HearthError, writeFileAtomic } from '../../core/index.ts';
-import { type GgufFile, openGguf } from '../gguf/index.ts';
+import { type GgufFile, openGgufModel } from '../gguf/index.ts';
 import { type Dtype, type TensorSource, writeShardedCheckpoint } from '../safetensors/index.ts';
 import { loadTokenizer, vocabularyFromGguf } from '../tokenizer/index.ts';
 import { configFromGguf } from './config-from-gguf.ts';
@@ -27,14 +27,14 @@ export interface ImportOptions {
 const SPARE_BYTES = 64 * 1024 * 1024;
 
 /**
- * Turns a GGUF model into an MLX checkpoint with the same numbers (docs/spec/formats.md §8.4): config.json, weights and index,
+ * Turns a GGUF model, one file or all parts of a split one, into an MLX checkpoint with the same numbers (docs/spec/formats.md §8.4): config.json, weights and index,
  * tokenizer.json, tokenizer_config.json, generation_config.json, conversion.json. Written beside the destination and renamed when
  * complete; an error or a cancel leaves nothing. Streams: memory does not grow with the model.
  * Throws `gg_*`, `convert_*`, `tokenizer_*`, `insufficient_space`, `invalid_argument` (destination exists), `cancelled`.
  */
 export async function importGguf(ggufPath: string, destinationDirectory: string, options: ImportOptions = {}): Promise<ConversionReport> {
   await refuseExisting(resolve(destinationDirectory));
-  await using file = await openGguf(ggufPath);
+  await using file = await openGgufModel(ggufPath);
   try {
     return await run(file, destinationDirectory, options);
   } catch (error) {
@@ -45,8 +45,6 @@ export async function importGguf(ggufPath: string, destinationDirectory: string,
 
 async function run(file: GgufFile, destination: string, options: ImportOptions): Promise<ConversionReport> {
   const started = performance.now();
-  if (file.header.keys.has('split.count'))
-    throw new HearthError('not_implemented', `${file.path} is one part of a split model; merge the parts into one GGUF file first.`);
   const imported = configFromGguf(file.header);
   const vocabulary = vocabularyFromGguf(file.header);
   const plan = await planImport(file, imported);

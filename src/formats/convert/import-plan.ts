@@ -78,7 +78,7 @@ async function planStep(file: GgufFile, source: GgufTensor, target: Pick<ImportS
 
 /** F16 wherever it is exact: only a bias that is a multiple of d may leave its range. */
 async function chooseScaleDtype(file: GgufFile, source: GgufTensor, type: ImportType): Promise<ScaleDtype> {
-  if (type.quantization.mode === 'mxfp4') return 'U8';
+  if (type.quantization.mode !== 'affine') return 'U8';
   if (IMPORT_TYPES[source.type] === undefined) return 'F32';
   if (type.biasFactor === undefined) return 'F16';
   for await (const chunk of rowChunks(file, source, 0)) {

@@ -12,7 +12,7 @@ export interface ImportType {
   readonly biasFactor?: number;
   /** Packed codes of whole blocks. */
   codes(blocks: Uint8Array): Uint8Array;
-  /** One scale per group of 32, little-endian in the given dtype. */
+  /** One scale per group, little-endian in the given dtype. */
   scales(blocks: Uint8Array, dtype: ScaleDtype): Uint8Array;
   /** One bias per group; absent where the mode has none. */
   biases?(blocks: Uint8Array, dtype: ScaleDtype): Uint8Array;
@@ -27,6 +27,20 @@ export const IMPORT_TYPES: Partial<Record<GgufTypeName, ImportType>> = {
   Q5_0: symmetric(22, 5, -16, (blocks) => gatherFiveBits(blocks, 22, 2)),
   Q5_1: withMinimum(24, 5, (blocks) => gatherFiveBits(blocks, 24, 4)),
   Q8_0: symmetric(34, 8, -128, gatherBytes),
+  NVFP4: {
+    quantization: { mode: 'nvfp4', bits: 4, group: 16 },
+    codes: gatherNvfp4Codes,
+    scales(blocks) {
+      const out = new Uint8Array((blocks.length / 36) * 4);
+      for (let i = 0; i < out.length; i += 1) {
+        const byte = blocks[(i >> 2) * 36 + (i & 3)]!;
+        if (byte === 0xff) throw notFinite();
+        // The sign bit is not used, and what would be NaN is 0.
+        out[i] = (byte & 0x7f) % 0x7f;
+      }
+      return out;
+    },
+  },
   MXFP4: {
     quantization: { mode: 'mxfp4', bits: 4, group: 32 },
     codes: (blocks) => gatherNibbles(blocks, 17, 1),
@@ -98,6 +112,20 @@ function gatherFiveBits(blocks: Uint8Array, blockBytes: number, offset: number):
     }
   }
   return new Uint8Array(packCodes(5, codes).buffer);
+}
+
+/** Element j of a group of 16 is a low nibble, element j + 8 the high one of the same byte. */
+function gatherNvfp4Codes(blocks: Uint8Array): Uint8Array {
+  const out = new Uint8Array((blocks.length / 36) * 32);
+  for (let group = 0; group * 8 < out.length; group += 1) {
+    const from = (group >> 2) * 36 + 4 + 8 * (group & 3);
+    for (let j = 0; j < 8; j += 2) {
+      const [even, odd] = [blocks[from + j]!, blocks[from + j + 1]!];
+      out[group * 8 + j / 2] = (even & 15) | ((odd & 15) << 4);
+      out[group * 8 + 4 + j / 2] = (even >> 4) | (odd & 0xf0);
+    }
+  }
+  return out;
 }
 
 function gatherBytes(blocks: Uint8Array): Uint8Array {

@@ -30,7 +30,7 @@ const halves = (...values: number[]): Uint16Array => Uint16Array.from(values, nu
 const upTo = (count: number, value: (i: number) => number): number[] => Array.from({ length: count }, (_, i) => value(i));
 
 describe('[formats F23] block codecs equal those of llama.cpp and the golden vectors', () => {
-  test.each(['F16', 'BF16', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'MXFP4', 'NVFP4', 'Q4_K', 'Q5_K', 'Q6_K'] as GgufTypeName[])(
+  test.each(['F16', 'BF16', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'MXFP4', 'NVFP4', 'Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K'] as GgufTypeName[])(
     'random %s blocks decode to the numbers that llama.cpp gives',
     (type) => {
       const { blocks, float32 } = reference[type]!;

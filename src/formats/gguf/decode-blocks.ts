@@ -23,6 +23,10 @@ function scaleAndMinimum(view: DataView, at: number, j: number): readonly [numbe
   return [(byte(j + 4) & 15) | ((byte(j - 4) >> 6) << 4), (byte(j + 4) >> 4) | ((byte(j) >> 6) << 4)];
 }
 
+/** Code of 2 bits: byte i of a half of 128 elements holds elements i, i + 32, i + 64 and i + 96 of it, lowest bits first. */
+const twoBits = (view: DataView, at: number, element: number): number =>
+  (view.getUint8(at + 32 * (element >> 7) + (element & 31)) >> (2 * ((element >> 5) & 3))) & 3;
+
 const DECODERS: Partial<Record<GgufTypeName, DecodeBlock>> = {
   F32: (view, at, out, to) => {
     out[to] = view.getFloat32(at, true);
@@ -70,6 +74,25 @@ const DECODERS: Partial<Record<GgufTypeName, DecodeBlock>> = {
         out[to + 16 * s + j] = FP4_VALUES[codes & 15]! * scale;
         out[to + 16 * s + 8 + j] = FP4_VALUES[codes >> 4]! * scale;
       }
+    }
+  },
+  Q2_K: (view, at, out, to) => {
+    const d = f16(view, at + 80);
+    const least = f16(view, at + 82);
+    for (let element = 0; element < 256; element += 1) {
+      const both = view.getUint8(at + (element >> 4));
+      out[to + element] = d * (both & 15) * twoBits(view, at + 16, element) - least * (both >> 4);
+    }
+  },
+  Q3_K: (view, at, out, to) => {
+    const d = f16(view, at + 108);
+    const scales = Array.from({ length: 16 }, (_, k) => {
+      const low = k < 8 ? view.getUint8(at + 96 + k) & 15 : view.getUint8(at + 88 + k) >> 4;
+      return (low | (((view.getUint8(at + 104 + (k & 3)) >> (2 * (k >> 2))) & 3) << 4)) - 32;
+    });
+    for (let element = 0; element < 256; element += 1) {
+      const high = (view.getUint8(at + (element & 31)) >> (element >> 5)) & 1;
+      out[to + element] = d * scales[element >> 4]! * (twoBits(view, at + 32, element) - (high === 1 ? 0 : 4));
     }
   },
   Q4_K: (view, at, out, to) => {

@@ -19,6 +19,7 @@ export {
   ggufStrings,
 } from './header.ts';
 export { type GgufFile, openGguf } from './open-gguf.ts';
+export { ggufPartPaths, openGgufModel } from './open-gguf-parts.ts';
 export * from './parse-header.ts';
 export * from './regroup.ts';
 export * from './write-gguf.ts';

@@ -14,7 +14,7 @@ from gguf.constants import GGML_QUANT_SIZES
 HERE = Path(__file__).parent
 TYPES = [T.F16, T.BF16, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q8_0, T.MXFP4, T.NVFP4, T.Q4_K, T.Q5_K, T.Q6_K]
 # Offsets of fp16 numbers in a block: kept finite, the other bytes are random.
-HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "F16": [0], "BF16": [0]}
+HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "F16": [0], "BF16": [0]}
 
 
 def random_blocks(kind, rng):
@@ -39,6 +39,11 @@ def main():
         values = quants.dequantize(blocks, kind).astype(np.float32).reshape(-1)
         assert np.isfinite(values).all(), kind
         rows[kind.name] = {"blocks": blocks.tobytes().hex(), "float32": values.tobytes().hex()}
+    # With numbers of their own, so that the other rows stay as they are.
+    later = np.random.default_rng(8)
+    for kind in (T.Q2_K, T.Q3_K):
+        blocks = random_blocks(kind, later)
+        rows[kind.name] = {"blocks": blocks.tobytes().hex(), "float32": quants.dequantize(blocks, kind).astype(np.float32).tobytes().hex()}
     rows["encodeQ4_0"] = encode(rng, T.Q4_0)
     rows["encodeQ8_0"] = encode(rng, T.Q8_0)
     (HERE / "blocks.json").write_text(json.dumps(rows, indent=0) + "\n")
