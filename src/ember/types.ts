@@ -91,6 +91,8 @@ export interface EmberMemory {
 export interface Ember extends AsyncDisposable {
   readonly vocabularySize: number;
   readonly hiddenSize: number;
+  /** Every token sees all others and there is no head: hidden rows only, of inputs that come whole in one step. */
+  readonly encoder: boolean;
   /** Limit that the checkpoint declares (max_position_embeddings after its own scaling). */
   readonly modelContextTokens: number;
   readonly ranks: number;

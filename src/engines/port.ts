@@ -85,6 +85,20 @@ export interface SessionStats {
   readonly lastProgressAtMs: number;
 }
 
+export interface EmbedOptions {
+  /** Absent: what the model's files say. */
+  readonly pooling?: 'cls' | 'mean' | 'last';
+  /** Name of a text of the model's files to be put in front of each input, such as `query` or `document`; ignored by models without it. */
+  readonly prompt?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface Embeddings {
+  readonly vectors: readonly Float32Array[];
+  /** Tokens of each input, with the control tokens around it. */
+  readonly promptTokens: readonly number[];
+}
+
 export interface EngineSession extends AsyncDisposable {
   load(options: unknown, onProgress: (doneBytes: number, totalBytes: number) => void, signal: AbortSignal): Promise<LoadReport>;
   /** start, prefill-progress*, deltas, finish, usage, end; or one error and then nothing. Aborting the signal frees the sequence. */
@@ -94,8 +108,12 @@ export interface EngineSession extends AsyncDisposable {
   ): Promise<readonly number[]>;
   detokenize(tokens: readonly number[]): Promise<string>;
   applyTemplate(messages: readonly ChatMessage[], templateArguments?: Readonly<Record<string, unknown>>): Promise<string>;
-  embed(inputs: readonly string[]): Promise<readonly Float32Array[]>;
-  score(tokens: readonly number[]): Promise<Float32Array>;
+  /** One vector of length 1 for each input. Throws not_an_embedder, context_length_exceeded. */
+  embed(inputs: readonly (string | readonly number[])[], options?: EmbedOptions): Promise<Embeddings>;
+  /** How well each document answers the query; the scale is the model's own. */
+  rerank(query: string, documents: readonly string[], signal?: AbortSignal): Promise<{ readonly scores: readonly number[]; readonly promptTokens: number }>;
+  /** log p(token i + 1 | tokens 0 … i), for all of the at least two tokens but the last, in one pass. */
+  score(tokens: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
   setThreads(threads: number): Promise<void>;
   health(): Promise<{ readonly ok: boolean }>;
   stats(): Promise<SessionStats>;

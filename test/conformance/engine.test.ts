@@ -6,24 +6,25 @@ import { type GoldenModel, makeGoldenModel } from '../support/golden-model.ts';
 import { describeEngine } from './engine.ts';
 
 const later = 'not built yet';
-const common = { logprobs: later, grammar: later, embeddings: later, rerank: later, adapters: later, score: later };
+const common = { logprobs: later, grammar: later, adapters: later };
+const model = 'it has no model';
 
 describe('[house H10] the engine port', () => {
   const home = temporaryDirectory();
   afterAll(() => home[Symbol.dispose]());
-  let model: GoldenModel | undefined;
+  let golden: GoldenModel | undefined;
 
   describeEngine({
     name: 'ember',
     setUp() {
-      model = makeGoldenModel(`${home.path}/model`);
+      golden = makeGoldenModel(`${home.path}/model`);
       return {
         engine: createEmberEngine({ convertedDirectory: `${home.path}/converted` }),
-        facts: model.facts,
+        facts: golden.facts,
         options: { contextTokens: 256, activations: 'f32', threads: 1 },
       };
     },
-    golden: () => ({ prompt: model!.golden.prompt, text: model!.golden.text, tokens: model!.golden.greedy.length }),
+    golden: () => ({ prompt: golden!.golden.prompt, text: golden!.golden.text, tokens: golden!.golden.greedy.length }),
     longPrompt: 'x',
     lacks: common,
   });
@@ -36,7 +37,16 @@ describe('[house H10] the engine port', () => {
       options: {},
     }),
     longPrompt: 'word '.repeat(150),
-    lacks: { ...common, 'prefix cache': 'it has no cache', golden: 'it has no model', sampling: 'it has no model', bias: 'it has no model' },
+    lacks: {
+      ...common,
+      'prefix cache': 'it has no cache',
+      golden: model,
+      sampling: model,
+      bias: model,
+      embeddings: model,
+      rerank: model,
+      score: model,
+    },
     faulty: {
       failing: () => createFakeEngine({ failLoad: 'it was told to fail' }),
       dying: () => createFakeEngine({ dieAfterTokens: 2 }),

@@ -218,14 +218,38 @@ export function describeEngine(subject: EngineSubject): void {
       expect(second.usage?.cachedTokens).toBeGreaterThan(0);
       expect(second.text).toBe(first.text);
     });
-    given('embeddings', 'embeddings equal the golden', unwritten);
-    given('rerank', 'documents come in the order of their relevance', unwritten);
+    given('embeddings', 'embeddings have length 1, and are the same alone and together', async () => {
+      const texts = ['one', 'two words', 'x '.repeat(60), '一二三'];
+      const alone: Float32Array[] = [];
+      for (const text of texts) alone.push((await running.session.embed([text])).vectors[0]!);
+      const together = await running.session.embed(texts);
+      expect(together.promptTokens).toHaveLength(texts.length);
+      for (const [i, vector] of together.vectors.entries()) {
+        expect(Math.hypot(...vector)).toBeCloseTo(1, 4);
+        expect(dot(vector, alone[i]!)).toBeCloseTo(1, 4);
+        expect(dot(vector, together.vectors[(i + 1) % texts.length]!)).toBeLessThan(0.9999);
+      }
+    });
+    given('rerank', 'documents come in the order of their relevance', async () => {
+      const query = 'the same text';
+      const { scores, promptTokens } = await running.session.rerank(query, ['another one', query, '!!!']);
+      expect(scores.indexOf(Math.max(...scores))).toBe(1);
+      expect(promptTokens).toBeGreaterThan(0);
+    });
     given('adapters', 'an adapter changes the answer, and without it the answer is as before', unwritten);
-    given('score', 'given tokens are scored in one pass', unwritten);
+    given('score', 'given tokens are scored in one pass: the greedy continuation is likelier than any change of it', async () => {
+      const golden = subject.golden!();
+      const continued = await running.session.tokenize({ text: golden.text.slice(0, 4), addSpecial: false, parseSpecial: false });
+      const likely = await running.session.score([...golden.prompt, ...continued]);
+      expect(likely).toHaveLength(golden.prompt.length + continued.length - 1);
+      expect(Math.max(...likely)).toBeLessThanOrEqual(0);
+      const changed = await running.session.score([...golden.prompt, ...continued.map((id) => (id + 1) % 200)]);
+      for (const at of [golden.prompt.length - 1]) expect(likely[at]).toBeGreaterThan(changed[at]!);
+    });
 
     test('what it cannot do is refused, not emulated', async () => {
       if (subject.lacks.embeddings !== undefined) await expect(running.session.embed(['x'])).rejects.toMatchObject({ code: 'not_implemented' });
-      if (subject.lacks.score !== undefined) await expect(running.session.score([1])).rejects.toMatchObject({ code: 'not_implemented' });
+      if (subject.lacks.score !== undefined) await expect(running.session.score([1, 2])).rejects.toMatchObject({ code: 'not_implemented' });
     });
 
     test('SIGKILL of the child is told to the requests that run, and nothing is left', async () => {
@@ -294,6 +318,8 @@ export function describeEngine(subject: EngineSubject): void {
     });
   });
 }
+
+const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
 
 /** The session with its load progress written down. */
 function withProgress(session: Awaited<ReturnType<Engine['connect']>>, seen: number[]): Awaited<ReturnType<Engine['connect']>> {

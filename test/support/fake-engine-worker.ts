@@ -109,6 +109,11 @@ function receive(message: ToWorker): void {
         lastProgressAtMs: Date.now(),
       });
       break;
+    case 'embed':
+    case 'rerank':
+    case 'score':
+      channel.send({ kind: 'error', id: message.id, code: 'not_implemented', message: 'The fake engine has no model.' });
+      break;
     case 'threads':
     case 'health':
     case 'clear':

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readdir, readlink, realpath, rename, stat, symlink, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makePrivateDirectory } from '../../core/index.ts';
+import { POOLING_FILE } from './worker/pooling.ts';
 
 /** Files of a checkpoint that a worker may need. Anything else, such as code, stays out of its sight. */
 const WANTED = /\.(json|safetensors|jinja|model|txt)$/;
@@ -20,6 +21,8 @@ export async function makeModelView(directory: string, viewRoot: string): Promis
     const target = await realpath(join(source, name));
     if ((await stat(target)).isFile()) wanted.set(name, target);
   }
+  const pooling = await realpath(join(source, '1_Pooling', 'config.json')).catch(() => null);
+  if (pooling !== null && (await stat(pooling)).isFile()) wanted.set(POOLING_FILE, pooling);
   for (const name of await readdir(view)) if (!wanted.has(name) && !name.startsWith('.')) await unlink(join(view, name)).catch(() => {});
   for (const [name, target] of wanted) {
     const link = join(view, name);

@@ -61,6 +61,15 @@ export const toWorker = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ kind: z.literal('detokenize'), id, tokens }),
   z.strictObject({ kind: z.literal('template'), id, messages: z.array(chatMessage), templateArguments: templateArguments.optional() }),
+  z.strictObject({
+    kind: z.literal('embed'),
+    id,
+    inputs: z.array(z.union([z.string(), tokens])).min(1),
+    pooling: z.enum(['cls', 'mean', 'last']).optional(),
+    prompt: z.string().optional(),
+  }),
+  z.strictObject({ kind: z.literal('rerank'), id, query: z.string(), documents: z.array(z.string()).min(1) }),
+  z.strictObject({ kind: z.literal('score'), id, tokens: tokens.min(2) }),
   z.strictObject({ kind: z.literal('threads'), id, threads: z.int().positive() }),
   z.strictObject({ kind: z.literal('stats'), id }),
   z.strictObject({ kind: z.literal('health'), id }),
@@ -97,6 +106,11 @@ export const sessionStats = z.object({
   lastStepMs: z.number(),
   lastProgressAtMs: z.number(),
 });
+
+/** Replies: float32 values little-endian as base64, since JSON numbers are three times as long. */
+export const embedReply = z.object({ vectors: z.array(z.base64()), promptTokens: z.array(count) });
+export const rerankReply = z.object({ scores: z.array(z.number()), promptTokens: count });
+export const scoreReply = z.object({ logProbabilities: z.base64() });
 
 /** Messages from the worker. */
 export const fromWorker = z.discriminatedUnion('kind', [

@@ -4,7 +4,8 @@ import { HearthError } from '../../core/index.ts';
 import type { ProcessChannel, ProcessExit } from '../../supervisor/index.ts';
 import type { EngineSession, LoadReport } from '../port.ts';
 import { createEventQueue, type EventQueue } from './event-queue.ts';
-import { type FromWorker, fromWorker, loadReport, PROTOCOL_VERSION, sessionStats, type ToWorker } from './messages.ts';
+import { embedReply, type FromWorker, fromWorker, loadReport, PROTOCOL_VERSION, rerankReply, scoreReply, sessionStats, type ToWorker } from './messages.ts';
+import { floatsOf, splitInputs } from './vectors.ts';
 
 /** Limits of docs/spec/engines.md §1.5, in milliseconds. */
 export interface SessionLimits {
@@ -76,17 +77,24 @@ export async function connectWorker(channel: ProcessChannel, signal: AbortSignal
     if (gone !== undefined) throw gone;
     channel.send(message);
   };
-  const ask = async (make: (id: number) => ToWorker, timeoutMs?: number): Promise<unknown> => {
+  const ask = async (make: (id: number) => ToWorker, timeoutMs?: number, askSignal?: AbortSignal): Promise<unknown> => {
     const id = nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     questions.set(id, { resolve, reject });
+    const cancel = (): void => {
+      if (gone === undefined) channel.send({ kind: 'cancel', sequence: id });
+      reject(new HearthError('cancelled', 'The request was cancelled.'));
+    };
+    askSignal?.addEventListener('abort', cancel, { once: true });
     try {
+      askSignal?.throwIfAborted();
       send(make(id));
       return await (timeoutMs === undefined
         ? promise
         : withTimeout(promise, timeoutMs, () => new HearthError('request_timeout', 'The engine did not answer.')));
     } finally {
       questions.delete(id);
+      askSignal?.removeEventListener('abort', cancel);
     }
   };
 
@@ -101,9 +109,6 @@ export async function connectWorker(channel: ProcessChannel, signal: AbortSignal
   if (greeting.version !== PROTOCOL_VERSION)
     throw new HearthError('engine_protocol', `The engine process speaks version ${greeting.version} of the protocol; ${PROTOCOL_VERSION} is needed.`);
 
-  const notBuilt = async (): Promise<never> => {
-    throw new HearthError('not_implemented', 'This engine cannot do that yet.');
-  };
   const session: EngineSession = {
     closed,
     async load(options, onProgress, loadSignal): Promise<LoadReport> {
@@ -149,8 +154,31 @@ export async function connectWorker(channel: ProcessChannel, signal: AbortSignal
         ...(templateArguments === undefined ? {} : { templateArguments: { ...templateArguments } }),
       }))) as string;
     },
-    embed: notBuilt,
-    score: notBuilt,
+    async embed(inputs, { pooling, prompt, signal: embedSignal } = {}) {
+      const vectors: Float32Array[] = [];
+      const promptTokens: number[] = [];
+      for (const part of splitInputs(inputs)) {
+        const more = { ...(pooling === undefined ? {} : { pooling }), ...(prompt === undefined ? {} : { prompt }) };
+        const reply = embedReply.parse(await ask((id) => ({ kind: 'embed', id, inputs: part, ...more }), undefined, embedSignal));
+        vectors.push(...reply.vectors.map(floatsOf));
+        promptTokens.push(...reply.promptTokens);
+      }
+      return { vectors, promptTokens };
+    },
+    async rerank(query, documents, rerankSignal) {
+      const scores: number[] = [];
+      let promptTokens = 0;
+      for (const part of splitInputs(documents)) {
+        const reply = rerankReply.parse(await ask((id) => ({ kind: 'rerank', id, query, documents: part as string[] }), undefined, rerankSignal));
+        scores.push(...reply.scores);
+        promptTokens += reply.promptTokens;
+      }
+      return { scores, promptTokens };
+    },
+    async score(tokens, scoreSignal) {
+      const reply = scoreReply.parse(await ask((id) => ({ kind: 'score', id, tokens: [...tokens] }), undefined, scoreSignal));
+      return floatsOf(reply.logProbabilities);
+    },
     async setThreads(threads) {
       await ask((id) => ({ kind: 'threads', id, threads }));
     },

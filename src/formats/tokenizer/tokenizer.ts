@@ -1,3 +1,4 @@
+import { type AroundText, aroundText } from './around-text.ts';
 import { createDecoder } from './decoder.ts';
 import { createDetokenizer, type Detokenizer } from './detokenizer.ts';
 import { createEncoder, type TextSegment } from './encoder.ts';
@@ -27,6 +28,8 @@ export interface Tokenizer {
   /** Whether a prompt without a chat template gets a BOS. */
   readonly addBos: boolean;
   readonly chatTemplate: string | null;
+  /** Control tokens that its files put around a single text (an input of an embedding model). */
+  readonly aroundText: AroundText;
 }
 
 /**
@@ -84,5 +87,6 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     eosIds: [...new Set(files.eos.map(resolve).filter((id) => id !== null))],
     addBos: files.addBos && bosId !== null,
     chatTemplate: files.chatTemplate,
+    aroundText: aroundText(files.json.post_processor),
   };
 }

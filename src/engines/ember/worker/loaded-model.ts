@@ -9,9 +9,11 @@ import { createAnswerText, createSampler } from '../../text/index.ts';
 import { openDrafter } from './open-drafter.ts';
 import { DEFAULTS, type EmberEngineOptions } from './options.ts';
 import { createPrefillRate } from './plan-step.ts';
+import { readEmbeddingFiles } from './pooling.ts';
 import { createModelText, type ModelText, promptTokens, stopStrings } from './prepare-request.ts';
 import type { ActiveRequest, Sequence } from './sequence.ts';
 import { createStepLoop } from './step-loop.ts';
+import { createVectors, type Vectors } from './vectors.ts';
 import { weightsNote } from './weights-note.ts';
 
 export const BUILD = 'ember 0.1.0';
@@ -28,6 +30,7 @@ export interface LoadedModel {
   readonly report: z.infer<typeof loadReport>;
   readonly text: ModelText;
   readonly vocabularySize: number;
+  readonly vectors: Vectors;
   generate(sequence: number, request: GenerateRequest): void;
   cancel(sequence: number): void;
   /** Forgets all prefixes. */
@@ -77,6 +80,15 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
   return {
     text,
     vocabularySize: ember.vocabularySize,
+    vectors: createVectors({
+      text,
+      files: await readEmbeddingFiles(directory, ember.encoder),
+      hiddenSize: ember.hiddenSize,
+      vocabularySize: ember.vocabularySize,
+      contextTokens: ember.encoder ? Math.min(contextTokens, batchTokens) : contextTokens,
+      encoder: ember.encoder,
+      add: (readings) => loop.add(readings),
+    }),
     report: {
       version: BUILD,
       device: 'cpu',
@@ -155,6 +167,7 @@ function toSequences(id: number, request: GenerateRequest, text: ModelText, voca
   let leader: Sequence | null = null;
   return Array.from({ length: request.choices }, (_, choice) => {
     const sequence: Sequence = {
+      kind: 'answer',
       request: active,
       choice,
       tokens: [...prompt],

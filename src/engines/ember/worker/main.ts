@@ -37,6 +37,13 @@ function receive(message: ToWorker): void {
         void loaded.setThreads(message.threads).then(() => channel.send({ kind: 'reply', id: message.id, value: null }), crash);
       });
       break;
+    case 'embed':
+    case 'rerank':
+    case 'score':
+      answer({ id: message.id }, (loaded) => {
+        void vectors(loaded, message).then((value) => channel.send({ kind: 'reply', id: message.id, value }), refuse({ id: message.id }));
+      });
+      break;
     default:
       answer({ id: message.id }, (loaded) => channel.send({ kind: 'reply', id: message.id, value: question(loaded, message) }));
   }
@@ -60,7 +67,13 @@ async function load(options: Record<string, unknown>): Promise<void> {
   }
 }
 
-type Question = Exclude<Extract<ToWorker, { id: number }>, { kind: 'threads' }>;
+type VectorQuestion = Extract<ToWorker, { kind: 'embed' | 'rerank' | 'score' }>;
+type Question = Exclude<Extract<ToWorker, { id: number }>, VectorQuestion | { kind: 'threads' }>;
+
+function vectors(loaded: LoadedModel, message: VectorQuestion): Promise<unknown> {
+  if (message.kind === 'embed') return loaded.vectors.embed(message);
+  return message.kind === 'rerank' ? loaded.vectors.rerank(message) : loaded.vectors.score(message);
+}
 
 function question(loaded: LoadedModel, message: Question): unknown {
   const { tokenizer, renderer } = loaded.text;
@@ -94,9 +107,15 @@ function answer(to: { sequence: number } | { id: number }, work: (loaded: Loaded
     if (model === undefined) throw new HearthError('model_load_failed', 'The model is not loaded.');
     work(model);
   } catch (error) {
+    refuse(to)(error);
+  }
+}
+
+function refuse(to: { sequence: number } | { id: number }): (error: unknown) => void {
+  return (error) => {
     const { code, message } = toHearthError(error);
     channel.send({ kind: 'error', ...to, code, message });
-  }
+  };
 }
 
 /** The stack for the log, then the reason as the last line, which the parent tells its client. */

@@ -3,6 +3,8 @@
 export interface StepShare {
   /** Tokens that are not in the cache yet; 1 = the sequence decodes (or is at the last token of its prompt). */
   readonly remaining: number;
+  /** All of them in one step, or none. */
+  readonly whole?: boolean;
 }
 
 export interface StepLimits {
@@ -15,11 +17,15 @@ export function planStep(sequences: readonly StepShare[], limits: StepLimits): n
   const counts: number[] = sequences.map((sequence) => (sequence.remaining === 1 ? 1 : 0));
   const decoding = counts.reduce((sum, n) => sum + n, 0);
   let room = Math.max(0, Math.min(limits.batchTokens - decoding, limits.prefillChunk));
+  let untouched = true;
   sequences.forEach((sequence, i) => {
     if (sequence.remaining <= 1) return;
-    const take = Math.min(sequence.remaining, room);
+    // What cannot be cut and is first gets the batch, however small the chunk is: it would wait for ever otherwise.
+    const most = sequence.whole === true && untouched ? limits.batchTokens - decoding : room;
+    const take = sequence.whole === true && sequence.remaining > most ? 0 : Math.min(sequence.remaining, most);
     counts[i] = take;
-    room -= take;
+    room = Math.max(0, room - take);
+    if (take > 0) untouched = false;
   });
   return counts;
 }

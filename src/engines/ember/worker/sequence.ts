@@ -17,32 +17,50 @@ export interface ActiveRequest {
   cancelled: boolean;
 }
 
-/** One choice on its way: its tokens, how many of them are in the cache, and its own sampler and text. */
-export interface Sequence {
+/** What a sequence has whose tokens are brought into the cache. */
+export interface Evaluated {
   readonly request: ActiveRequest;
-  readonly choice: number;
   /** Prompt, then answer. */
   readonly tokens: number[];
   readonly promptTokens: number;
   /** The answer ends here. */
   readonly maxTokens: number;
-  readonly sampler: Sampler;
-  readonly answer: AnswerText;
   /** The first choice of the same request, whose evaluated prompt the others use. */
-  readonly leader: Sequence | null;
-  /** Whether its next tokens may be guessed: its adjustments do not depend on them. */
-  readonly guessable: boolean;
+  readonly leader: Evaluated | null;
   /** Cells in the cache. */
   computed: number;
   pages: Uint32Array;
   ended: boolean;
 }
 
-export const generatedTokens = (sequence: Sequence): number => sequence.tokens.length - sequence.promptTokens;
+/** One choice on its way, with its own sampler and text. */
+export interface Sequence extends Evaluated {
+  readonly kind: 'answer';
+  readonly choice: number;
+  readonly sampler: Sampler;
+  readonly answer: AnswerText;
+  /** Whether its next tokens may be guessed: its adjustments do not depend on them. */
+  readonly guessable: boolean;
+}
+
+/** Given tokens, read for their hidden rows or their log probabilities. */
+export interface Reading extends Evaluated {
+  readonly kind: 'reading';
+  readonly wants: 'hidden' | 'scores';
+  /** Every token sees all others, so that all are evaluated in one step. */
+  readonly whole: boolean;
+  /** How many of the last of these tokens it needs a hidden row of. */
+  rows(position: number, count: number): number;
+  /** Hidden rows, or log probabilities of the tokens after position … position + count − 1. A reading that was paused starts again at 0. */
+  take(values: Float32Array, position: number): void;
+  finish(): void;
+}
+
+export const generatedTokens = (sequence: Evaluated): number => sequence.tokens.length - sequence.promptTokens;
 export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
 /** Room for `tokens` cells; false when the pool has too few pages (nothing is taken then). */
-export function growPages(sequence: Sequence, tokens: number, pool: PagePool, prefixes: PrefixTree): boolean {
+export function growPages(sequence: Evaluated, tokens: number, pool: PagePool, prefixes: PrefixTree): boolean {
   const missing = pagesFor(tokens) - sequence.pages.length;
   if (missing <= 0) return true;
   if (missing > pool.free) prefixes.free(missing - pool.free);
@@ -55,30 +73,30 @@ export function growPages(sequence: Sequence, tokens: number, pool: PagePool, pr
   return true;
 }
 
-export function freePages(sequence: Sequence, pool: PagePool): void {
+export function freePages(sequence: Evaluated, pool: PagePool): void {
   pool.release(sequence.pages);
   sequence.pages = new Uint32Array();
   sequence.computed = 0;
 }
 
 /** Full pages of the prompt, at least one token of it left out: what choices of one request have in common. */
-const commonPages = (sequence: Sequence): number => Math.floor((sequence.promptTokens - 1) / PAGE_TOKENS);
+const commonPages = (sequence: Evaluated): number => Math.floor((sequence.promptTokens - 1) / PAGE_TOKENS);
 
 /** A choice waits until the first one has evaluated what they have in common. */
-export function awaitsLeader(sequence: Sequence): boolean {
+export function awaitsLeader(sequence: Evaluated): boolean {
   const { leader } = sequence;
   if (leader === null || leader.ended) return false;
   const common = commonPages(leader) * PAGE_TOKENS;
   return sequence.computed < common && leader.computed < common;
 }
 
-const sharedPages = (sequence: Sequence): number => {
+const sharedPages = (sequence: Evaluated): number => {
   const { leader } = sequence;
   return leader === null || leader.ended || awaitsLeader(sequence) ? 0 : commonPages(leader);
 };
 
 /** Takes what is evaluated already: the leader's pages, which are full, so that nobody writes them again, or a known prefix. */
-export function takePrefix(sequence: Sequence, pool: PagePool, prefixes: PrefixTree): void {
+export function takePrefix(sequence: Evaluated, pool: PagePool, prefixes: PrefixTree): void {
   const { leader, request } = sequence;
   const count = sharedPages(sequence);
   if (count > 0 && leader !== null) {
@@ -92,7 +110,7 @@ export function takePrefix(sequence: Sequence, pool: PagePool, prefixes: PrefixT
 const RESERVED_TOKENS = 1_024;
 
 /** Whether a sequence may join those that run: its tokens and the answer's first 1,024 fit beside what the others already hold or still have to prefill. */
-export function mayEnter(next: Sequence, running: readonly Sequence[], pool: PagePool, prefixes: PrefixTree): boolean {
+export function mayEnter(next: Evaluated, running: readonly Evaluated[], pool: PagePool, prefixes: PrefixTree): boolean {
   if (running.length === 0) return true;
   const owed = running.reduce((sum, other) => sum + Math.max(0, pagesFor(other.tokens.length) - other.pages.length), 0);
   const left = next.maxTokens - generatedTokens(next);

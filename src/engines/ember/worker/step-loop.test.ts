@@ -30,6 +30,7 @@ function cacheEmber(pageCount: number, gate: () => Promise<void> = async () => {
       });
     },
     logits: async () => new Float32Array(),
+    hidden: async () => new Float32Array(),
   };
 }
 
@@ -65,6 +66,7 @@ function setUp(options: { pages: number; parallel?: number; batchTokens?: number
     let leader: Sequence | null = null;
     const sequences = Array.from({ length: choices }, (_, choice) => {
       const sequence: Sequence = {
+        kind: 'answer',
         request,
         choice,
         tokens: [...prompt],

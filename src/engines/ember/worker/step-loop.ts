@@ -5,10 +5,21 @@ import type { FromWorker } from '../../protocol/messages.ts';
 import { createDraftLengths, type Drafter } from './drafts.ts';
 import { createPrefillRate, type PrefillRate, planStep } from './plan-step.ts';
 import { createPrefixTree } from './prefix-tree.ts';
-import { type ActiveRequest, awaitsLeader, freePages, generatedTokens, growPages, mayEnter, type Sequence, takePrefix } from './sequence.ts';
+import {
+  type ActiveRequest,
+  awaitsLeader,
+  type Evaluated,
+  freePages,
+  generatedTokens,
+  growPages,
+  mayEnter,
+  type Reading,
+  type Sequence,
+  takePrefix,
+} from './sequence.ts';
 
 export interface StepLoopOptions {
-  readonly ember: Pick<Ember, 'step' | 'logits'>;
+  readonly ember: Pick<Ember, 'step' | 'logits' | 'hidden'>;
   readonly pool: PagePool;
   readonly stopTokens: ReadonlySet<number>;
   readonly parallelSequences: number;
@@ -35,8 +46,8 @@ export interface LoopCounters {
 }
 
 export interface StepLoop {
-  /** All choices of one request, in queue order. */
-  add(sequences: readonly Sequence[]): void;
+  /** All choices of one request, or its readings, in queue order. */
+  add(sequences: readonly (Sequence | Reading)[]): void;
   cancel(requestId: number): void;
   /** Forgets all prefixes. */
   clear(): void;
@@ -57,8 +68,8 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
   const lengths = createDraftLengths();
   const rate = options.rate ?? createPrefillRate(options.batchTokens);
   /** In order of admission; the last is paused first. */
-  let running: Sequence[] = [];
-  let waiting: Sequence[] = [];
+  let running: (Sequence | Reading)[] = [];
+  let waiting: (Sequence | Reading)[] = [];
   let active = false;
   const counters: LoopCounters = {
     promptTokensComputed: 0,
@@ -91,7 +102,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
 
   function dropCancelled(): void {
     for (const sequence of running) if (sequence.request.cancelled) leave(sequence);
-    const wanted = (sequence: Sequence): boolean => !sequence.request.cancelled;
+    const wanted = (sequence: Evaluated): boolean => !sequence.request.cancelled;
     running = running.filter(wanted);
     waiting = waiting.filter(wanted);
   }
@@ -109,7 +120,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
       }
       waiting.splice(place, 1);
       running.push(next);
-      if (next.request.started) continue;
+      if (next.request.started || next.kind === 'reading') continue;
       next.request.started = true;
       next.request.cachedTokens = next.computed;
       counters.promptTokensCached += next.computed;
@@ -131,16 +142,17 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     }
   }
 
-  function leave(sequence: Sequence): void {
+  function leave(sequence: Sequence | Reading): void {
     freePages(sequence, pool);
-    drafter?.forget(sequence);
+    if (sequence.kind === 'answer') drafter?.forget(sequence);
   }
 
   /** Guesses for the sequences that decode: no more than the answer, the batch and the free cells have room for. */
   async function guess(shares: readonly number[], drafter: Drafter): Promise<readonly (readonly number[])[]> {
     const decoding = running.filter(decodes).length;
     let batchRoom = options.batchTokens - shares.reduce((sum, share) => sum + share, 0);
-    const wishes = running.map((sequence) => {
+    const answers = running.map((sequence, i) => ({ sequence, i })).filter((it): it is { sequence: Sequence; i: number } => it.sequence.kind === 'answer');
+    const wishes = answers.map(({ sequence }) => {
       const cells = (sequence.pages.length + pool.free) * PAGE_TOKENS - sequence.tokens.length;
       const left = sequence.maxTokens - generatedTokens(sequence) - 1;
       const able = decodes(sequence) && sequence.guessable && !sequence.request.cancelled;
@@ -148,40 +160,71 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
       batchRoom -= room;
       return { sequence, room };
     });
-    const guesses = await drafter.propose(wishes);
-    return running.map((sequence, i) => (growPages(sequence, sequence.tokens.length + guesses[i]!.length, pool, prefixes) ? guesses[i]! : []));
+    const guesses: (readonly number[])[] = running.map(() => []);
+    for (const [n, guess] of (await drafter.propose(wishes)).entries()) {
+      const { sequence, i } = answers[n]!;
+      if (growPages(sequence, sequence.tokens.length + guess.length, pool, prefixes)) guesses[i] = guess;
+    }
+    return guesses;
   }
 
   async function step(): Promise<void> {
     const shares = planStep(
-      running.map((sequence) => ({ remaining: remaining(sequence) })),
+      running.map((sequence) => ({ remaining: remaining(sequence), whole: sequence.kind === 'reading' && sequence.whole })),
       { batchTokens: options.batchTokens, prefillChunk: rate.chunk(running.some(decodes)) },
     );
     reserve(shares);
     const guesses = drafter === null ? [] : await guess(shares, drafter);
-    const batch = running.map((sequence, i) => ({ sequence, count: shares[i]!, guesses: guesses[i] ?? [] })).filter(({ count }) => count > 0);
+    const batch: readonly Share[] = running
+      .map((sequence, i) => ({ sequence, count: shares[i]!, guesses: guesses[i] ?? [] }))
+      .filter(({ count }) => count > 0)
+      // Hidden rows come behind all rows of logits.
+      .sort((a, b) => Number(wantsHidden(a)) - Number(wantsHidden(b)));
     const prefilled = batch.reduce((sum, { count }) => sum + (count > 1 ? count : 0), 0);
+    // A row of logits for each token is no prefill.
+    const scores = batch.some(({ sequence }) => sequence.kind === 'reading' && sequence.wants === 'scores');
     const decoding = batch.filter(({ sequence }) => decodes(sequence)).length;
     const startedAt = performance.now();
-    const outputs = await ember.step(batch.map(toStep));
+    const steps = batch.map(toStep);
+    const outputs = await ember.step(steps);
     const elapsed = performance.now() - startedAt;
     counters.steps++;
     counters.lastStepMs = elapsed;
     counters.lastProgressAtMs = Date.now();
     counters.batchSizes[decoding] = (counters.batchSizes[decoding] ?? 0) + 1;
-    if (prefilled > 0) rate.observe(prefilled, elapsed);
+    if (prefilled > 0 && !scores) rate.observe(prefilled, elapsed);
 
     let row = 0;
+    let hiddenRow = 0;
     for (const [i, share] of batch.entries()) {
+      const { sequence, count, guesses } = share;
       const output = outputs[i] ?? null;
       const firstRow = row;
-      if (output !== null) row += 1 + share.guesses.length;
-      if (!share.sequence.request.cancelled) await advance(share, output, firstRow);
+      if (sequence.kind === 'reading') {
+        const rows = steps[i]!.rows ?? 0;
+        const values = output?.logProbabilities ?? (rows === 0 ? new Float32Array() : await ember.hidden(hiddenRow, rows));
+        if (!sequence.request.cancelled) read(sequence, count, values);
+        if (sequence.wants === 'hidden') hiddenRow += rows;
+        else row += count;
+      } else {
+        if (output !== null) row += 1 + guesses.length;
+        if (!sequence.request.cancelled) await advance(sequence, count, guesses, output, firstRow);
+      }
     }
     running = running.filter((sequence) => !sequence.ended);
   }
 
-  async function advance({ sequence, count, guesses }: Share, output: StepOutput | null, firstRow: number): Promise<void> {
+  function read(reading: Reading, count: number, values: Float32Array): void {
+    counters.promptTokensComputed += count;
+    reading.take(values, reading.computed);
+    reading.computed += count;
+    if (remaining(reading) > 0) return;
+    reading.finish();
+    leave(reading);
+    reading.ended = true;
+  }
+
+  async function advance(sequence: Sequence, count: number, guesses: readonly number[], output: StepOutput | null, firstRow: number): Promise<void> {
     const { request, choice } = sequence;
     const inPrompt = Math.max(0, Math.min(count, sequence.promptTokens - sequence.computed));
     counters.promptTokensComputed += inPrompt;
@@ -270,18 +313,27 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
 
 /** What a sequence brings to one step. */
 interface Share {
-  readonly sequence: Sequence;
+  readonly sequence: Sequence | Reading;
   /** Tokens that it has. */
   readonly count: number;
   /** Tokens that may follow them. */
   readonly guesses: readonly number[];
 }
 
-const remaining = (sequence: Sequence): number => sequence.tokens.length - sequence.computed;
-const decodes = (sequence: Sequence): boolean => generatedTokens(sequence) > 0 && remaining(sequence) === 1;
+const wantsHidden = ({ sequence }: Share): boolean => sequence.kind === 'reading' && sequence.wants === 'hidden';
+const remaining = (sequence: Evaluated): number => sequence.tokens.length - sequence.computed;
+const decodes = (sequence: Evaluated): boolean => generatedTokens(sequence) > 0 && remaining(sequence) === 1;
 
 function toStep({ sequence, count, guesses }: Share): StepSequence {
-  const { computed, tokens, sampler, pages } = sequence;
+  const { computed, tokens, pages } = sequence;
+  if (sequence.kind === 'reading') {
+    const part = tokens.slice(computed, computed + count);
+    const base = { pages, position: computed, tokens: part, temperature: 1, adjustments: [], candidates: 0 };
+    // The last token has no successor; its own id stands in for one.
+    if (sequence.wants === 'scores') return { ...base, output: 'all', rows: count, targets: part.map((id, i) => tokens[computed + i + 1] ?? id) };
+    return { ...base, output: 'hidden', rows: sequence.rows(computed, count) };
+  }
+  const { sampler } = sequence;
   const last = computed + count === tokens.length;
   return {
     pages,

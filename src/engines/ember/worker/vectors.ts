@@ -1,0 +1,92 @@
+import type { z } from 'zod';
+import { HearthError } from '../../../core/index.ts';
+import type { embedReply, rerankReply, scoreReply, ToWorker } from '../../protocol/messages.ts';
+import type { EmbeddingFiles } from './pooling.ts';
+import type { ModelText } from './prepare-request.ts';
+import { createEmbedding, createScoring } from './readings.ts';
+import type { ActiveRequest, Reading } from './sequence.ts';
+
+type Asked<K extends ToWorker['kind']> = Extract<ToWorker, { kind: K }>;
+
+export interface VectorOptions {
+  readonly text: ModelText;
+  readonly files: EmbeddingFiles;
+  readonly hiddenSize: number;
+  readonly vocabularySize: number;
+  readonly contextTokens: number;
+  /** Every token sees all others: an input is evaluated whole. */
+  readonly encoder: boolean;
+  add(readings: readonly Reading[]): void;
+}
+
+/** What is read from given tokens: vectors and log probabilities. Promises that a cancel leaves open are forgotten with their request. */
+export interface Vectors {
+  embed(message: Asked<'embed'>): Promise<z.infer<typeof embedReply>>;
+  rerank(message: Asked<'rerank'>): Promise<z.infer<typeof rerankReply>>;
+  score(message: Asked<'score'>): Promise<z.infer<typeof scoreReply>>;
+}
+
+export function createVectors({ text, files, hiddenSize, vocabularySize, contextTokens, encoder, add }: VectorOptions): Vectors {
+  const { tokenizer } = text;
+  const { before, after } = tokenizer.aroundText;
+  const request = (id: number, promptTokens: number): ActiveRequest => ({
+    id,
+    promptTokens,
+    salt: null,
+    cachedTokens: 0,
+    openChoices: 1,
+    completionTokens: 0,
+    started: true,
+    cancelled: false,
+  });
+  const check = (tokens: readonly number[], room: number): readonly number[] => {
+    const wrong = tokens.find((id) => id >= vocabularySize);
+    if (wrong !== undefined) throw new HearthError('invalid_value', `Token id ${wrong} is outside the vocabulary of ${vocabularySize}.`);
+    if (tokens.length === 0) throw new HearthError('invalid_value', 'An input is empty.');
+    if (tokens.length > room)
+      throw new HearthError('context_length_exceeded', `An input has ${tokens.length} tokens, but the model takes ${room}.`, {
+        details: { promptTokens: tokens.length, contextTokens: room },
+      });
+    return tokens;
+  };
+  const tokensOf = (input: string | readonly number[], prompt: string): readonly number[] =>
+    typeof input === 'string' ? [...before, ...tokenizer.encode(prompt + input, { special: false }), ...after] : input;
+
+  async function embedAll(id: number, inputs: readonly (string | readonly number[])[], pooling = files.pooling, prompts: readonly string[] = []) {
+    const all = inputs.map((input, i) => check(tokensOf(input, prompts[i] ?? ''), contextTokens));
+    const waits = all.map(() => Promise.withResolvers<Float32Array>());
+    const common = request(
+      id,
+      all.reduce((sum, tokens) => sum + tokens.length, 0),
+    );
+    add(all.map((tokens, i) => createEmbedding({ request: common, tokens, pooling, width: hiddenSize, whole: encoder, done: waits[i]!.resolve })));
+    return { vectors: await Promise.all(waits.map(({ promise }) => promise)), promptTokens: all.map((tokens) => tokens.length) };
+  }
+
+  const promptOf = (name: string | undefined): string => (name === undefined ? '' : (files.prompts[name] ?? ''));
+  return {
+    async embed({ id, inputs, pooling, prompt }) {
+      const { vectors, promptTokens } = await embedAll(
+        id,
+        inputs,
+        pooling,
+        inputs.map(() => promptOf(prompt)),
+      );
+      return { vectors: vectors.map(base64), promptTokens };
+    },
+    async rerank({ id, query, documents }) {
+      const prompts = [promptOf('query'), ...documents.map(() => promptOf('document'))];
+      const { vectors, promptTokens } = await embedAll(id, [query, ...documents], undefined, prompts);
+      const [asked, ...others] = vectors;
+      const scores = others.map((vector) => vector.reduce((sum, value, i) => sum + value * asked![i]!, 0));
+      return { scores, promptTokens: promptTokens.reduce((sum, count) => sum + count, 0) };
+    },
+    async score({ id, tokens }) {
+      const { promise, resolve } = Promise.withResolvers<Float32Array>();
+      add([createScoring(request(id, tokens.length), check(tokens, contextTokens), resolve)]);
+      return { logProbabilities: base64(await promise) };
+    },
+  };
+}
+
+const base64 = (values: Float32Array): string => Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
