@@ -1,5 +1,7 @@
 """The tiny models whose outputs make-goldens.py records: name → (config, dtype of the parameters, quantisation or None)."""
 
+import math
+
 
 def llama(**more):
     return {
@@ -192,6 +194,73 @@ def lfm2(**more):
     return config | convolution | block | {"block_mlp_init_scale": 1.0, "block_norm_eps": 1e-5, "block_out_init_scale": 1.0} | types | more
 
 
+def qwen3_next(**more):
+    # Layers 0 and 1 are recurrent, layer 2 attends.
+    config = qwen3_moe(architectures=["Qwen3NextForCausalLM"], model_type="qwen3_next", num_hidden_layers=3, num_experts=4, vocab_size=96)
+    linear = {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16, "linear_value_head_dim": 16, "linear_conv_kernel_dim": 4}
+    others = {"full_attention_interval": 3, "shared_expert_intermediate_size": 32, "partial_rotary_factor": 0.25, "rope_theta": 10000.0}
+    return config | linear | others | more
+
+
+def qwen3_5(**more):
+    # Layers 0 and 2 are recurrent, layer 1 attends.
+    config = qwen3(architectures=["Qwen3_5ForConditionalGeneration"], model_type="qwen3_5_text", num_hidden_layers=3, vocab_size=96, intermediate_size=64)
+    for key in ("architectures", "rope_theta"):
+        del config[key]
+    linear = {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16, "linear_value_head_dim": 16, "linear_conv_kernel_dim": 4}
+    rope = {"rope_type": "default", "mrope_interleaved": True, "mrope_section": [2, 1, 1], "rope_theta": 10000.0, "partial_rotary_factor": 0.25}
+    types = {"full_attention_interval": 2, "layer_types": ["linear_attention", "full_attention", "linear_attention"], "attn_output_gate": True}
+    text = config | linear | {"rope_parameters": rope} | types | {"mamba_ssm_dtype": "float32"} | more
+    return {"architectures": ["Qwen3_5ForConditionalGeneration"], "model_type": "qwen3_5", "text_config": text, "tie_word_embeddings": False}
+
+
+def mamba2(**more):
+    return {
+        "architectures": ["Mamba2ForCausalLM"],
+        "model_type": "mamba2",
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "intermediate_size": 128,
+        "num_heads": 8,
+        "head_dim": 16,
+        "state_size": 16,
+        "n_groups": 2,
+        "conv_kernel": 4,
+        "expand": 2,
+        "chunk_size": 256,
+        "hidden_act": "silu",
+        "layer_norm_epsilon": 1e-5,
+        "rms_norm": True,
+        "norm_before_gate": True,
+        "residual_in_fp32": True,
+        "tie_word_embeddings": True,
+        "time_step_limit": [0.0, math.inf],
+        "time_step_rank": 4,
+        "use_bias": False,
+        "use_conv_bias": True,
+        "vocab_size": 96,
+        **more,
+    }
+
+
+def nemotron_h(**more):
+    config = llama(architectures=["NemotronHForCausalLM"], model_type="nemotron_h", intermediate_size=96, vocab_size=96, head_dim=24)
+    for key in ("num_hidden_layers", "rms_norm_eps", "hidden_act", "rope_theta"):
+        del config[key]
+    mamba = {"mamba_num_heads": 4, "mamba_head_dim": 16, "mamba_proj_bias": False, "ssm_state_size": 16, "conv_kernel": 4, "n_groups": 2}
+    bias = {"use_bias": False, "use_conv_bias": True, "layer_norm_epsilon": 1e-5, "mlp_hidden_act": "relu2", "mamba_hidden_act": "silu"}
+    return config | mamba | bias | {"hybrid_override_pattern": "M-M*", "num_hidden_layers": 4, "tie_word_embeddings": False} | more
+
+
+def granitemoehybrid(**more):
+    # Layers 0 and 2 are recurrent, layer 1 attends.
+    config = granite(architectures=["GraniteMoeHybridForCausalLM"], model_type="granitemoehybrid", hidden_size=48, num_attention_heads=6, num_hidden_layers=3)
+    mamba = {"mamba_n_heads": 6, "mamba_d_head": 16, "mamba_d_state": 16, "mamba_d_conv": 4, "mamba_n_groups": 1, "mamba_expand": 2, "mamba_chunk_size": 256}
+    bias = {"mamba_proj_bias": False, "mamba_conv_bias": True, "layer_types": ["mamba", "attention", "mamba"], "position_embedding_type": "nope"}
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "shared_intermediate_size": 32, "intermediate_size": 24}
+    return config | mamba | bias | experts | more
+
+
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
 # Twelve pairs: three quarters of a head of 32.
 LONGROPE = {
@@ -310,5 +379,22 @@ MODELS = {
         lfm2(layer_types=["conv", "conv", "full_attention"], full_attn_idxs=[2], block_auto_adjust_ff_dim=False, block_ff_dim=128),
         "BF16",
         dict(group_size=64, bits=4),
+    ),
+    "qwen3-next-bf16": (qwen3_next(hidden_size=48, num_hidden_layers=2, full_attention_interval=2), "BF16", None),
+    "qwen3-5-q4-g64": (qwen3_5(intermediate_size=128), "BF16", dict(group_size=64, bits=4)),
+    "mamba2-bf16": (mamba2(hidden_size=48, intermediate_size=96, num_heads=6), "BF16", None),
+    "nemotron-h-bf16": (nemotron_h(hidden_size=48), "BF16", None),
+    "nemotron-h-moe-q4-g32": (
+        nemotron_h(hybrid_override_pattern="ME*", num_hidden_layers=3, n_routed_experts=5, n_shared_experts=1, num_experts_per_tok=2, head_dim=32)
+        | dict(moe_intermediate_size=32, moe_shared_expert_intermediate_size=64, n_group=1, topk_group=1, norm_topk_prob=True, routed_scaling_factor=2.5),
+        "BF16",
+        dict(group_size=32, bits=4),
+    ),
+    "granitemoehybrid-bf16": (granitemoehybrid(num_hidden_layers=2, layer_types=["mamba", "attention"]), "BF16", None),
+    "granitemoehybrid-dense-q4-g32": (
+        granitemoehybrid(hidden_size=64, num_attention_heads=4, num_local_experts=None, num_experts_per_tok=None, shared_intermediate_size=64)
+        | dict(intermediate_size=64, position_embedding_type="rope", mamba_n_heads=4, mamba_d_head=32, mlp_bias=False),
+        "BF16",
+        dict(group_size=32, bits=4),
     ),
 }

@@ -42,12 +42,14 @@ def random_parameters(model):
     parameters = []
     for name, value in tree_flatten(model.parameters()):
         noise = mx.random.normal(value.shape)
-        if name.endswith("norm.weight"):
+        if name.endswith(("norm.weight", "norm_f.weight")):
             # Gemma adds 1 to the weights of its norms.
             value = (0 if "gemma" in model.model_type else 1) + 0.2 * noise
+        elif name.endswith(("A_log", "dt_bias", ".D")):
+            value = value + 0.2 * noise
         elif name.endswith("bias"):
             value = 0.3 * noise
-        elif name.endswith(("embed_tokens.weight", "lm_head.weight")):
+        elif name.endswith(("embed_tokens.weight", "embeddings.weight", "lm_head.weight")):
             value = 0.1 * noise
         elif value.ndim == 1:
             value = noise

@@ -4,7 +4,7 @@ import math
 
 import mlx.core as mx
 
-ROUTERS = ("mlp.gate", "block_sparse_moe.gate", "mlp.router", "router.layer", "feed_forward.gate")
+ROUTERS = ("mlp.gate", "block_sparse_moe.gate", "mlp.router", "router.layer", "mixer.gate")
 
 
 def distance(scores, chosen):
