@@ -1,12 +1,19 @@
 import { HearthError } from '../../core/index.ts';
 import { refuseUnknownKeys } from './config-keys.ts';
+import { gemma2 } from './gemma2.ts';
+import { gemma3, gemma3Text } from './gemma3-text.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
+import { mixtral } from './mixtral.ts';
 import type { Architecture, ModelConfig, ModelGraph } from './model-graph.ts';
+import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
+import { qwen3Moe } from './qwen3-moe.ts';
 
-const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map([llama, mistral, qwen2, qwen3].map((a) => [a.modelType, a]));
+const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(
+  [gemma2, gemma3, gemma3Text, llama, mistral, mixtral, phi3, qwen2, qwen3, qwen3Moe].map((a) => [a.modelType, a]),
+);
 
 /** `model_type` values that ember runs. */
 export const supportedModelTypes = (): readonly string[] => [...ARCHITECTURES.keys()];

@@ -1,4 +1,4 @@
-import type { Attention, Branch, GatedNetwork, Linear, Norm } from './model-graph.ts';
+import type { Attention, Branch, Experts, GatedNetwork, Linear, Norm, Router } from './model-graph.ts';
 
 /** Parts that architectures put their graphs together from. */
 
@@ -69,4 +69,17 @@ export const gated = (path: string, hidden: number, intermediate: number, bias =
   up: linear(`${path}.up_proj`, hidden, intermediate, bias),
   down: linear(`${path}.down_proj`, intermediate, hidden, bias),
   activation: { kind: 'silu' },
+});
+
+type Rule = Pick<Router, 'take' | 'score' | 'normalise'>;
+
+/** SiLU experts with stacked `gate_proj`, `up_proj` and `down_proj` under `path`, chosen by the matrix `router`. */
+export const experts = (router: string, path: string, hidden: number, intermediate: number, count: number, rule: Rule): Experts => ({
+  kind: 'experts',
+  router: { linear: linear(router, hidden, count), factor: 1, correction: null, groups: null, ...rule },
+  gate: stack(count, `${path}.gate_proj`, hidden, intermediate),
+  up: stack(count, `${path}.up_proj`, hidden, intermediate),
+  down: stack(count, `${path}.down_proj`, intermediate, hidden),
+  activation: { kind: 'silu' },
+  shared: null,
 });

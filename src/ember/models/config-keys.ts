@@ -10,7 +10,9 @@ const NEUTRAL = new Set(
   tie_encoder_decoder transformers.js_config auto_map unsloth_version unsloth_fixed max_sequence_length license library_name
   max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p typical_p repetition_penalty
   length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids num_return_sequences forced_bos_token_id forced_eos_token_id
-  remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens use_bfloat16 tf_legacy_loss`.split(/\s+/),
+  remove_invalid_values router_aux_loss_coef output_router_logits router_jitter_noise router_z_loss_coef exponential_decay_length_penalty suppress_tokens begin_suppress_tokens use_bfloat16 tf_legacy_loss`.split(
+    /\s+/,
+  ),
 );
 
 /** Refuses a key that could change the graph and that the architecture does not understand. Inert values (null, false, empty) pass. */
@@ -34,6 +36,20 @@ export function positive(config: ModelConfig, key: string, fallback?: number): n
   return value;
 }
 
+/** A number that is not negative; null counts as 0, a missing key as `fallback`. */
+export function numberOr(config: ModelConfig, key: string, fallback: number): number {
+  const value = config[key] === undefined ? fallback : (config[key] ?? 0);
+  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw wrongValue(key, value, 'a number, 0 or more');
+  return value;
+}
+
+/** A list of whole numbers from 0 on. */
+export function wholeNumbers(config: ModelConfig, key: string, fallback: readonly number[]): readonly number[] {
+  const value = config[key] ?? fallback;
+  if (!Array.isArray(value) || value.some((entry) => !Number.isSafeInteger(entry) || entry < 0)) throw wrongValue(key, value, 'a list of whole numbers');
+  return value as readonly number[];
+}
+
 export function flag(config: ModelConfig, key: string, fallback: boolean): boolean {
   const value = config[key] ?? fallback;
   if (typeof value !== 'boolean') throw wrongValue(key, value, 'true or false');
@@ -44,7 +60,8 @@ export function wrongValue(key: string, value: unknown, wanted: string): HearthE
   return new HearthError('model_load_failed', `config.json: ${key} = ${brief(value)}, but ${wanted} is needed.`, { details: { key } });
 }
 
-function isInert(value: unknown): boolean {
+/** Says that something is absent. */
+export function isInert(value: unknown): boolean {
   if (value === null || value === undefined || value === false || value === '') return true;
   return typeof value === 'object' && Object.keys(value).length === 0;
 }

@@ -45,8 +45,8 @@ export interface DecoderTraits {
   /** Start of all tensor names, such as `language_model.`. */
   readonly prefix?: string;
   readonly biases?: { readonly qkv: boolean; readonly output: boolean; readonly mlp: boolean };
-  /** Names of the layers' activation; SiLU unless said, and then every layer has to name its own. */
-  readonly activation?: { readonly key: string; readonly names: readonly string[] };
+  /** Names that the config may give the activation; SiLU's unless said. Layers of another have to say so themselves. */
+  readonly activation?: readonly string[];
   /** The checkpoint's norms hold the distance from one. */
   readonly normPlus?: 0 | 1;
   /** Instead of the one that `readRope` gives. */
@@ -55,15 +55,20 @@ export interface DecoderTraits {
   layer?(layer: LlamaLayer, index: number, path: string, shape: DecoderShape): Layer;
 }
 
+/** Of gemma, whose configs name it in two ways. */
+export const GELU_TANH: readonly string[] = ['gelu_pytorch_tanh', 'gelu_new', 'gelu_fast'];
+
 const NO_BIASES = { qkv: false, output: false, mlp: false };
 
 /** A decoder with the names and the order of llama. Architectures give their traits, and change what is left in the graph that comes back. */
 export function decoder(config: ModelConfig, traits: DecoderTraits): ModelGraph {
   const shape = readShape(config, traits.epsilon ?? 1e-6);
   const { hidden, headDim, intermediate, vocabulary, epsilon } = shape;
-  const { key, names } = traits.activation ?? { key: 'hidden_act', names: ['silu', 'swish'] };
-  const activation = config[key] ?? names[0];
-  if (!names.includes(activation as string)) throw wrongValue(key, activation, names.join(' or '));
+  const names = traits.activation ?? ['silu', 'swish'];
+  for (const key of ['hidden_act', 'hidden_activation']) {
+    const named = config[key] ?? names[0];
+    if (!names.includes(named as string)) throw wrongValue(key, named, names.join(' or '));
+  }
   const biases = traits.biases ?? NO_BIASES;
   const root = `${traits.prefix ?? ''}model`;
   const norm = (path: string): Norm => rmsNorm(path, hidden, epsilon, traits.normPlus);

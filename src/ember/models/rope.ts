@@ -20,7 +20,9 @@ export function readRope(config: ModelConfig, headDim: number, defaults: { theta
   if (rotaryDim > headDim || rotaryDim % 2 !== 0) throw wrongValue('partial_rotary_factor', partial, `an even part of a head of ${headDim} values (at most 1)`);
   const maxPositions = integer(config, 'max_position_embeddings', defaults.maxPositions);
   const wavelengths = Array.from({ length: rotaryDim / 2 }, (_, i) => theta ** ((2 * i) / rotaryDim));
-  const scaled = scaling ? scale(scaling, wavelengths, rotaryDim, theta, maxPositions) : { periods: wavelengths, magnitude: 1, contextTokens: maxPositions };
+  const scaled = scaling
+    ? scale(config, scaling, wavelengths, rotaryDim, theta, maxPositions)
+    : { periods: wavelengths, magnitude: 1, contextTokens: maxPositions };
   return {
     rope: { inverseFrequencies: scaled.periods.map((p) => Math.fround(1 / p)), magnitude: scaled.magnitude, traditional: config['rope_traditional'] === true },
     contextTokens: scaled.contextTokens,
@@ -34,7 +36,7 @@ interface Scaled {
   readonly contextTokens: number;
 }
 
-function scale(scaling: ModelConfig, periods: readonly number[], rotaryDim: number, theta: number, maxPositions: number): Scaled {
+function scale(config: ModelConfig, scaling: ModelConfig, periods: readonly number[], rotaryDim: number, theta: number, maxPositions: number): Scaled {
   const type = scaling['type'] ?? scaling['rope_type'] ?? 'default';
   const understood = UNDERSTOOD[String(type)];
   if (!understood) throw new HearthError('model_load_failed', `config.json: rope type ${JSON.stringify(type)} is not supported.`, { details: { type } });
@@ -44,10 +46,15 @@ function scale(scaling: ModelConfig, periods: readonly number[], rotaryDim: numb
         details: { key },
       });
   if (type === 'default') return { periods, magnitude: 1, contextTokens: maxPositions };
-  const factor = positive(scaling, 'factor');
+  const longest = type === 'longrope' || type === 'su';
+  const factor = longest ? 1 : positive(scaling, 'factor');
   const original = scaling['original_max_position_embeddings'] === undefined ? null : integer(scaling, 'original_max_position_embeddings');
   if (type === 'linear')
     return { periods: periods.map((p) => p * factor), magnitude: 1, contextTokens: original ? Math.floor(original * factor) : maxPositions };
+  if (longest) {
+    const { stretched, magnitude } = longrope(scaling, periods, original ?? integer(config, 'original_max_position_embeddings', 4096), maxPositions);
+    return { periods: stretched, magnitude, contextTokens: maxPositions };
+  }
   if (type === 'llama3') return { periods: llama3(scaling, periods, factor, original ?? 8192), magnitude: 1, contextTokens: maxPositions };
   return {
     ...yarn(scaling, periods, rotaryDim, theta, factor, original ?? 4096),
@@ -56,10 +63,13 @@ function scale(scaling: ModelConfig, periods: readonly number[], rotaryDim: numb
 }
 
 const COMMON = ['type', 'rope_type', 'rope_theta', 'partial_rotary_factor'];
+const LONGROPE = ['factor', 'short_factor', 'long_factor', 'original_max_position_embeddings'];
 const UNDERSTOOD: Readonly<Record<string, readonly string[]>> = {
   default: [],
   linear: ['factor', 'original_max_position_embeddings'],
   llama3: ['factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings'],
+  longrope: LONGROPE,
+  su: LONGROPE,
   yarn: ['factor', 'original_max_position_embeddings', 'beta_fast', 'beta_slow', 'mscale', 'mscale_all_dim', 'attention_factor'],
 };
 
@@ -74,6 +84,18 @@ function llama3(scaling: ModelConfig, periods: readonly number[], factor: number
     const smooth = (turns - low) / (high - low);
     return period / ((1 - smooth) / factor + smooth);
   });
+}
+
+/** LongRoPE (Ding et al. 2024), with the factors for long texts always: a cache made with one set cannot be read with another. */
+function longrope(scaling: ModelConfig, periods: readonly number[], original: number, maxPositions: number) {
+  const factors = scaling['long_factor'];
+  if (!Array.isArray(factors) || factors.length !== periods.length || factors.some((factor) => typeof factor !== 'number' || !(factor > 0)))
+    throw wrongValue('long_factor', factors, `a list of ${periods.length} numbers above 0`);
+  const longer = maxPositions / original;
+  return {
+    stretched: periods.map((period, i) => period * (factors[i] as number)),
+    magnitude: longer <= 1 ? 1 : Math.sqrt(1 + Math.log(longer) / Math.log(original)),
+  };
 }
 
 /** YaRN (Peng et al. 2023): a ramp over the dimensions between interpolated and kept frequencies, and a larger magnitude. */
