@@ -60,6 +60,8 @@ export interface LoadReport {
   readonly modelContextTokens: number;
   readonly parallelSequences: number;
   readonly ranks: number;
+  /** Form of the cells of the KV cache. */
+  readonly kvType?: string | undefined;
   readonly measured: { readonly weightsBytes: number; readonly kvBytes: number; readonly computeBytes: number; readonly processBytes: number };
   readonly loadMs: number;
   /** What the numbers of the weights are, where they are not those of the source. */

@@ -1,5 +1,6 @@
 import { HearthError } from '../../core/index.ts';
 import { openCheckpoint } from '../../formats/index.ts';
+import { createResidentAdapters } from '../adapters/resident-adapters.ts';
 import type { Kernels } from '../kernel-interface.ts';
 import { kernelModule, loadKernels } from '../load-kernels.ts';
 import { createExchangeBuffers } from '../ranks/exchange.ts';
@@ -15,7 +16,7 @@ import { gatherTensor } from './tensor-bytes.ts';
 
 /** The kernels' own constants lie below. */
 const MEMORY_BASE = 65_536;
-const LARGEST_BATCH = 256;
+const LARGEST_BATCH = 512;
 
 /**
  * Loads a checkpoint into one memory per compute thread and makes it ready to step. Throws `model_load_failed` with the reason, `not_implemented`
@@ -64,7 +65,6 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
   const words = new Int32Array(exchange.step);
   const floats = new Float32Array(exchange.step);
   const masks = new Uint32Array(exchange.masks);
-  const limits = { batchTokens, pageCount, vocabulary: graph.vocabulary };
   let rows = 0;
   let last: Promise<unknown> = Promise.resolve();
   /** One command at a time. */
@@ -73,12 +73,14 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
     last = turn;
     return turn;
   };
+  const adapters = createResidentAdapters({ plan, batchTokens, group, inTurn });
+  const limits = { batchTokens, pageCount, vocabulary: graph.vocabulary, hasAdapter: adapters.has };
   const total = (of: (rank: RankPlan) => number) => plan.ranks.reduce((sum, rank) => sum + of(rank), 0);
 
   return {
     vocabularySize: graph.vocabulary,
     hiddenSize: graph.hidden,
-    encoder: false,
+    encoder: graph.head === null,
     modelContextTokens: graph.contextTokens,
     ranks,
     pageCount,
@@ -113,6 +115,11 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
         const bytes = await group.peek(rank, buffers.normed + (logitRows + first) * graph.hidden * 4, count * graph.hidden * 4);
         return new Float32Array(bytes.buffer, bytes.byteOffset, count * graph.hidden);
       }),
+    loadAdapter: adapters.load,
+    dropAdapter: adapters.drop,
+    get adapterBytes() {
+      return adapters.bytes;
+    },
     tensorBytes: (name) => inTurn(() => gatherTensor(plan.ranks, name, group.peek)),
     [Symbol.asyncDispose]: () => group[Symbol.asyncDispose](),
   };

@@ -11,15 +11,12 @@ export function canRun(facts: ModelFacts, options: EmberEngineOptions = {}): Rea
   const text: FeatureVerdict =
     reason === null ? { ok: true, engine: 'ember', reason: null, ...(note === null ? {} : { note }) } : { ok: false, engine: null, reason };
   const not = (what: string): FeatureVerdict => ({ ok: false, engine: null, reason: `ember cannot do ${what}` });
-  return {
-    text,
-    chat: text,
-    vision: not('images'),
-    audio: not('audio'),
-    embeddings: { ok: false, engine: null, reason: 'ember cannot do embeddings yet' },
-    rerank: { ok: false, engine: null, reason: 'ember cannot do rerank yet' },
-  };
+  // A decoder gives vectors too; an encoder gives nothing else.
+  const answers = text.ok && isEncoder(facts) ? { ok: false, engine: null, reason: 'an encoder gives vectors, not text' } : text;
+  return { text: answers, chat: answers, vision: not('images'), audio: not('audio'), embeddings: text, rerank: text };
 }
+
+const isEncoder = ({ framework, config }: ModelFacts): boolean => framework !== 'GGUF' && modelGraph(config).head === null;
 
 function refusal(facts: ModelFacts): string | null {
   const type = facts.architecture;

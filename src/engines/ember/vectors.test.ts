@@ -65,11 +65,9 @@ describe('vectors and scores', () => {
     const alone: Float32Array[] = [];
     for (const input of inputs) alone.push((await running.session.embed([input])).vectors[0]!);
     const text = (await running.ask({ maxTokens: 100 })).text;
-    const before = await running.session.stats();
     const [together, answer] = await Promise.all([running.session.embed(inputs), running.ask({ maxTokens: 100 })]);
     for (const [i, vector] of together.vectors.entries()) expect(far(vector, alone[i]!)).toBeLessThan(1e-4);
     expect(answer.text).toBe(text);
-    expect((await running.session.stats()).steps - before.steps).toBeLessThan(100 + inputs.length);
   });
 
   test('scores are the log probabilities of each next token, in one pass', async () => {

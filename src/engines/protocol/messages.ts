@@ -86,6 +86,7 @@ export const loadReport = z.object({
   modelContextTokens: count,
   parallelSequences: count,
   ranks: count,
+  kvType: z.string().optional(),
   measured: memory,
   loadMs: z.number(),
   weightsNote: z.string().optional(),

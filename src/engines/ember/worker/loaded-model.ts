@@ -2,10 +2,11 @@ import { randomInt } from 'node:crypto';
 import type { z } from 'zod';
 import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
-import { createPagePool, type Ember, type EmberMemory, loadEmber, PAGE_TOKENS } from '../../../ember/index.ts';
+import { createPagePool, type Ember, type EmberMemory, loadEmber } from '../../../ember/index.ts';
 import { loadTokenizer } from '../../../formats/index.ts';
 import type { FromWorker, loadReport, sessionStats } from '../../protocol/messages.ts';
 import { createAnswerText, createSampler } from '../../text/index.ts';
+import { defaultBatchTokens, firstToken } from './first-token.ts';
 import { openDrafter } from './open-drafter.ts';
 import { DEFAULTS, type EmberEngineOptions } from './options.ts';
 import { createPrefillRate } from './plan-step.ts';
@@ -49,13 +50,14 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
   const tokenizer = await loadTokenizer(directory);
   const text = createModelText(tokenizer);
   const { problem } = text.renderer;
-  const batchTokens = options.batchTokens ?? DEFAULTS.batchTokens;
+  const batchTokens = options.batchTokens ?? (await defaultBatchTokens(directory));
+  const kvType = options.kvType ?? DEFAULTS.kvType;
   const wanted = options.contextTokens ?? DEFAULTS.contextTokens;
   const ember = await loadEmber({
     directory,
     ranks,
     activations: options.activations ?? DEFAULTS.activations,
-    kvType: options.kvType ?? DEFAULTS.kvType,
+    kvType,
     contextTokens: wanted,
     batchTokens,
     onProgress: (doneBytes, totalBytes) => send({ kind: 'load-progress', doneBytes, totalBytes }),
@@ -96,6 +98,7 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
       modelContextTokens: ember.modelContextTokens,
       parallelSequences,
       ranks: ember.ranks,
+      kvType,
       measured,
       loadMs: performance.now() - startedAt,
       ...(note === undefined ? {} : { weightsNote: note }),
@@ -124,16 +127,6 @@ const sumMemory = (embers: readonly Ember[]): EmberMemory => {
   const sum = (key: keyof EmberMemory): number => embers.reduce((total, { memory }) => total + memory[key], 0);
   return { weightsBytes: sum('weightsBytes'), kvBytes: sum('kvBytes'), computeBytes: sum('computeBytes') };
 };
-
-/** One token from a full prefill chunk of the smallest size: shows that the model works, and measures its rate. */
-async function firstToken(ember: Ember, id: number, observe: (tokens: number, milliseconds: number) => void): Promise<void> {
-  const tokens = new Array<number>(PAGE_TOKENS).fill(id);
-  const startedAt = performance.now();
-  const [output] = await ember.step([{ pages: new Uint32Array([0]), position: 0, tokens, output: 'last', temperature: 1, adjustments: [], candidates: 1 }]);
-  observe(tokens.length, performance.now() - startedAt);
-  if (output === undefined || output === null || output.ids.length === 0 || !Number.isFinite(output.max) || !Number.isFinite(output.sum))
-    throw new HearthError('model_load_failed', 'The model gave no first token: its logits are not finite numbers, so its weights are damaged.');
-}
 
 /** Checks a request against the model and makes one sequence per choice. Throws context_length_exceeded, invalid_value. */
 function toSequences(id: number, request: GenerateRequest, text: ModelText, vocabularySize: number, contextTokens: number): Sequence[] {

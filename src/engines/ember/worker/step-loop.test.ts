@@ -4,6 +4,7 @@ import { createPagePool, PAGE_TOKENS, type StepOutput, type StepSequence } from 
 import type { FromWorker } from '../../protocol/messages.ts';
 import { createAnswerText, createSampler } from '../../text/index.ts';
 import { createPrefillRate, planStep } from './plan-step.ts';
+import { createEmbedding } from './readings.ts';
 import type { Sequence } from './sequence.ts';
 import { createStepLoop } from './step-loop.ts';
 
@@ -30,7 +31,13 @@ function cacheEmber(pageCount: number, gate: () => Promise<void> = async () => {
       });
     },
     logits: async () => new Float32Array(),
-    hidden: async () => new Float32Array(),
+    /** A row for each hidden token: the token itself. */
+    async hidden(first: number, count: number): Promise<Float32Array> {
+      const rows = batches
+        .at(-1)!
+        .flatMap((sequence) => (sequence.output === 'hidden' ? sequence.tokens.slice(-(sequence.rows ?? sequence.tokens.length)) : []));
+      return Float32Array.from(rows.slice(first, first + count));
+    },
   };
 }
 
@@ -265,6 +272,42 @@ describe('step loop', () => {
     expect(it.pool.free).toBe(12);
   });
 
+  test('readings share steps with answers, behind them, and get their own rows', async () => {
+    const it = setUp({ pages: 64, batchTokens: 64 });
+    const inputs = [[5], [200, 7], Array.from({ length: 90 }, (_, i) => i % 7), [3, 4]];
+    const vectors: Promise<Float32Array>[] = [];
+    const answer = it.add([1], 12);
+    const readings = inputs.map((tokens, i) => {
+      const { promise, resolve } = Promise.withResolvers<Float32Array>();
+      vectors.push(promise);
+      const request = {
+        id: 100 + i,
+        promptTokens: tokens.length,
+        salt: null,
+        cachedTokens: 0,
+        openChoices: 1,
+        completionTokens: 0,
+        started: true,
+        cancelled: false,
+      };
+      return createEmbedding({ request, tokens, pooling: i === 1 ? 'last' : 'mean', width: 2, whole: false, done: resolve });
+    });
+    it.loop.add(readings.map((reading) => ({ ...reading, take: (rows, position) => reading.take(twice(rows), position) })));
+    const other = it.add([9, 9], 12);
+    const sums = (await Promise.all(vectors)).map((vector) => vector[0]!);
+    await it.idle;
+    // Two equal values of length 1.
+    for (const value of sums) expect(value).toBeCloseTo(Math.SQRT1_2, 5);
+    expect(it.textOf(answer)).toBe(await solo([1], 12));
+    expect(it.textOf(other)).toBe(await solo([9, 9], 12));
+    const mixed = it.ember.batches.filter((batch) => new Set(batch.map((sequence) => sequence.output === 'hidden')).size === 2);
+    expect(mixed.length).toBeGreaterThan(0);
+    for (const batch of mixed)
+      expect(batch.map((s) => s.output === 'hidden')).toEqual(batch.map((s) => s.output === 'hidden').sort((a, b) => Number(a) - Number(b)));
+    expect(it.pool.free).toBe(64);
+    expect(it.sent.filter((message) => 'sequence' in message && (message.sequence ?? 0) >= 100)).toEqual([]);
+  });
+
   test('a long prompt is prefilled in chunks while another sequence decodes in every step', async () => {
     const it = setUp({ pages: 32, batchTokens: 64 });
     const short = it.add([1], 12);
@@ -279,6 +322,8 @@ describe('step loop', () => {
   });
 });
 
+const twice = (values: Float32Array): Float32Array => Float32Array.from([...values].flatMap((value) => [value, value]));
+
 describe('planning a step', () => {
   test('decoding sequences come first, the rest is filled with prefill in queue order', () => {
     expect(planStep([{ remaining: 500 }, { remaining: 1 }, { remaining: 30 }, { remaining: 1 }], { batchTokens: 256, prefillChunk: 100 })).toEqual([
@@ -286,6 +331,15 @@ describe('planning a step', () => {
     ]);
     expect(planStep([{ remaining: 20 }, { remaining: 1 }, { remaining: 300 }], { batchTokens: 64, prefillChunk: 256 })).toEqual([20, 1, 43]);
     expect(planStep([{ remaining: 1 }], { batchTokens: 256, prefillChunk: 32 })).toEqual([1]);
+  });
+
+  test('what must be evaluated whole is, one at a time when it is longer than a chunk, and never in part', () => {
+    const whole = (remaining: number) => ({ remaining, whole: true });
+    const limits = { batchTokens: 256, prefillChunk: 32 };
+    expect(planStep([whole(20), whole(10), whole(5)], limits)).toEqual([20, 10, 0]);
+    expect(planStep([whole(200), whole(100), whole(30)], limits)).toEqual([200, 0, 0]);
+    expect(planStep([{ remaining: 1 }, whole(255)], limits)).toEqual([1, 255]);
+    expect(planStep([{ remaining: 40 }, whole(200)], limits)).toEqual([32, 0]);
   });
 
   test('the chunk follows the measured rate within its limits, from the first measurement on', () => {

@@ -1,0 +1,27 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HearthError } from '../../../core/index.ts';
+import { type Ember, modelGraph, PAGE_TOKENS } from '../../../ember/index.ts';
+import { DEFAULTS } from './options.ts';
+
+/** Tokens of the largest step where the options name none: encoders read an input whole, and have no answers that would wait for it. */
+export async function defaultBatchTokens(directory: string): Promise<number> {
+  const config: unknown = JSON.parse(await readFile(join(directory, 'config.json'), 'utf8').catch(() => 'null'));
+  if (typeof config !== 'object' || config === null) return DEFAULTS.batchTokens;
+  const { head, contextTokens } = modelGraph(config as Record<string, unknown>);
+  return head === null ? Math.min(DEFAULTS.encoderTokens, contextTokens) : DEFAULTS.batchTokens;
+}
+
+/** One token, or vector, from a full prefill chunk of the smallest size: shows that the model works, and measures its rate. */
+export async function firstToken(ember: Ember, id: number, observe: (tokens: number, milliseconds: number) => void): Promise<void> {
+  const tokens = new Array<number>(PAGE_TOKENS).fill(id);
+  const sequence = { pages: new Uint32Array([0]), position: 0, tokens, rows: 1, temperature: 1, adjustments: [], candidates: 1 };
+  const startedAt = performance.now();
+  const [output] = await ember.step([{ ...sequence, output: ember.encoder ? 'hidden' : 'last' }]);
+  observe(tokens.length, performance.now() - startedAt);
+  const works = ember.encoder
+    ? (await ember.hidden(0, 1)).every(Number.isFinite)
+    : output !== undefined && output !== null && output.ids.length > 0 && Number.isFinite(output.max) && Number.isFinite(output.sum);
+  if (works) return;
+  throw new HearthError('model_load_failed', 'The model gave no first token: its outputs are not finite numbers, so its weights are damaged.');
+}
