@@ -1,5 +1,7 @@
 /** Public surface of ember: weights in, logits out. It knows no HTTP, no model names and no home directory. */
 
+import type { Adapter } from '../formats/index.ts';
+
 export type ActivationPath = 'mixed' | 'int8' | 'int16' | 'f32';
 /** Form of the cells of the KV cache. int8: symmetric, one scale per cell and head. */
 export type KvType = 'bf16' | 'f32' | 'int8';
@@ -53,7 +55,7 @@ export interface StepSequence {
   readonly rawCandidates?: number;
   /** For 'all': of each token, the id whose log probability is wanted (mostly the next token). */
   readonly targets?: readonly number[];
-  /** Low-rank adapter in this slot, its delta times `scale`; absent: the base model. */
+  /** Low-rank adapter in this slot, its delta times `scale` (0 … 2); absent: the base model. */
   readonly adapter?: { readonly slot: number; readonly scale: number };
 }
 
@@ -109,6 +111,15 @@ export interface Ember extends AsyncDisposable {
   logits(row: number): Promise<Float32Array>;
   /** Hidden rows of the last step from row `first` on, f32 [count, hiddenSize]: rows of its 'hidden' sequences, in order. */
   hidden(first: number, count: number): Promise<Float32Array>;
+  /**
+   * Holds a low-rank adapter beside the base, for the sequences of later steps that name its slot (0 … 255). Steps go on meanwhile. Throws
+   * `adapter_*` for one that does not fit the base, `insufficient_memory`, `invalid_value` for a slot that is taken; the model is unharmed.
+   */
+  loadAdapter(slot: number, adapter: Adapter): Promise<void>;
+  /** Empties a slot, between two steps. */
+  dropAdapter(slot: number): Promise<void>;
+  /** Memory of the adapters that are held, over all ranks. */
+  readonly adapterBytes: number;
   /** Bytes of one tensor put together again from the ranks (checks only). */
   tensorBytes(name: string): Promise<Uint8Array>;
 }

@@ -7,7 +7,10 @@ declare namespace WebAssembly {
   }
   class Memory {
     constructor(descriptor: { initial: number; maximum: number; shared: true });
+    /** Larger after `grow`: what was there before keeps its place, also in older buffers. */
     readonly buffer: SharedArrayBuffer;
+    /** By pages of 64 KiB. Throws a RangeError where there is no room. */
+    grow(pages: number): number;
   }
   class Instance {
     constructor(module: Module, imports?: Readonly<Record<string, Readonly<Record<string, unknown>>>>);

@@ -1,3 +1,4 @@
+import type { LowRank } from '../adapters/low-rank.ts';
 import type { Kernels } from '../kernel-interface.ts';
 import type { MatrixPlacement } from '../load/rank-plan.ts';
 import { createMeeting } from './exchange.ts';
@@ -12,7 +13,7 @@ import { createLayer, type LayerRunner } from './run-layer.ts';
 import { HEADER, RECORD } from './step-words.ts';
 
 /** Evaluates the step that lies in the exchange: the whole forward pass of one rank. */
-export function createForward(start: RankStart, kernels: Kernels, memory: SharedArrayBuffer): () => void {
+export function createForward(start: RankStart, kernels: Kernels, memory: SharedArrayBuffer, lowRank: LowRank): () => void {
   const { plan, model, exchange, ranks, batchTokens } = start;
   const { buffers, vocabulary, embedding, head } = plan;
   const { hidden, kvType } = model;
@@ -20,7 +21,7 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
   const sharedStep = new Int32Array(exchange.step);
   const step = new Int32Array(memory, buffers.step, sharedStep.length);
   const stepFloats = new Float32Array(memory, buffers.step, sharedStep.length);
-  const matrices = createMatrixRunner(kernels, buffers.prepared);
+  const matrices = createMatrixRunner(kernels, buffers.prepared, lowRank);
   const meeting = createMeeting(new Int32Array(exchange.control), ranks);
   const sum = createRankSum(start, meeting, kernels, floats);
   const rotation = createRotation(model.ropes, buffers.ropes, kernels, floats, step);
@@ -41,7 +42,9 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
     const own = (t: number): boolean => {
       const row = step[step[HEADER.firstToken]! + t]! - first;
       if (row < 0 || row >= count || table === null) return false;
-      readRow(kernels, table, row, buffers.residual + t * hidden * 4);
+      const y = buffers.residual + t * hidden * 4;
+      readRow(kernels, table, row, y);
+      lowRank.applyToRow(table, row, t, y);
       return true;
     };
     sum.gatherRows(tokens, own);
@@ -98,12 +101,16 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
     const tokens = step[HEADER.tokens]!;
     const wanted = step[HEADER.rows]!;
     rotation.fill(sequences);
+    lowRank.begin(step, stepFloats);
     embed(tokens, sequences);
     for (let i = 0; i <= lastLayer; i++) {
       const layer = layers[i]!;
       const trimmed = i === lastLayer && wanted < tokens;
       layer.remember(tokens, sequences);
-      if (trimmed) keepWantedRows(layer, sequences);
+      if (trimmed) {
+        keepWantedRows(layer, sequences);
+        lowRank.trim();
+      }
       const rows = trimmed ? wanted : tokens;
       if (rows > 0) layer.finish(rows, sequences, trimmed);
     }

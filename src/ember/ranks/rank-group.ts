@@ -1,7 +1,7 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { HearthError, programUrl } from '../../core/index.ts';
 import { COMMAND, WORD } from './exchange.ts';
-import type { RankReport, RankRequest, RankStart } from './rank-start.ts';
+import type { RankQuestion, RankReport, RankRequest, RankStart } from './rank-start.ts';
 
 export interface RankGroup extends AsyncDisposable {
   /** Runs one step that lies in the exchange on all ranks. Commands run one at a time: the caller queues them. */
@@ -10,6 +10,14 @@ export interface RankGroup extends AsyncDisposable {
   limit(ranks: number): void;
   /** A copy of part of a rank's memory. */
   peek(rank: number, offset: number, bytes: number): Promise<Uint8Array>;
+  /** Puts questions to ranks in one command; answers in their order. Rejects with the first refusal when all are answered. */
+  ask(questions: readonly AskedRank[]): Promise<readonly Uint8Array[]>;
+}
+
+export interface AskedRank {
+  readonly rank: number;
+  readonly question: RankQuestion;
+  readonly transfer?: readonly ArrayBuffer[];
 }
 
 export interface RankGroupOptions {
@@ -51,6 +59,9 @@ export async function startRanks(options: RankGroupOptions): Promise<RankGroup> 
       } else if (message.kind === 'bytes') {
         peeks.get(message.request)?.resolve(message.bytes);
         peeks.delete(message.request);
+      } else if (message.kind === 'refused') {
+        peeks.get(message.request)?.reject(new Error(message.message));
+        peeks.delete(message.request);
       } else fail(new HearthError(loaded < starts.length ? 'model_load_failed' : 'engine_crashed', message.message));
     });
     worker.on('error', (error) => fail(new HearthError('engine_crashed', `A compute thread failed: ${error.message}`, { cause: error })));
@@ -88,6 +99,22 @@ export async function startRanks(options: RankGroupOptions): Promise<RankGroup> 
   }
 
   let requests = 0;
+  async function ask(questions: readonly AskedRank[]): Promise<readonly Uint8Array[]> {
+    if (failure !== null) throw failure;
+    const answers = questions.map(({ rank, question, transfer }) => {
+      const request = requests++;
+      const answer = Promise.withResolvers<Uint8Array>();
+      peeks.set(request, answer);
+      ports[rank]!.postMessage({ request, question } satisfies RankRequest, transfer ?? []);
+      return answer.promise;
+    });
+    const [settled] = await Promise.all([Promise.allSettled(answers), command(COMMAND.messages)]);
+    return settled.map((answer) => {
+      if (answer.status === 'rejected') throw answer.reason;
+      return answer.value;
+    });
+  }
+
   return {
     step: () => command(COMMAND.step),
     limit(ranks) {
@@ -95,13 +122,10 @@ export async function startRanks(options: RankGroupOptions): Promise<RankGroup> 
       Atomics.store(control, WORD.limit, ranks);
     },
     async peek(rank, offset, bytes) {
-      const request = requests++;
-      const answer = Promise.withResolvers<Uint8Array>();
-      peeks.set(request, answer);
-      ports[rank]!.postMessage({ kind: 'peek', request, offset, bytes } satisfies RankRequest);
-      const [copy] = await Promise.all([answer.promise, command(COMMAND.messages)]);
-      return copy;
+      const [copy] = await ask([{ rank, question: { kind: 'peek', offset, bytes } }]);
+      return copy!;
     },
+    ask,
     async [Symbol.asyncDispose]() {
       fail(new HearthError('engine_crashed', 'The model was closed.'));
       await endAll();

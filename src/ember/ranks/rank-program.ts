@@ -1,9 +1,10 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { createLowRank, type LowRank } from '../adapters/low-rank.ts';
 import type { Kernels } from '../kernel-interface.ts';
 import { readPieces } from '../load/read-pieces.ts';
 import { COMMAND, WORD } from './exchange.ts';
 import { createForward } from './rank-forward.ts';
-import type { RankReport, RankRequest, RankStart } from './rank-start.ts';
+import type { RankQuestion, RankReport, RankRequest, RankStart } from './rank-start.ts';
 
 /**
  * The program of one rank's thread: fills its memory, then waits for commands. It never returns to its event loop while the model is loaded:
@@ -11,18 +12,21 @@ import type { RankReport, RankRequest, RankStart } from './rank-start.ts';
  * so that a thread costs little: it reports why it failed, and the control thread makes the error.
  */
 const PAGE_BYTES = 65_536;
+const MOST_PAGES = 65_535;
 const start = workerData as RankStart;
 const control = new Int32Array(start.exchange.control);
 const report = (message: RankReport, transfer: ArrayBuffer[] = []): void => parentPort!.postMessage(message, transfer);
 
 try {
   const pages = Math.ceil(start.plan.memoryBytes / PAGE_BYTES);
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  // Adapters come later and make it grow; the room for that is only reserved.
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: MOST_PAGES, shared: true });
   const { buffer } = memory;
   const kernels = await bindKernels(memory, start.kernels);
   load(new Uint8Array(buffer), kernels);
   report({ kind: 'loaded' });
-  serve(createForward(start, kernels, buffer), new Uint8Array(buffer));
+  const lowRank = createLowRank(kernels, memory);
+  serve(createForward(start, kernels, buffer, lowRank), createAnswers(new Uint8Array(buffer), lowRank));
 } catch (error) {
   Atomics.store(control, WORD.failed, 1);
   Atomics.notify(control, WORD.arrived);
@@ -45,7 +49,7 @@ function load(bytes: Uint8Array, kernels: Kernels): void {
   report({ kind: 'progress', bytes: unreported });
 }
 
-function serve(forward: () => void, bytes: Uint8Array): void {
+function serve(forward: () => void, answer: (question: RankQuestion) => Uint8Array<ArrayBuffer>): void {
   for (let seen = 0; ; ) {
     Atomics.wait(control, WORD.command, seen);
     const command = Atomics.load(control, WORD.command);
@@ -53,7 +57,7 @@ function serve(forward: () => void, bytes: Uint8Array): void {
     seen = command;
     const kind = Atomics.load(control, WORD.kind);
     if (kind === COMMAND.step) forward();
-    else answerRequests(bytes);
+    else answerRequests(answer);
     if (Atomics.add(control, WORD.finished, 1) + 1 === start.ranks) {
       Atomics.store(control, WORD.finished, 0);
       Atomics.store(control, WORD.completed, seen);
@@ -62,11 +66,30 @@ function serve(forward: () => void, bytes: Uint8Array): void {
   }
 }
 
-function answerRequests(bytes: Uint8Array): void {
+function answerRequests(answer: (question: RankQuestion) => Uint8Array<ArrayBuffer>): void {
   for (let received = receiveMessageOnPort(start.port); received !== undefined; received = receiveMessageOnPort(start.port)) {
-    const { request, offset, bytes: count } = received.message as RankRequest;
-    const copy = new Uint8Array(count);
-    copy.set(bytes.subarray(offset, offset + count));
-    report({ kind: 'bytes', request, bytes: copy }, [copy.buffer]);
+    const { request, question } = received.message as RankRequest;
+    try {
+      const bytes = answer(question);
+      report({ kind: 'bytes', request, bytes }, [bytes.buffer]);
+    } catch (error) {
+      report({ kind: 'refused', request, message: error instanceof Error ? error.message : String(error) });
+    }
   }
+}
+
+/** What a rank does between steps. */
+function createAnswers(bytes: Uint8Array, lowRank: LowRank): (question: RankQuestion) => Uint8Array<ArrayBuffer> {
+  return (question) => {
+    if (question.kind === 'peek') {
+      const copy = new Uint8Array(question.bytes);
+      copy.set(bytes.subarray(question.offset, question.offset + question.bytes));
+      return copy;
+    }
+    if (question.kind === 'adapter-measure') return new Uint8Array(lowRank.measure(question.slot, question.placement, question.first, question.rows).buffer);
+    if (question.kind === 'adapter-load') lowRank.load(question.slot, question.adapter, question.block);
+    else if (question.kind === 'adapter-norms') lowRank.setNorms(question.slot, question.placement, question.norms);
+    else lowRank.drop(question.slot);
+    return new Uint8Array();
+  };
 }

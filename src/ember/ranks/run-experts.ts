@@ -65,11 +65,12 @@ export function createExperts(context: RankContext, layer: ExpertsPlacement): Fe
         const from = row(x, Math.floor(choices[begin + i]! / take));
         floats.copyWithin(row(buffers.gathered, i), from, from + hidden);
       }
-      matrices.input(buffers.gathered, rows);
+      const rowOf = (i: number): number => Math.floor(choices[begin + i]! / take);
+      matrices.input(buffers.gathered, rows, rowOf);
       matrices.multiply(gate[e]!, buffers.gate);
       matrices.multiply(up[e]!, buffers.up);
       activate(buffers.gate, buffers.up, buffers.gate, rows * width);
-      matrices.input(buffers.gate, rows);
+      matrices.input(buffers.gate, rows, rowOf);
       matrices.multiply(down[e]!, buffers.expertOutput);
       for (let i = 0; i < rows; i++) {
         const choice = choices[begin + i]!;

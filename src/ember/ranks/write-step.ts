@@ -7,6 +7,7 @@ export interface StepLimits {
   readonly batchTokens: number;
   readonly pageCount: number;
   readonly vocabulary: number;
+  hasAdapter(slot: number): boolean;
 }
 
 /** Rows that a sequence asks for: its last ones. */
@@ -81,8 +82,8 @@ export function writeStep(sequences: readonly StepSequence[], words: Int32Array,
 }
 
 /** Pages that the sequence needs; refuses what a kernel must never see, since it would read beside its buffers. */
-function checkSequence(sequence: StepSequence, index: number, { vocabulary, pageCount }: StepLimits): number {
-  const { position, tokens, candidates, rawCandidates = 0, targets, mask } = sequence;
+function checkSequence(sequence: StepSequence, index: number, { vocabulary, pageCount, hasAdapter }: StepLimits): number {
+  const { position, tokens, candidates, rawCandidates = 0, targets, mask, adapter } = sequence;
   const cells = position + tokens.length;
   const pages = Math.ceil(cells / PAGE_TOKENS);
   if (tokens.length === 0) throw refuse(`sequence ${index} brings no token`);
@@ -96,6 +97,8 @@ function checkSequence(sequence: StepSequence, index: number, { vocabulary, page
   if (targets !== undefined && (sequence.output !== 'all' || targets.length !== tokens.length))
     throw refuse(`sequence ${index} has ${targets.length} targets for ${tokens.length} tokens with output '${sequence.output}'`);
   if (mask !== undefined && mask.length < maskWords(vocabulary)) throw refuse(`the mask of sequence ${index} is shorter than the vocabulary`);
+  if (adapter && !hasAdapter(adapter.slot)) throw refuse(`sequence ${index} names the empty adapter slot ${adapter.slot}`);
+  if (adapter && !(adapter.scale >= 0 && adapter.scale <= 2)) throw refuse(`sequence ${index} scales its adapter by ${adapter.scale}; 0 to 2 can be had`);
   for (const wanted of [candidates, rawCandidates])
     if (!(Number.isInteger(wanted) && wanted >= 0 && wanted <= MAX_CANDIDATES))
       throw refuse(`${wanted} candidates wanted, but 0 to ${MAX_CANDIDATES} can be had`);
