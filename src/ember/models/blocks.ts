@@ -74,12 +74,12 @@ export const gated = (path: string, hidden: number, intermediate: number, bias =
 type Rule = Pick<Router, 'take' | 'score' | 'normalise'>;
 
 /** SiLU experts with stacked `gate_proj`, `up_proj` and `down_proj` under `path`, chosen by the matrix `router`. */
-export const experts = (router: string, path: string, hidden: number, intermediate: number, count: number, rule: Rule): Experts => ({
+export const experts = (router: string, path: string, hidden: number, intermediate: number, count: number, rule: Rule, bias = false): Experts => ({
   kind: 'experts',
-  router: { linear: linear(router, hidden, count), factor: 1, correction: null, groups: null, ...rule },
-  gate: stack(count, `${path}.gate_proj`, hidden, intermediate),
-  up: stack(count, `${path}.up_proj`, hidden, intermediate),
-  down: stack(count, `${path}.down_proj`, intermediate, hidden),
+  router: { linear: linear(router, hidden, count, bias), factor: 1, correction: null, groups: null, ...rule },
+  gate: stack(count, `${path}.gate_proj`, hidden, intermediate, bias),
+  up: stack(count, `${path}.up_proj`, hidden, intermediate, bias),
+  down: stack(count, `${path}.down_proj`, intermediate, hidden, bias),
   activation: { kind: 'silu' },
   shared: null,
 });

@@ -70,7 +70,7 @@ const UNDERSTOOD: Readonly<Record<string, readonly string[]>> = {
   llama3: ['factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings'],
   longrope: LONGROPE,
   su: LONGROPE,
-  yarn: ['factor', 'original_max_position_embeddings', 'beta_fast', 'beta_slow', 'mscale', 'mscale_all_dim', 'attention_factor'],
+  yarn: ['factor', 'original_max_position_embeddings', 'beta_fast', 'beta_slow', 'mscale', 'mscale_all_dim', 'attention_factor', 'truncate'],
 };
 
 /** Long wavelengths are stretched by `factor`, short ones kept, those between are blended by how often they turn in the original context. */
