@@ -1,0 +1,10 @@
+// Owns: grammars of answers: JSON schemas, GBNF, patterns, and their masks over a vocabulary.
+// Refuses: sampling, models, where a grammar begins in an answer; everything here is pure.
+// Called by: the rest of engines/text.
+
+export { parseGbnf } from './gbnf.ts';
+export { choice, EMPTY, free, type Grammar, type GrammarNode, oneOf, optional, repeat, rule, sequence, text } from './grammar.ts';
+export { JSON_OBJECT_GRAMMAR, JSON_RULES, STRING } from './json-grammar.ts';
+export { type CompiledGrammar, compileGrammar, type GrammarMatcher } from './matcher.ts';
+export { createSchemaConverter, schemaGrammar } from './schema-grammar.ts';
+export { createTokenTrie, type TokenTrie } from './token-trie.ts';
