@@ -1,9 +1,9 @@
 import { HearthError } from '../../../core/index.ts';
 import { freeTextStates } from './free-text.ts';
-import type { Grammar, GrammarNode } from './grammar.ts';
+import type { CodePointRange, Grammar, GrammarNode } from './grammar.ts';
 import { refuseLeftRecursion } from './left-recursion.ts';
 import { nullable, nullableRules } from './nullable.ts';
-import { utf8Sequences } from './utf8-ranges.ts';
+import { type ByteSequence, utf8Sequences } from './utf8-ranges.ts';
 
 /** Byte ranges that lead on, moves without a byte, and calls of rules that return to a state. */
 export interface AutomatonState {
@@ -61,19 +61,8 @@ export function buildAutomaton(grammar: Grammar, lookahead: number): Automaton {
         }
         return at;
       }
-      case 'class': {
-        const end = add();
-        for (const range of node.ranges)
-          for (const bytes of utf8Sequences(range)) {
-            let at = from;
-            bytes.forEach(([first, last], i) => {
-              const next = i === bytes.length - 1 ? end : add();
-              edge(at, first, last, next);
-              at = next;
-            });
-          }
-        return end;
-      }
+      case 'class':
+        return putClass(node.ranges, from);
       case 'sequence':
         return node.items.reduce((at, item) => put(item, at), from);
       case 'choice': {
@@ -107,6 +96,25 @@ export function buildAutomaton(grammar: Grammar, lookahead: number): Automaton {
         return end;
       }
     }
+  }
+
+  /** Sequences that go on alike share their states. */
+  function putClass(ranges: readonly CodePointRange[], from: number): number {
+    const end = add();
+    const shared = new Map<string, number>([['', end]]);
+    const lead = (at: number, bytes: ByteSequence): void => {
+      const [first, ...rest] = bytes;
+      const key = rest.join(';');
+      let next = shared.get(key);
+      if (next === undefined) {
+        next = add();
+        shared.set(key, next);
+        lead(next, rest);
+      }
+      edge(at, first![0], first![1], next);
+    };
+    for (const range of ranges) for (const bytes of utf8Sequences(range)) lead(from, bytes);
+    return end;
   }
 
   function loop(item: GrammarNode, min: number, from: number): number {

@@ -168,7 +168,15 @@ export function createSchemaConverter(given: unknown, prefix = ''): { readonly r
     return integerRange(min === undefined ? null : Math.ceil(min), max === undefined ? null : Math.floor(max));
   }
 
+  /** Strings of one kind are one rule. */
   function string(schema: SchemaObject, pointer: string): GrammarNode {
+    const { minLength, maxLength, pattern, format } = schema;
+    const name = `${prefix}string ${JSON.stringify([minLength, maxLength, pattern, format])}`;
+    if (!rules.has(name)) rules.set(name, stringBody(schema, pointer));
+    return isNever(rules.get(name)!) ? NEVER : rule(name);
+  }
+
+  function stringBody(schema: SchemaObject, pointer: string): GrammarNode {
     const { minLength, maxLength, pattern, format } = schema as { minLength?: number; maxLength?: number; pattern?: string; format?: string };
     const shape = pattern ?? format;
     if (shape === undefined) {
