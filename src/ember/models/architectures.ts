@@ -1,18 +1,35 @@
 import { HearthError } from '../../core/index.ts';
+import { bert } from './bert.ts';
+import { cohere2 } from './cohere2.ts';
 import { refuseUnknownKeys } from './config-keys.ts';
+import { deepseekV3 } from './deepseek-v3.ts';
+import { ernie45 } from './ernie4-5.ts';
+import { ernie45Moe } from './ernie4-5-moe.ts';
 import { gemma2 } from './gemma2.ts';
 import { gemma3, gemma3Text } from './gemma3-text.ts';
+import { glm4 } from './glm4.ts';
+import { gptOss } from './gpt-oss.ts';
+import { granite } from './granite.ts';
+import { graniteMoe } from './granitemoe.ts';
+import { lfm2 } from './lfm2.ts';
 import { llama } from './llama.ts';
+import { ministral3 } from './ministral3.ts';
 import { mistral } from './mistral.ts';
+import { mistral3 } from './mistral3.ts';
 import { mixtral } from './mixtral.ts';
 import type { Architecture, ModelConfig, ModelGraph } from './model-graph.ts';
+import { olmo2 } from './olmo2.ts';
 import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
 import { qwen3Moe } from './qwen3-moe.ts';
+import { smollm3 } from './smollm3.ts';
 
 const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(
-  [gemma2, gemma3, gemma3Text, llama, mistral, mixtral, phi3, qwen2, qwen3, qwen3Moe].map((a) => [a.modelType, a]),
+  [
+    ...[bert, cohere2, deepseekV3, ernie45, ernie45Moe, gemma2, gemma3, gemma3Text, glm4, gptOss, granite, graniteMoe, lfm2, llama, ministral3],
+    ...[mistral, mistral3, mixtral, olmo2, phi3, qwen2, qwen3, qwen3Moe, smollm3],
+  ].map((a) => [a.modelType, a]),
 );
 
 /** `model_type` values that ember runs. */
