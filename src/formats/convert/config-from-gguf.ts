@@ -1,29 +1,23 @@
 import { HearthError } from '../../core/index.ts';
-import { type GgufHeader, ggufNumber, ggufString } from '../gguf/index.ts';
-import { FAMILIES, type Family } from './names.ts';
+import { type GgufHeader, ggufNumber } from '../gguf/index.ts';
+import { type Config, type Family, type Field, familyOfHeader } from './families/index.ts';
+import { importRopeScaling, shortest } from './rope-keys.ts';
 
 /** What the header says about the graph, and config.json without its quantisation block. */
 export interface ImportedConfig {
   readonly family: Family;
   readonly layers: number;
   readonly headDim: number;
+  /** Part of a head that rotates. */
+  readonly rotaryDim: number;
   readonly heads: { readonly query: number; readonly key: number };
   readonly ropeBase: number;
-  readonly config: Readonly<Record<string, unknown>>;
+  readonly config: Config;
 }
 
-/**
- * Keys of an architecture that become config.json, or that say nothing about the graph. Any other key might change it,
- * so the conversion is refused.
- */
-const KNOWN = new Set([
-  'context_length',
-  'embedding_length',
-  'block_count',
-  'feed_forward_length',
-  'attention.head_count',
+/** Keys that every decoder may have, beside the fields of its family. Any other key might change the graph, so the conversion is refused. */
+const KNOWN = [
   'attention.head_count_kv',
-  'attention.layer_norm_rms_epsilon',
   'attention.key_length',
   'attention.value_length',
   'rope.freq_base',
@@ -33,109 +27,111 @@ const KNOWN = new Set([
   'rope.scaling.original_context_length',
   'rope.scaling.finetuned',
   'rope.scaling.attn_factor',
+  'rope.scaling.yarn_beta_fast',
+  'rope.scaling.yarn_beta_slow',
   'vocab_size',
-]);
+];
 /** Keys that change nothing with the value given. */
-const NEUTRAL: Readonly<Record<string, unknown>> = {
-  expert_count: 0,
-  expert_used_count: 0,
-  'attention.causal': true,
-  'attention.sliding_window': 0,
-  use_parallel_residual: false,
+const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
+  expert_count: [0],
+  expert_used_count: [0],
+  'attention.causal': [true],
+  'attention.sliding_window': [0],
+  use_parallel_residual: [false],
 };
+const ENCODER_NEUTRAL: Readonly<Record<string, readonly unknown[]>> = { 'attention.causal': [false], pooling_type: [0, 1, 2, 3, 4], vocab_size: [] };
+/** Families whose configs say the size of a head also where it is hidden ÷ heads. */
+const SAY_HEAD_DIM = ['llama', 'qwen2', 'qwen3', 'qwen3moe'];
 
 /** Reads the metadata of a GGUF model as an MLX config (docs/spec/formats.md §7.3, §8.4). Throws `convert_architecture`, `convert_config_key`. */
 export function configFromGguf(header: GgufHeader): ImportedConfig {
-  const architecture = ggufString(header, 'general.architecture')!;
-  const family = FAMILIES.find((candidate) => candidate.architecture === architecture);
-  if (family === undefined) {
-    throw new HearthError(
-      'convert_architecture',
-      `GGUF models of the architecture ${architecture} cannot be imported yet; ${FAMILIES.map((f) => f.architecture).join(', ')} can.`,
-    );
-  }
-  refuseUnknownKeys(header, architecture);
+  const family = familyOfHeader(header);
+  const { architecture } = family;
+  refuseUnknownKeys(header, family);
   const optional = (suffix: string) => ggufNumber(header, `${architecture}.${suffix}`);
-  const required = (suffix: string): number => {
-    const value = optional(suffix);
-    if (value === undefined) throw new HearthError('convert_config_key', `The GGUF file lacks the number ${architecture}.${suffix}.`);
-    return value;
-  };
-  const hidden = required('embedding_length');
-  const query = required('attention.head_count');
+  const fields = Object.fromEntries(family.fields.flatMap((field) => readField(header, family, field)));
+  const [hidden, query] = [fields['hidden_size'] as number, fields['num_attention_heads'] as number];
   const key = optional('attention.head_count_kv') ?? query;
   const headDim = optional('attention.key_length') ?? hidden / query;
-  if ((optional('attention.value_length') ?? headDim) !== headDim || (optional('rope.dimension_count') ?? headDim) !== headDim) {
+  const rotaryDim = optional('rope.dimension_count') ?? headDim;
+  const mayTurnPart = !family.fixed.some((setting) => setting.key === 'partial_rotary_factor');
+  if ((optional('attention.value_length') ?? headDim) !== headDim || (rotaryDim !== headDim && !(mayTurnPart && rotaryDim < headDim))) {
     throw new HearthError(
       'convert_config_key',
       `${architecture}.attention.value_length and ${architecture}.rope.dimension_count must equal the head of ${headDim}.`,
     );
   }
   const ropeBase = shortest(optional('rope.freq_base') ?? 10_000);
-  const layers = required('block_count');
+  const has = (name: string) => header.tensors.has(name);
+  const biases = {
+    ...(architecture === 'qwen2' || family.fixed.some((setting) => setting.key === 'attention_bias') ? {} : { attention_bias: has('blk.0.attn_q.bias') }),
+    ...(architecture === 'llama' || architecture === 'granite' ? { mlp_bias: has('blk.0.ffn_up.bias') } : {}),
+  };
+  const decoder: Config = family.rotates
+    ? {
+        ...biases,
+        num_key_value_heads: key,
+        rope_theta: ropeBase,
+        rope_scaling: importRopeScaling(header, family),
+        ...originalContext(header, family),
+        ...(rotaryDim === headDim ? {} : { partial_rotary_factor: rotaryDim / headDim }),
+        ...(headDim !== hidden / query || family.writesHeadDim || SAY_HEAD_DIM.includes(architecture) ? { head_dim: headDim } : {}),
+        tie_word_embeddings: !has('output.weight'),
+      }
+    : { type_vocab_size: header.tensors.get('token_types.weight')?.dims[1] ?? 0 };
+  const config = {
+    architectures: [family.className],
+    model_type: family.modelTypes[0],
+    ...Object.fromEntries(family.fixed.flatMap(({ key: name, value }) => (value === undefined ? [] : [[name, value]]))),
+    ...fields,
+    ...decoder,
+    torch_dtype: 'float16',
+    vocab_size: header.tensors.get('token_embd.weight')?.dims[1] ?? optional('vocab_size') ?? missing(`${architecture}.vocab_size`),
+  };
   return {
     family,
-    layers,
+    layers: fields['num_hidden_layers'] as number,
     headDim,
+    rotaryDim,
     heads: { query, key },
     ropeBase,
-    config: {
-      architectures: [family.className],
-      model_type: family.modelTypes[0],
-      attention_bias: header.tensors.has('blk.0.attn_q.bias') && family.architecture === 'llama',
-      head_dim: headDim,
-      hidden_act: 'silu',
-      hidden_size: hidden,
-      intermediate_size: required('feed_forward_length'),
-      max_position_embeddings: required('context_length'),
-      mlp_bias: false,
-      num_attention_heads: query,
-      num_hidden_layers: layers,
-      num_key_value_heads: key,
-      rms_norm_eps: shortest(required('attention.layer_norm_rms_epsilon')),
-      rope_scaling: ropeScaling(header, architecture),
-      rope_theta: ropeBase,
-      tie_word_embeddings: !header.tensors.has('output.weight'),
-      torch_dtype: 'float16',
-      vocab_size: header.tensors.get('token_embd.weight')?.dims[1] ?? required('vocab_size'),
-    },
+    config: { ...config, ...family.derived?.(config) },
   };
 }
 
-function refuseUnknownKeys(header: GgufHeader, architecture: string): void {
+/** Of phi3 the length of training is a setting of its own. */
+function originalContext(header: GgufHeader, { architecture }: Family): Config {
+  const original = ggufNumber(header, `${architecture}.rope.scaling.original_context_length`);
+  return architecture === 'phi3' && original !== undefined ? { original_max_position_embeddings: original } : {};
+}
+
+const missing = (key: string): never => {
+  throw new HearthError('convert_config_key', `The GGUF file lacks the number ${key}.`);
+};
+
+function readField(header: GgufHeader, family: Family, { key, suffix, type, fallback, optional }: Field): [string, unknown][] {
+  const name = `${family.architecture}.${suffix}`;
+  const value = header.keys.get(name);
+  const found = value !== undefined && value.type !== 'array' ? value.value : undefined;
+  if (found === undefined && optional === true) return [];
+  // A window of 0 is none.
+  if (found === 0 && optional === true) return [[key, null]];
+  if (typeof found === 'number') return [[key, type === 'f32' ? shortest(found) : found]];
+  if (typeof found === 'boolean' && type === 'bool') return [[key, found]];
+  return fallback === undefined ? missing(name) : [[key, fallback]];
+}
+
+function refuseUnknownKeys(header: GgufHeader, family: Family): void {
+  const known = new Set([...family.fields.map((field) => field.suffix), ...(family.rotates ? KNOWN : [])]);
   for (const [key, value] of header.keys) {
-    if (!key.startsWith(`${architecture}.`)) continue;
-    const suffix = key.slice(architecture.length + 1);
-    if (KNOWN.has(suffix) && value.type !== 'array') continue;
-    if (suffix in NEUTRAL && value.type !== 'array' && value.value === NEUTRAL[suffix]) continue;
+    if (!key.startsWith(`${family.architecture}.`)) continue;
+    const suffix = key.slice(family.architecture.length + 1);
+    if (known.has(suffix) && value.type !== 'array') continue;
+    const neutral = (family.rotates ? NEUTRAL : ENCODER_NEUTRAL)[suffix];
+    if (neutral !== undefined && value.type !== 'array' && (neutral.length === 0 || neutral.includes(value.value))) continue;
     throw new HearthError(
       'convert_config_key',
       `The GGUF file sets ${key}, which hearth cannot express in config.json; the model would compute something else.`,
     );
   }
-}
-
-function ropeScaling(header: GgufHeader, architecture: string): Record<string, unknown> | null {
-  const key = `${architecture}.rope.scaling`;
-  const type = ggufString(header, `${key}.type`) ?? 'none';
-  if (type === 'none') return null;
-  const factor = ggufNumber(header, `${key}.factor`);
-  const original = ggufNumber(header, `${key}.original_context_length`);
-  if (type === 'linear' && factor !== undefined) return { rope_type: 'linear', factor };
-  if (type === 'yarn' && factor !== undefined && original !== undefined && !header.keys.has(`${key}.attn_factor`)) {
-    return { rope_type: 'yarn', factor, original_max_position_embeddings: original };
-  }
-  throw new HearthError(
-    'convert_config_key',
-    `The GGUF file stretches rotations by ${key}.type ${JSON.stringify(type)}, which hearth cannot express in config.json.`,
-  );
-}
-
-/** The shortest decimal that rounds to the same float32: 1e-05 rather than 0.000009999999747378752. */
-function shortest(value: number): number {
-  for (let digits = 1; digits <= 9; digits += 1) {
-    const decimal = Number(value.toPrecision(digits));
-    if (Math.fround(decimal) === Math.fround(value)) return decimal;
-  }
-  return value;
 }

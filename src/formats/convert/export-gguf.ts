@@ -49,9 +49,9 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
   );
   const { keys: vocabularyKeys, warnings } = await vocabulary(checkpoint, steps);
   // What is inexact is known only when all numbers have been seen, so the key says what was asked for and conversion.json what came out.
-  const keys = [...(await generalKeys(checkpoint, steps, options)), ...exported.keys, ...ropeKey(exported), ...vocabularyKeys];
+  const keys = [...(await generalKeys(checkpoint, exported.family.architecture, steps, options)), ...exported.keys, ...ropeKey(exported), ...vocabularyKeys];
   try {
-    await writeGguf(path, keys, [...ropeTensor(exported), ...sources]);
+    await writeGguf(path, keys, [...ropeTensors(exported), ...sources]);
   } catch (error) {
     if (options.signal?.aborted === true) throw new HearthError('cancelled', `The export to ${path} was cancelled.`, { cause: error });
     throw error;
@@ -80,7 +80,7 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
   };
 }
 
-async function generalKeys(checkpoint: Checkpoint, steps: readonly ExportStep[], options: ExportOptions): Promise<GgufKey[]> {
+async function generalKeys(checkpoint: Checkpoint, architecture: string, steps: readonly ExportStep[], options: ExportOptions): Promise<GgufKey[]> {
   const bytes = new Map<string, number>();
   for (const step of steps) bytes.set(step.type, (bytes.get(step.type) ?? 0) + step.bytesAfter);
   const fileType = FILE_TYPE[[...bytes].toSorted(([, a], [, b]) => b - a)[0]?.[0] ?? ''];
@@ -89,7 +89,7 @@ async function generalKeys(checkpoint: Checkpoint, steps: readonly ExportStep[],
     .update(await readFile(join(checkpoint.directory, 'config.json')))
     .digest('hex');
   return [
-    text('general.architecture', configToGguf(checkpoint.config).family.architecture),
+    text('general.architecture', architecture),
     text('general.type', 'model'),
     text('general.name', basename(checkpoint.directory)),
     ...(fileType === undefined ? [] : [{ key: 'general.file_type', type: 'u32', value: fileType } as const]),
@@ -112,18 +112,24 @@ async function vocabulary(checkpoint: Checkpoint, steps: readonly ExportStep[]):
 }
 
 const ropeKey = (exported: ExportedConfig): GgufKey[] =>
-  exported.llama3 === null ? [] : [{ key: LLAMA3_KEY, type: 'string', value: describeLlama3(exported.llama3) }];
+  exported.rope.llama3 === null ? [] : [{ key: LLAMA3_KEY, type: 'string', value: describeLlama3(exported.rope.llama3) }];
 
-function ropeTensor(exported: ExportedConfig): GgufTensorSource[] {
-  if (exported.llama3 === null) return [];
-  const divisors = llama3Divisors(exported.llama3, exported.ropeBase, exported.headDim / 2);
-  return [{ name: 'rope_freqs.weight', type: 'F32', dims: [divisors.length], data: new Uint8Array(divisors.buffer) }];
+function ropeTensors({ rope, ropeBase, headDim, rotaryDim }: ExportedConfig): GgufTensorSource[] {
+  const tensor = (name: string, values: Float32Array): GgufTensorSource => ({ name, type: 'F32', dims: [values.length], data: new Uint8Array(values.buffer) });
+  if (rope.llama3 !== null) return [tensor('rope_freqs.weight', llama3Divisors(rope.llama3, ropeBase, headDim / 2))];
+  if (rope.factors === null) return [];
+  const { long, short } = rope.factors;
+  if (long.length !== rotaryDim / 2)
+    throw new HearthError('convert_config_key', `rope_scaling in config.json has ${long.length} factors for ${rotaryDim / 2} rotations.`);
+  return [tensor('rope_factors_long.weight', Float32Array.from(long)), tensor('rope_factors_short.weight', Float32Array.from(short))];
 }
 
 const CHUNK_ELEMENTS = 2 ** 21;
 
 async function* encodeStep(checkpoint: Checkpoint, step: ExportStep, counter: ErrorCounter, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-  const [columns, rows] = [step.dims[0]!, step.dims[1] ?? 1];
+  const columns = step.dims[0]!;
+  // A stack of matrices is one tall matrix.
+  const rows = step.elements / columns;
   const unit = step.heads === 0 ? 1 : rows / step.heads;
   const stepRows = Math.max(unit, Math.floor(CHUNK_ELEMENTS / columns / unit) * unit);
   for (let from = 0; from < rows; from += stepRows) {
@@ -136,7 +142,8 @@ async function* encodeStep(checkpoint: Checkpoint, step: ExportStep, counter: Er
       return values;
     };
     const encoded = encodeRows(source, step.type, step.keepCodes, numbers);
-    if (step.mayDiffer) counter.add(numbers(), decodeBlocks(step.type, encoded), 32);
+    const shifted = () => (step.shift === 0 ? numbers() : numbers().map((value) => value + step.shift));
+    if (step.mayDiffer) counter.add(shifted(), decodeBlocks(step.type, encoded), 32);
     if (step.heads === 0) yield encoded;
     else if (step.dims.length === 1) yield permuteRows(encoded, encoded.length / columns, step.heads);
     else yield permuteRows(encoded, ggufRowBytes(ggufTypeByName(step.type), columns), (to - from) / unit);

@@ -4,7 +4,7 @@ import type { Checkpoint, Quantization } from '../mlx/index.ts';
 import { decodeFloats, encodeFloats, type FloatDtype, isFloatDtype } from '../safetensors/index.ts';
 import type { ExportedConfig } from './config-to-gguf.ts';
 import { chooseType, type LayerRows, summariseScales } from './export-type.ts';
-import { permutedHeads, splitLeaf, toGgufModule } from './names.ts';
+import { isRouter, isStack, normShift, permutedHeads, splitLeaf, toGgufTensor } from './names.ts';
 
 /** What becomes of one tensor or quantised layer of a checkpoint. */
 export interface ExportStep {
@@ -17,6 +17,8 @@ export interface ExportStep {
   readonly dims: readonly number[];
   readonly elements: number;
   readonly heads: number;
+  /** Added to every number: a norm that MLX keeps as its distance from one. */
+  readonly shift: 0 | 1;
   readonly quantization: Quantization | null;
   /** Codes of 8 bits are copied. */
   readonly keepCodes: boolean;
@@ -35,28 +37,54 @@ export async function planExport(
   const dropped: string[] = [];
   for (const [name, entry] of checkpoint.tensors) {
     const { module, leaf } = splitLeaf(name);
-    if (module.endsWith('.rotary_emb') || (module === 'lm_head' && exported.tied)) {
+    // The names of a multimodal family's text model.
+    const own = name.replace(/^language_model\./, '');
+    if (exported.family.dropped.test(own) || (exported.tied && own.startsWith('lm_head.'))) {
       dropped.push(name);
       continue;
     }
     const quantization = leaf === 'bias' ? null : checkpoint.quantizationOf(module);
     if (quantization !== null && (leaf === 'scales' || leaf === 'biases')) continue;
-    const target = toGgufModule(exported.family, module);
-    if (target === undefined || (leaf !== 'weight' && leaf !== 'bias')) {
+    const target = toGgufTensor(exported.family, own);
+    if (target === undefined || (entry.shape.length > 2 && !isStack(exported.family, own))) {
       throw new HearthError('convert_unknown_tensor', `The tensor ${name} has no place in a GGUF model of the architecture ${exported.family.architecture}.`);
     }
-    const heads = permutedHeads(exported.family, module, exported.heads);
+    const heads = permutedHeads(exported.family, splitLeaf(own).module, exported.heads);
+    const shift = normShift(exported.family, own);
     const shape = quantization === null ? entry.shape : [...entry.shape.slice(0, -1), (entry.shape.at(-1)! * 32) / quantization.bits];
-    const choice = await chooseForTensor(checkpoint, name, quantization, shape, quant);
+    const choice = isRouter(exported.family, own)
+      ? routerChoice(entry.dtype, quantization)
+      : await chooseForTensor(checkpoint, name, quantization, shape, quant);
     const dims = shape.toReversed();
     const elements = dims.reduce((product, dim) => product * dim, 1);
     const bytesAfter = (elements / dims[0]!) * ggufRowBytes(ggufTypeByName(choice.type), dims[0]!);
-    steps.push({ name: `${target}.${leaf}`, source: name, dims, elements, heads, quantization, bytesAfter, ...choice });
+    steps.push({
+      name: target,
+      source: name,
+      dims,
+      elements,
+      heads,
+      shift,
+      quantization,
+      bytesAfter,
+      ...choice,
+      mayDiffer: choice.mayDiffer || shift !== 0,
+    });
   }
   return { steps: steps.toSorted((a, b) => (a.name < b.name ? -1 : 1)), dropped };
 }
 
+const describe = ({ mode, bits, group }: Quantization): string => `${mode}-${bits}-g${group}`;
+
 type Choice = Pick<ExportStep, 'type' | 'from' | 'keepCodes' | 'mayDiffer'>;
+
+/** float32: widened, or dequantised within its rounding. */
+const routerChoice = (dtype: string, quantization: Quantization | null): Choice => ({
+  type: 'F32',
+  from: quantization === null ? dtype : describe(quantization),
+  keepCodes: false,
+  mayDiffer: quantization !== null,
+});
 
 async function chooseForTensor(
   checkpoint: Checkpoint,
@@ -67,14 +95,15 @@ async function chooseForTensor(
 ): Promise<Choice> {
   const columns = shape.at(-1)!;
   const dtype = checkpoint.tensors.get(name)!.dtype;
-  const from = quantization === null ? dtype : `${quantization.mode}-${quantization.bits}-g${quantization.group}`;
+  const from = quantization === null ? dtype : describe(quantization);
   if (quantization === null && !isFloatDtype(dtype))
     throw new HearthError('convert_type_unsupported', `The tensor ${name} has dtype ${dtype}, which is no kind of weight.`);
   if (quant === 'q4_0' && shape.length === 2 && columns % 32 === 0) {
     // As other engines do, the embedding keeps more bits: it is the output layer of tied models too.
     return { type: name.startsWith('model.embed_tokens.') ? 'Q8_0' : 'Q4_0', from, keepCodes: false, mayDiffer: true };
   }
-  if (quantization === null) return { type: shape.length === 1 ? 'F32' : (dtype as FloatDtype), from, keepCodes: false, mayDiffer: false };
+  if (quantization === null)
+    return { type: shape.length === 1 || name.endsWith('.bias') ? 'F32' : (dtype as FloatDtype), from, keepCodes: false, mayDiffer: false };
   if (quantization.mode !== 'affine')
     return { type: chooseType(quantization, columns, { fitsHalf: true, centred: false }), from, keepCodes: true, mayDiffer: quantization.mode === 'mxfp8' };
   const { module } = splitLeaf(name);
@@ -95,12 +124,12 @@ const areHalves = (numbers: Float32Array): boolean => {
 /** Reads rows of a step; absent rows: the whole tensor. */
 export async function layerRows(checkpoint: Checkpoint, step: ExportStep, rows?: readonly [number, number]): Promise<LayerRows> {
   const { module } = splitLeaf(step.source);
-  const read = (name: string) => checkpoint.readTensor(name, rows === undefined ? {} : { rows });
+  const read = (name: string) => checkpoint.readTensor(name, rows === undefined ? {} : { flatRows: rows });
   const dtypeOf = (name: string) => checkpoint.tensors.get(name)!.dtype as FloatDtype;
   if (step.quantization === null) {
     const values = decodeFloats(dtypeOf(step.source), await read(step.source));
     if (!values.every(Number.isFinite)) throw new HearthError('convert_not_finite', `The tensor ${step.source} holds an infinite number or NaN.`);
-    return { kind: 'plain', values };
+    return { kind: 'plain', values, shift: step.shift };
   }
   const weight = await read(step.source);
   const scales = await read(`${module}.scales`);

@@ -5,7 +5,7 @@ import { encodeFloats, type FloatDtype } from '../safetensors/index.ts';
 
 /** Rows of one MLX layer as they are read: packed codes with decoded scales, or plain numbers. */
 export type LayerRows =
-  | { readonly kind: 'plain'; readonly values: Float32Array }
+  | { readonly kind: 'plain'; readonly values: Float32Array; readonly shift: 0 | 1 }
   | {
       readonly kind: 'quantised';
       readonly quantization: Quantization;
@@ -55,7 +55,10 @@ export function chooseType(quantization: Quantization, columns: number, summary:
 export function encodeRows(rows: LayerRows, type: GgufTypeName, keepCodes: boolean, values: () => Float64Array): Uint8Array {
   if (type === 'Q4_0') return quantiseQ40(Float32Array.from(values()));
   if (type === 'F32' || type === 'F16' || type === 'BF16') {
-    return encodeFloats(type as FloatDtype, rows.kind === 'plain' ? rows.values : Float32Array.from(values()));
+    return encodeFloats(
+      type as FloatDtype,
+      rows.kind === 'plain' ? (rows.shift === 0 ? rows.values : rows.values.map((x) => x + rows.shift)) : Float32Array.from(values()),
+    );
   }
   if (rows.kind === 'plain' || (type === 'Q8_0' && !keepCodes)) return quantiseQ80(values());
   const { quantization, weight } = rows;

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { HearthError, writeFileAtomic } from '../../core/index.ts';
 import { type GgufFile, openGgufModel } from '../gguf/index.ts';
-import { type Dtype, type TensorSource, writeShardedCheckpoint } from '../safetensors/index.ts';
+import { type Dtype, decodeFloats, encodeFloats, type FloatDtype, type TensorSource, writeShardedCheckpoint } from '../safetensors/index.ts';
 import { loadTokenizer, vocabularyFromGguf } from '../tokenizer/index.ts';
 import { configFromGguf } from './config-from-gguf.ts';
 import { fillDirectory, refuseExisting, requireSpace } from './directory.ts';
@@ -99,12 +99,20 @@ function progressOf(options: ImportOptions, totalBytes: number): { signal: Abort
 
 /** The tensors of an MLX layer; each reads the rows again when its turn comes, so that none has to be kept. */
 function tensorSources(file: GgufFile, step: ImportStep, progress: { signal: AbortSignal | undefined; advance: Advance }): TensorSource[] {
-  const { source, module, leaf, heads, layout } = step;
+  const { source, module, leaf, heads, shift, layout } = step;
   const stream = (convert: (rows: Uint8Array) => Uint8Array) =>
     async function* () {
       for await (const rows of rowChunks(file, source, heads, progress.signal)) yield progress.advance(convert(rows));
     };
   const shape = source.dims.toReversed();
+  if (shift !== 0) {
+    const lower = (rows: Uint8Array) =>
+      encodeFloats(
+        'F32',
+        decodeFloats(source.type as FloatDtype, requireFinite(source.type, rows, source.name)).map((x) => x - shift),
+      );
+    return [{ name: `${module}.${leaf}`, dtype: 'F32', shape, data: stream(lower) }];
+  }
   if (layout === null) {
     return [{ name: `${module}.${leaf}`, dtype: source.type as Dtype, shape, data: stream((rows) => requireFinite(source.type, rows, source.name)) }];
   }

@@ -1,11 +1,12 @@
 import { HearthError } from '../../core/index.ts';
-import { canDecode, type GgufFile, type GgufTensor, ggufString, ggufTypeByName } from '../gguf/index.ts';
+import { canDecode, type GgufFile, type GgufTensor, ggufNumber, ggufString, ggufTypeByName } from '../gguf/index.ts';
 import { DTYPE_BITS, type Dtype } from '../safetensors/index.ts';
 import type { ImportedConfig } from './config-from-gguf.ts';
 import { K_IMPORT_TYPES, requantisedType } from './import-k-type.ts';
 import { fitsHalf, IMPORT_TYPES, type ImportType, type ScaleDtype } from './import-type.ts';
-import { permutedHeads, splitLeaf, toMlxModule } from './names.ts';
+import { isStack, normShift, permutedHeads, splitLeaf, toMlxTensor } from './names.ts';
 import { LLAMA3_KEY, recogniseLlama3 } from './rope.ts';
+import { longropeMagnitude, shortest } from './rope-keys.ts';
 import { rowChunks } from './row-chunks.ts';
 
 /** What becomes of one tensor of a GGUF file. */
@@ -16,7 +17,9 @@ export interface ImportStep {
   readonly leaf: string;
   /** Heads whose rows have to be put back into MLX order; 0 = none. */
   readonly heads: number;
-  /** null: plain numbers, copied as they are. */
+  /** Taken away from every number: a norm that MLX keeps as its distance from one. */
+  readonly shift: 0 | 1;
+  /** null: plain numbers, copied as they are unless they are shifted. */
   readonly layout: { readonly type: ImportType; readonly scaleDtype: ScaleDtype; readonly exact: boolean } | null;
   /** Of the tensors written for this one. */
   readonly bytesAfter: number;
@@ -29,6 +32,8 @@ export interface ImportPlan {
   readonly config: Readonly<Record<string, unknown>>;
 }
 
+/** How far each rotation is stretched in a long and in a short text. */
+const FACTORS = ['rope_factors_long.weight', 'rope_factors_short.weight'];
 const PLAIN = ['F32', 'F16', 'BF16'];
 
 /**
@@ -45,23 +50,29 @@ export async function planImport(file: GgufFile, imported: ImportedConfig): Prom
       dropped.push(tensor.name);
       continue;
     }
-    const { module, leaf } = splitLeaf(tensor.name);
-    const name = toMlxModule(imported.family, module);
-    if (name === undefined || (leaf !== 'weight' && leaf !== 'bias') || tensor.dims.length > 2) {
+    if (FACTORS.includes(tensor.name) && imported.family.architecture === 'phi3') {
+      dropped.push(tensor.name);
+      continue;
+    }
+    const name = toMlxTensor(imported.family, tensor.name);
+    if (name === undefined || (tensor.dims.length > 2 && !isStack(imported.family, name))) {
       throw new HearthError('convert_unknown_tensor', `The tensor ${tensor.name} has no place in an MLX model of type ${imported.family.modelTypes[0]}.`);
     }
-    steps.push(await planStep(file, tensor, { module: name, leaf, heads: permutedHeads(imported.family, name, imported.heads) }));
+    const { module, leaf } = splitLeaf(name);
+    const heads = permutedHeads(imported.family, module, imported.heads);
+    steps.push(await planStep(file, tensor, { module, leaf, heads, shift: normShift(imported.family, name) }));
   }
+  if (dropped.includes(FACTORS[0]!)) config = { rope_scaling: await readFactors(file, imported) };
   return { steps, dropped, config };
 }
 
-async function planStep(file: GgufFile, source: GgufTensor, target: Pick<ImportStep, 'module' | 'leaf' | 'heads'>): Promise<ImportStep> {
-  if (PLAIN.includes(source.type)) return { source, ...target, layout: null, bytesAfter: source.bytes };
+async function planStep(file: GgufFile, source: GgufTensor, target: Pick<ImportStep, 'module' | 'leaf' | 'heads' | 'shift'>): Promise<ImportStep> {
+  if (PLAIN.includes(source.type)) return { source, ...target, layout: null, bytesAfter: target.shift === 0 ? source.bytes : source.elements * 4 };
   const exact = IMPORT_TYPES[source.type] ?? K_IMPORT_TYPES[source.type];
   if (exact === undefined && !canDecode(source.type)) {
     throw new HearthError('convert_type_unsupported', `The tensor ${source.name} has type ${source.type}, which cannot be imported yet.`);
   }
-  if (source.dims.length !== 2 || target.leaf !== 'weight') {
+  if (source.dims.length < 2 || target.leaf !== 'weight' || target.shift !== 0) {
     throw new HearthError('convert_type_unsupported', `The tensor ${source.name} has type ${source.type}, but only matrices may be quantised.`);
   }
   const type = exact ?? requantisedType(source.type);
@@ -85,6 +96,20 @@ async function chooseScaleDtype(file: GgufFile, source: GgufTensor, type: Import
     if (!fitsHalf(chunk, ggufTypeByName(source.type).bytes, type.biasFactor)) return 'F32';
   }
   return 'F16';
+}
+
+async function readFactors(file: GgufFile, imported: ImportedConfig): Promise<Record<string, unknown>> {
+  const read = async (name: string): Promise<number[]> => {
+    const tensor = file.header.tensors.get(name);
+    if (tensor?.type !== 'F32' || tensor.elements !== imported.rotaryDim / 2) {
+      throw new HearthError('convert_config_key', `The tensor ${name} is missing, or does not have one float32 factor for each rotation.`);
+    }
+    return Array.from(new Float32Array((await file.readTensor(name)).slice().buffer), shortest);
+  };
+  const magnitude = ggufNumber(file.header, 'phi3.rope.scaling.attn_factor') ?? 1;
+  if (Math.abs(magnitude - longropeMagnitude(imported.config)) > 1e-5 * magnitude)
+    throw new HearthError('convert_config_key', `phi3.rope.scaling.attn_factor is ${magnitude}, which does not follow from the lengths of the context.`);
+  return { type: 'longrope', long_factor: await read(FACTORS[0]!), short_factor: await read(FACTORS[1]!) };
 }
 
 async function readLlama3(file: GgufFile, tensor: GgufTensor, imported: ImportedConfig): Promise<Record<string, unknown>> {

@@ -1,52 +1,6 @@
-/** How the tensors of a family are called on both sides, and what its rotation needs (docs/spec/formats.md §7.1, §7.2). */
-export interface Family {
-  /** `general.architecture`. */
-  readonly architecture: string;
-  /** `model_type` values that it stands for; the first one is written on import. */
-  readonly modelTypes: readonly string[];
-  /** `architectures` of config.json. */
-  readonly className: string;
-  /** Rows of q and k are interleaved in GGUF, because its graph rotates neighbours. */
-  readonly permutesHeads: boolean;
-  /** Layer modules beyond those that every family has. */
-  readonly extraLayers: readonly (readonly [mlx: string, gguf: string])[];
-}
+import type { Family } from './families/index.ts';
 
-export const FAMILIES: readonly Family[] = [
-  { architecture: 'llama', modelTypes: ['llama', 'mistral'], className: 'LlamaForCausalLM', permutesHeads: true, extraLayers: [] },
-  { architecture: 'qwen2', modelTypes: ['qwen2'], className: 'Qwen2ForCausalLM', permutesHeads: false, extraLayers: [] },
-  {
-    architecture: 'qwen3',
-    modelTypes: ['qwen3'],
-    className: 'Qwen3ForCausalLM',
-    permutesHeads: false,
-    extraLayers: [
-      ['self_attn.q_norm', 'attn_q_norm'],
-      ['self_attn.k_norm', 'attn_k_norm'],
-    ],
-  },
-];
-
-/** `model_type` that an import writes for an architecture of GGUF. */
-export const modelTypeOfGguf = (architecture: string): string | undefined => FAMILIES.find((family) => family.architecture === architecture)?.modelTypes[0];
-
-const MODEL = [
-  ['model.embed_tokens', 'token_embd'],
-  ['model.norm', 'output_norm'],
-  ['lm_head', 'output'],
-] as const;
-
-const LAYER = [
-  ['input_layernorm', 'attn_norm'],
-  ['self_attn.q_proj', 'attn_q'],
-  ['self_attn.k_proj', 'attn_k'],
-  ['self_attn.v_proj', 'attn_v'],
-  ['self_attn.o_proj', 'attn_output'],
-  ['post_attention_layernorm', 'ffn_norm'],
-  ['mlp.gate_proj', 'ffn_gate'],
-  ['mlp.up_proj', 'ffn_up'],
-  ['mlp.down_proj', 'ffn_down'],
-] as const;
+export { FAMILIES, type Family, modelTypeOfGguf } from './families/index.ts';
 
 /** Module of a tensor without its leaf, and the leaf: `model.layers.0.mlp.up_proj` and `weight`. */
 export function splitLeaf(name: string): { readonly module: string; readonly leaf: string } {
@@ -57,17 +11,45 @@ export function splitLeaf(name: string): { readonly module: string; readonly lea
 /** MLX module of a GGUF one (`blk.3.attn_q` → `model.layers.3.self_attn.q_proj`), or undefined. */
 export function toMlxModule(family: Family, module: string): string | undefined {
   const layer = /^blk\.(\d+)\.(.+)$/.exec(module);
-  if (layer === null) return MODEL.find(([, gguf]) => gguf === module)?.[0];
-  const found = [...LAYER, ...family.extraLayers].find(([, gguf]) => gguf === layer[2]);
-  return found && `model.layers.${Number(layer[1])}.${found[0]}`;
+  if (layer === null) return family.outer.find(([, gguf]) => gguf === module)?.[0];
+  const found = family.layer.find(([, gguf]) => gguf === layer[2]);
+  return found && `${family.layerPrefix}.${Number(layer[1])}.${found[0]}`;
 }
 
 /** GGUF module of an MLX one, or undefined. */
 export function toGgufModule(family: Family, module: string): string | undefined {
-  const layer = /^model\.layers\.(\d+)\.(.+)$/.exec(module);
-  if (layer === null) return MODEL.find(([mlx]) => mlx === module)?.[1];
-  const found = [...LAYER, ...family.extraLayers].find(([mlx]) => mlx === layer[2]);
-  return found && `blk.${Number(layer[1])}.${found[1]}`;
+  const layer = inLayer(family, module);
+  if (layer === null) return family.outer.find(([mlx]) => mlx === module)?.[1];
+  const found = family.layer.find(([mlx]) => mlx === layer.rest);
+  return found && `blk.${layer.number}.${found[1]}`;
+}
+
+const LEAVES = ['weight', 'bias'];
+
+/** Name of an MLX tensor for that of a GGUF one, or undefined. */
+export function toMlxTensor(family: Family, name: string): string | undefined {
+  const layer = /^blk\.(\d+)\.(.+)$/.exec(name);
+  const whole = layer && family.layerTensors.find(([, gguf]) => gguf === layer[2]);
+  if (whole) return `${family.layerPrefix}.${Number(layer[1])}.${whole[0]}`;
+  const { module, leaf } = splitLeaf(name);
+  const found = toMlxModule(family, module);
+  return found !== undefined && LEAVES.includes(leaf) ? `${found}.${leaf}` : undefined;
+}
+
+/** Name of a GGUF tensor for that of an MLX one, or undefined. */
+export function toGgufTensor(family: Family, name: string): string | undefined {
+  const layer = inLayer(family, name);
+  const whole = layer && family.layerTensors.find(([mlx]) => mlx === layer.rest);
+  if (whole) return `blk.${layer.number}.${whole[1]}`;
+  const { module, leaf } = splitLeaf(name);
+  const found = toGgufModule(family, module);
+  return found !== undefined && LEAVES.includes(leaf) ? `${found}.${leaf}` : undefined;
+}
+
+function inLayer(family: Family, name: string): { readonly number: number; readonly rest: string } | null {
+  const prefix = `${family.layerPrefix}.`;
+  const found = name.startsWith(prefix) ? /^(\d+)\.(.+)$/.exec(name.slice(prefix.length)) : null;
+  return found && { number: Number(found[1]), rest: found[2]! };
 }
 
 /** Heads whose rows are permuted in the tensor of this MLX module; 0 = none. */
@@ -76,6 +58,15 @@ export function permutedHeads(family: Family, module: string, heads: { readonly 
   if (module.endsWith('.self_attn.q_proj')) return heads.query;
   return module.endsWith('.self_attn.k_proj') ? heads.key : 0;
 }
+
+/** What GGUF's number is larger by: norms of some families are kept as their distance from one. */
+export const normShift = (family: Family, name: string): 0 | 1 => (family.normsFromOne && /norm\.weight$/.test(name) ? 1 : 0);
+
+/** Whether the tensor holds a matrix, or a bias, for each expert. */
+export const isStack = (family: Family, name: string): boolean => toGgufTensor(family, name)?.includes('_exps.') === true;
+
+/** Whether the tensor is a router, which GGUF keeps in float32. */
+export const isRouter = (family: Family, name: string): boolean => family.routers.some((router) => name.endsWith(`.${router}.weight`));
 
 /**
  * Order of rows that GGUF's llama graph wants: `order[i]` is the MLX row at place i. Rows of a head are

@@ -30,13 +30,14 @@ export async function verifyImport(
   const errors = new Map<string, ReturnType<ReturnType<typeof createErrorCounter>['result']>>();
   let rows = 0;
   for (const step of steps) {
-    const exact = step.layout === null || step.layout.exact;
+    const exact = step.layout === null ? step.shift === 0 : step.layout.exact;
     if (mode === 'none' && exact) continue;
     const total = step.source.elements / step.source.dims[0]!;
     const counter = createErrorCounter();
     for (const [from, to] of mode === 'full' || !exact ? wholeTensor(step, total) : sampleRuns(step.source.name, total)) {
       signal?.throwIfAborted();
-      const source = await sourceRows(file, step, total, from, to);
+      const read = await sourceRows(file, step, total, from, to);
+      const source = step.shift === 0 ? read : read.map((value) => value - step.shift);
       counter.add(source, await targetRows(checkpoint, step, from, to), 32);
       rows += to - from;
     }
@@ -89,7 +90,7 @@ async function sourceRows(file: GgufFile, step: ImportStep, total: number, from:
 async function targetRows(checkpoint: Checkpoint, step: ImportStep, from: number, to: number): Promise<ArrayLike<number>> {
   const isVector = step.source.dims.length === 1;
   // A GGUF vector is one row; in MLX it is a tensor of one dimension, which has as many rows as numbers.
-  const read = (leaf: string) => checkpoint.readTensor(`${step.module}.${leaf}`, isVector ? {} : { rows: [from, to] });
+  const read = (leaf: string) => checkpoint.readTensor(`${step.module}.${leaf}`, isVector ? {} : { flatRows: [from, to] });
   const dtypeOf = (leaf: string) => checkpoint.tensors.get(`${step.module}.${leaf}`)?.dtype as FloatDtype;
   const quantization = step.leaf === 'weight' ? checkpoint.quantizationOf(step.module) : null;
   if (quantization === null) return decodeFloats(dtypeOf(step.leaf), await read(step.leaf));

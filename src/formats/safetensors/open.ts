@@ -8,6 +8,8 @@ import { Refusal } from './refusal.ts';
 export interface ReadOptions {
   /** Rows of the first dimension, from inclusive, to exclusive; absent: the whole tensor. */
   readonly rows?: readonly [from: number, to: number];
+  /** Rows of the last dimension, counted over all others: a stack of matrices is read as one tall matrix. Not together with `rows`. */
+  readonly flatRows?: readonly [from: number, to: number];
   /** Filled and given back in place of a new array; its length must be that of the range. */
   readonly into?: Uint8Array;
 }
@@ -76,7 +78,7 @@ function createFile(path: string, sizeBytes: number, header: SafetensorsHeader, 
   const readTensor = async (name: string, options: ReadOptions = {}): Promise<Uint8Array> => {
     const entry = header.tensors.get(name);
     if (!entry) throw new HearthError('st_tensor_unknown', `${path} holds no tensor named ${JSON.stringify(name)}.`);
-    const { offset, bytes } = rowRange(entry, options.rows);
+    const { offset, bytes } = options.flatRows ? rowRange({ ...entry, shape: flat(entry.shape) }, options.flatRows) : rowRange(entry, options.rows);
     const target = options.into ?? new Uint8Array(bytes);
     if (target.length !== bytes) throw new HearthError('st_row_range', `The range of ${name} is ${bytes} bytes, the given array has ${target.length}.`);
     await readExactly(handle, target, offset, path);
@@ -89,6 +91,9 @@ function createFile(path: string, sizeBytes: number, header: SafetensorsHeader, 
   };
   return { path, sizeBytes, metadata: header.metadata, tensors: header.tensors, readTensor, close, [Symbol.asyncDispose]: close };
 }
+
+/** [a, b, c] → [a · b, c]; a vector has one row. */
+const flat = (shape: readonly number[]): number[] => [shape.slice(0, -1).reduce((product, dimension) => product * dimension, 1), shape.at(-1) ?? 1];
 
 /** Absolute byte range of some rows of a tensor. Throws HearthError st_row_range. */
 export function rowRange(entry: TensorEntry, rows?: readonly [from: number, to: number]): { offset: number; bytes: number } {
