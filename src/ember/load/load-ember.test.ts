@@ -71,9 +71,9 @@ describe('refusals', () => {
   });
 
   it('[engines E12] another architecture is named', async () => {
-    expect(await refusal(changed('llama-bf16-tied', { model_type: 'gpt_oss' }))).toMatchObject({
+    expect(await refusal(changed('llama-bf16-tied', { model_type: 'gptj' }))).toMatchObject({
       code: 'model_load_failed',
-      message: "model_type 'gpt_oss' not supported by any installed engine",
+      message: "model_type 'gptj' not supported by any installed engine",
     });
   });
 
@@ -103,7 +103,7 @@ describe('refusals', () => {
   });
 
   it('options out of range are refused', async () => {
-    for (const more of [{ ranks: 0 }, { batchTokens: 257 }, { contextTokens: 0 }, { ranks: 1.5 }])
+    for (const more of [{ ranks: 0 }, { batchTokens: 513 }, { contextTokens: 0 }, { ranks: 1.5 }])
       expect(await refusal(golden('llama-bf16-tied'), more)).toMatchObject({ code: 'engine_options_invalid' });
   });
 
