@@ -3,6 +3,7 @@
 // Called by: engines/ember only.
 export * from './kernel-interface.ts';
 export { createPagePool, type PagePool } from './kv/page-pool.ts';
+export { estimateMemory, type MemoryNeed, type MemoryShape } from './load/estimate-memory.ts';
 export { loadEmber } from './load/load-ember.ts';
 export { runsQuantization } from './load/matrix-source.ts';
 export { modelGraph, supportedModelTypes } from './models/architectures.ts';

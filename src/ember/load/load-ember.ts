@@ -3,7 +3,7 @@ import { openCheckpoint } from '../../formats/index.ts';
 import { createResidentAdapters } from '../adapters/resident-adapters.ts';
 import type { Kernels } from '../kernel-interface.ts';
 import { kernelModule, loadKernels } from '../load-kernels.ts';
-import { createExchangeBuffers } from '../ranks/exchange.ts';
+import { createExchangeBuffers, type ExchangeBuffers } from '../ranks/exchange.ts';
 import { mergeResults } from '../ranks/merge-results.ts';
 import { startRanks } from '../ranks/rank-group.ts';
 import { HEADER, MAX_MASKS, maskWords, RESULT, SCORE, stepWords } from '../ranks/step-words.ts';
@@ -84,7 +84,11 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
     modelContextTokens: graph.contextTokens,
     ranks,
     pageCount,
-    memory: { weightsBytes: total((p) => p.weightsBytes), kvBytes: total((p) => p.kvBytes), computeBytes: total((p) => p.computeBytes) },
+    memory: {
+      weightsBytes: total((p) => p.weightsBytes),
+      kvBytes: total((p) => p.kvBytes),
+      computeBytes: total((p) => p.computeBytes) + sharedBytes(exchange),
+    },
     setThreads: (threads) => inTurn(async () => group.limit(threads >= ranks ? 0 : Math.max(1, Math.trunc(threads)))),
     step: (sequences: readonly StepSequence[]) =>
       inTurn(async () => {
@@ -132,6 +136,9 @@ function checkOptions({ ranks, contextTokens, batchTokens }: EmberOptions): void
     throw new HearthError('engine_options_invalid', `batchTokens = ${batchTokens}, but 1 to ${LARGEST_BATCH} can be used.`);
   if (!whole(contextTokens, 2 ** 24)) throw new HearthError('engine_options_invalid', `contextTokens = ${contextTokens}, but 1 to ${2 ** 24} can be used.`);
 }
+
+/** What ranks share; of the masks only pages in use are ever touched. */
+const sharedBytes = ({ step, sums, results, scores }: ExchangeBuffers): number => step.byteLength + sums.byteLength + results.byteLength + scores.byteLength;
 
 /** Buffer sizes are the kernels' own knowledge: asked of an instance over an empty memory. */
 function kernelSizes(module: WebAssembly.Module | null): Pick<Kernels, 'preparedBytes' | 'attendScratchBytes' | 'pageBytes'> {

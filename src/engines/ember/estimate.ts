@@ -1,24 +1,48 @@
 import type { ModelFacts } from '../../core/index.ts';
+import { estimateMemory as estimateGraph, type MemoryNeed, type MemoryShape } from '../../ember/index.ts';
+import { readQuantization } from '../../formats/index.ts';
 import type { MemoryEstimate } from '../port.ts';
 import { DEFAULTS, type EmberEngineOptions } from './worker/options.ts';
 
 const MIB = 1024 * 1024;
+/** Resident beside the model, measured: Node with hearth's code, each compute thread, and each token of the vocabulary (its tokenizer). */
+const PROCESS = { base: 92 * MIB, rank: 14 * MIB, token: 1_150 } as const;
+/** What reading TypeScript sources adds. */
+const SOURCES = import.meta.url.endsWith('.ts') ? { base: 41 * MIB, rank: 9 * MIB } : { base: 0, rank: 0 };
 
 /** Memory of a load (docs/spec/engines.md §6). Pure: config, file sizes and the number of ranks. */
 export function estimateMemory(facts: ModelFacts, options: EmberEngineOptions, ranks: number): MemoryEstimate {
-  const shape = shapeOf(facts.config);
-  const contextTokens = options.contextTokens ?? DEFAULTS.contextTokens;
-  const batchTokens = options.batchTokens ?? DEFAULTS.batchTokens;
-  // BF16 keys and values of all layers.
-  const kvBytesPerToken = 2 * shape.layers * shape.kvHeads * shape.headDim * 2;
+  const { kvBytesPerToken, kvBytes, computeBytes } = need(facts, {
+    ranks,
+    contextTokens: options.contextTokens ?? DEFAULTS.contextTokens,
+    batchTokens: options.batchTokens ?? DEFAULTS.batchTokens,
+    kvType: options.kvType ?? DEFAULTS.kvType,
+    group: groupOf(facts.config),
+  });
   return {
     weightsBytes: Math.ceil(facts.weightBytes * quantisedShare(facts, options) * 1.02),
     kvBytesPerToken,
-    // A key-value head that the query heads of two ranks read is held by both.
-    kvPoolBytes: Math.ceil((contextTokens * kvBytesPerToken * heldKvHeads(shape, ranks)) / shape.kvHeads),
-    computeBytes: Math.ceil(batchTokens * (shape.vocabulary / ranks + 8 * shape.hidden) * 4),
-    processBytes: 90 * MIB,
+    kvPoolBytes: kvBytes,
+    computeBytes,
+    processBytes: PROCESS.base + SOURCES.base + ranks * (PROCESS.rank + SOURCES.rank) + PROCESS.token * positive(facts.config['vocab_size'], 128_256),
   };
+}
+
+function groupOf(config: ModelFacts['config']): number {
+  try {
+    return readQuantization(config)?.fallback?.group ?? 1;
+  } catch {
+    return 64;
+  }
+}
+
+/** By the model's graph; where its config gives none (a GGUF header before its import, an unknown model), by the words that all have. */
+function need(facts: ModelFacts, shape: MemoryShape): MemoryNeed {
+  try {
+    return estimateGraph(facts.config, shape);
+  } catch {
+    return estimateGraph(plainConfig(facts.config), shape);
+  }
 }
 
 /** How much of plain weights is left when they are quantised before the load: codes, and 16 or 32 bits of scale and bias for 64 numbers. */
@@ -28,35 +52,23 @@ function quantisedShare({ framework, config }: ModelFacts, { quantize }: EmberEn
   return quantize / bits + 1 / 32;
 }
 
-/** Key-value heads over all ranks, query heads being split as evenly as a quantisation group of 64 allows. */
-function heldKvHeads({ heads, kvHeads, headDim }: { heads: number; kvHeads: number; headDim: number }, ranks: number): number {
-  const unit = Math.max(1, Math.ceil(64 / headDim));
-  const units = Math.ceil(heads / unit);
-  const border = (rank: number): number => Math.min(heads, Math.ceil((units * rank) / ranks) * unit);
-  const perKv = heads / kvHeads;
-  let held = 0;
-  for (let rank = 0; rank < ranks; rank++) {
-    const [first, end] = [border(rank), border(rank + 1)];
-    if (end > first) held += Math.floor((end - 1) / perKv) - Math.floor(first / perKv) + 1;
-  }
-  return held;
-}
+const positive = (value: unknown, otherwise: number): number => (typeof value === 'number' && value > 0 ? value : otherwise);
 
-/** The words of config.json, also for GGUF headers (the store translates them); sizes that are typical for small models where one is missing. */
-function shapeOf(config: ModelFacts['config']) {
-  const number = (key: string, otherwise: number): number => {
-    const value = config[key];
-    return typeof value === 'number' && value > 0 ? value : otherwise;
-  };
+/** A llama of the same sizes; sizes that are typical for small models where one is missing. */
+function plainConfig(config: ModelFacts['config']): Readonly<Record<string, unknown>> {
+  const number = (key: string, otherwise: number): number => positive(config[key], otherwise);
   const hidden = number('hidden_size', 4_096);
   const heads = number('num_attention_heads', 32);
   return {
-    hidden,
-    heads,
-    layers: number('num_hidden_layers', 32),
-    kvHeads: number('num_key_value_heads', heads),
-    headDim: number('head_dim', Math.ceil(hidden / heads)),
-    vocabulary: number('vocab_size', 128_256),
-    contextTokens: number('max_position_embeddings', DEFAULTS.contextTokens),
+    model_type: 'llama',
+    hidden_size: hidden,
+    intermediate_size: number('intermediate_size', 4 * hidden),
+    num_attention_heads: heads,
+    num_hidden_layers: number('num_hidden_layers', 32),
+    num_key_value_heads: number('num_key_value_heads', heads),
+    head_dim: number('head_dim', Math.ceil(hidden / heads)),
+    vocab_size: number('vocab_size', 128_256),
+    max_position_embeddings: number('max_position_embeddings', DEFAULTS.contextTokens),
+    rms_norm_eps: 1e-5,
   };
 }
