@@ -25,11 +25,12 @@ export type KvTypeCode = (typeof KV_TYPE)[keyof typeof KV_TYPE];
 export type Activation = (typeof ACTIVATION)[keyof typeof ACTIVATION];
 
 export interface Kernels {
-  /** Bytes that `prepare` writes for `tokens` rows of `k` values. */
+  /** Bytes of what `prepare` writes for `tokens` rows of `k` values, and of the room behind it that `matmul` uses. */
   preparedBytes(activation: Activation, bits: number, group: number, tokens: number, k: number): number;
   /**
    * Brings x [tokens, k] f32 into the form that `matmul` reads for weights of (bits, group); the layout is the kernels' own.
    * int8 and int16: symmetric codes per block of min(group, 64), one f32 scale each, and the sums of the block's activations for the bias term.
+   * Formats of scales make no difference: affine and small floats of the same bits and group may share a prepared buffer.
    */
   prepare(activation: Activation, bits: number, group: number, x: number, tokens: number, k: number, prepared: number): void;
   /**

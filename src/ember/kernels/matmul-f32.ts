@@ -1,46 +1,42 @@
-// Quantised weights × f32 activations (the reference path of the engine): every weight is scale·code + bias, as MLX has it.
-// Prepared codes are f32, per 16: see prepare.ts. Types as in matmul-integer.ts; K: u8 = 4-bit, u32 = 8-bit codes.
-import { load1, sums4 } from './numbers';
+// Quantised weights × f32 activations (the reference path of the engine): a row is dequantised once for a tile of tokens, then multiplied as f32.
+import { dequantiseRow } from './dequantise';
+import { rowTimesTokens } from './plain';
+import { bytesAt, INT16 } from './layout';
 
-// @ts-ignore: decorator
-@inline
-function meet4(codes: v128, scale: v128, bias: v128, x: usize, acc: v128): v128 {
-  return f32x4.relaxed_madd(f32x4.relaxed_madd(f32x4.convert_i32x4_s(codes), scale, bias), v128.load(x), acc);
-}
+/** Tokens that a dequantised row meets before the next row. */
+const TOKENS: u32 = 16;
 
-/** One row and one token; x [k/32][T][32] with `step` bytes from one 32 to the next. */
-// @ts-ignore: decorator
-@inline
-function dotFloats<S, K>(w: usize, s: usize, b: usize, x: usize, step: usize, group: u32, k: u32): v128 {
-  let a0 = f32x4.splat(0), a1 = f32x4.splat(0), a2 = f32x4.splat(0), a3 = f32x4.splat(0);
-  const bytes: u32 = sizeof<K>() == 1 ? 4 : 8; // of eight codes
-  for (let g: u32 = 0; g < k; g += group) {
-    const scale = f32x4.splat(load1<S>(s)), bias = f32x4.splat(load1<S>(b));
-    for (let i: u32 = 0; i < group; i += 16) {
-      const p = x + (i & 16) * 4;
-      const u = v128.load_ext<u8>(w);
-      const first = sizeof<K>() == 1 ? v128.and(u, i16x8.splat(15)) : u;
-      const second = sizeof<K>() == 1 ? i16x8.shr_u(u, 4) : v128.load_ext<u8>(w, 8);
-      a0 = meet4(i32x4.extend_low_i16x8_u(first), scale, bias, p, a0);
-      a1 = meet4(i32x4.extend_high_i16x8_u(first), scale, bias, p + 16, a1);
-      a2 = meet4(i32x4.extend_low_i16x8_u(second), scale, bias, p + 32, a2);
-      a3 = meet4(i32x4.extend_high_i16x8_u(second), scale, bias, p + 48, a3);
-      w += 2 * bytes;
-      if (i & 16) x += step;
-    }
-    s += sizeof<S>();
-    b += sizeof<S>();
-  }
-  return f32x4.add(f32x4.add(a0, a1), f32x4.add(a2, a3));
-}
-
-/** A tile of `tile` tokens, `full` of them real. yStride in bytes. */
-export function tileFloats<S, K>(w: usize, sc: usize, bi: usize, x: usize, y: usize, yStride: usize, tile: usize, full: usize, group: u32, r0: usize, r1: usize, k: u32): void {
-  const wrow: usize = sizeof<K>() == 1 ? k >> 1 : k, srow: usize = k / group * <u32>sizeof<S>();
-  for (let r = r0; r < r1; r++) {
-    for (let t: usize = 0; t < full; t++) {
-      const v = dotFloats<S, K>(w + r * wrow, sc + r * srow, bi + r * srow, x + (t << 7), tile << 7, group, k);
-      f32.store(y + t * yStride + (r << 2), f32x4.extract_lane(sums4(v, v, v, v), 0));
+/** x [tokens, k] f32; `row`: room for k f32; yStride in bytes. */
+export function matmulFloats(bits: u32, group: u32, scaleType: i32, w: usize, sc: usize, bi: usize, x: usize, row: usize, y: usize, yStride: usize, r0: u32, r1: u32, k: u32, tokens: u32): void {
+  for (let t: u32 = 0; t < tokens; t += TOKENS) {
+    const xs = x + (<usize>(t * k) << 2), ys = y + <usize>t * yStride, n = min(TOKENS, tokens - t);
+    for (let r = r0; r < r1; r++) {
+      dequantiseRow(bits, group, scaleType, w, sc, bi, r, k, row);
+      rowTimesTokens(row, xs, ys + (<usize>r << 2), yStride, k, n);
     }
   }
+}
+
+/** Integer activations of one token of a tile of T, back as f32; 8-bit weights of groups of 32. */
+function widenActivations(planes: u32, tile: u32, codes: usize, scales: usize, k: u32, to: usize): void {
+  for (let i: u32 = 0; i < k; i += 32) {
+    const scale = f32x4.splat(load<f32>(scales));
+    for (let j: usize = 0; j < 32; j += 4) {
+      let v = i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(codes + j)));
+      if (planes == 2) v = i32x4.add(i32x4.shl(v, 8), i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(codes + j + 32))));
+      v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(v), scale));
+      to += 16;
+    }
+    codes += tile * 32 * planes;
+    scales += tile << 2;
+  }
+}
+
+/**
+ * A tile of integer activations × E4M3 weights: these span 18 binary digits, too many for dots of bytes, and are rare; so both sides become f32.
+ */
+export function smallFloatTile(activation: i32, scaleType: i32, w: usize, sc: usize, x: usize, room: usize, y: usize, yStride: usize, tile: u32, full: u32, r0: u32, r1: u32, k: u32): void {
+  const planes: u32 = activation == INT16 ? 2 : 1, row = room + bytesAt(32, k), floats = row + 4 * <usize>k, scales = x + (tile * k * planes + 15 & ~15);
+  for (let t: u32 = 0; t < full; t++) widenActivations(planes, tile, x + t * 32 * planes, scales + (t << 2), k, floats + (<usize>(t * k) << 2));
+  matmulFloats(8, 32, scaleType, w, sc, 0, floats, row, y, yStride, r0, r1, k, full);
 }

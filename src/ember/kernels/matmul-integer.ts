@@ -1,151 +1,159 @@
-// Quantised weights × integer activations: y = Σ over blocks of scale·activation scale·dot + bias·activation sum.
-// Types stand for constants: S = format of the scales, K = inner loop (size = W4X8 … W4D16), G = group (size·8), T = tile (size).
-import { load1, load4, storeTokens, sums4 } from './numbers';
-import { W4X16, W8X16 } from './layout';
-import { dotBlock, even, finish1, finish4, maskOf, meet, odd, onesOf, quarter, values32, weights32 } from './integer-dots';
+// Quantised weights × integer activations: y = Σ over blocks of scale·activation scale·dot + bias·activation sum. Types: integer-dots.ts.
+import { storeTokens, sum4 } from './numbers';
+import { chunkBytes, dotBlock, finish4, highsOf, lower, maskOf, meet, onesOf, upper, valueBytes } from './integer-dots';
+import { rowScales } from './row-scales';
+import { biasesAt, blockRoom, bytesAt, rowsAtOnce, S_E8M0, scaleBytes } from './layout';
+import { dotKind, NARROW, SIGNED } from './cpu';
+import { splitRow, unpackRow } from './unpack';
 
-/** Scales of four blocks from p; a group of 128 has two blocks. */
+/** Bytes ahead that a row read once is touched, so that memory answers while this part is computed. */
+const AHEAD: usize = 1024;
+
+/** Codes from w meet one token. Four blocks a turn, their dots in four lanes, as their products are. */
 // @ts-ignore: decorator
 @inline
-function scales4<S, G>(p: usize): v128 {
-  const s = load4<S>(p);
-  return sizeof<G>() == 16 ? v128.shuffle<f32>(s, s, 0, 0, 1, 1) : s;
-}
-
-/** Four blocks of one row. */
-// @ts-ignore: decorator
-@inline
-function rowQuad<S, K, G>(w: usize, x: usize, s: usize, b: usize, xs: v128, xb: v128, acc: v128, mask: v128, ones: v128): v128 {
-  const halves: usize = sizeof<G>() == 4 ? 1 : 2;
-  const wb = weights32<K>() * halves, vb = values32<K>() * halves;
-  const dots = finish4<K, G>(
-    dotBlock<K, G>(w, x, mask), dotBlock<K, G>(w + wb, x + vb, mask),
-    dotBlock<K, G>(w + 2 * wb, x + 2 * vb, mask), dotBlock<K, G>(w + 3 * wb, x + 3 * vb, mask), ones,
-  );
-  return f32x4.relaxed_madd(dots, f32x4.mul(scales4<S, G>(s), xs), f32x4.relaxed_madd(scales4<S, G>(b), xb, acc));
-}
-
-/** One block behind the last whole four. */
-// @ts-ignore: decorator
-@inline
-function rowBlock<S, K, G>(w: usize, x: usize, s: usize, b: usize, xs: f32, xb: f32, acc: v128, mask: v128, ones: v128): v128 {
-  const bias = f32x4.replace_lane(f32x4.splat(0), 0, load1<S>(b) * xb);
-  return f32x4.relaxed_madd(finish1<K>(dotBlock<K, G>(w, x, mask), ones), f32x4.splat(load1<S>(s) * xs), f32x4.add(acc, bias));
-}
-
-/** One token, rows r0 ≤ r < r1, four at a time; the last four repeat a row where there are fewer. */
-export function oneToken<S, K, G>(w: usize, sc: usize, bi: usize, x8: usize, y: usize, r0: usize, r1: usize, k: u32): void {
-  const halves: usize = sizeof<G>() == 4 ? 1 : 2;
-  const wb = weights32<K>() * halves, vb = values32<K>() * halves;
-  const blocks: usize = k / (32 * <u32>halves), quads = blocks >> 2, rest = blocks & 3;
-  const wrow: usize = sizeof<K>() == W8X16 ? k : k >> 1, srow: usize = k / (<u32>sizeof<G>() * 8) * <u32>sizeof<S>();
-  const scaleStep: usize = (sizeof<G>() == 16 ? 2 : 4) * sizeof<S>();
-  const scales = x8 + blocks * vb, toSums: usize = blocks << 2, toBias = bi - sc, mask = maskOf<K>(), ones = onesOf();
-  for (let r = r0; r < r1; r += 4) {
-    const second: usize = r + 1 < r1 ? 1 : 0, third: usize = r + 2 < r1 ? 2 : 0, fourth: usize = r + 3 < r1 ? 3 : 0;
-    let w0 = w + r * wrow, w1 = w0 + second * wrow, w2 = w0 + third * wrow, w3 = w0 + fourth * wrow;
-    let s0 = sc + r * srow, s1 = s0 + second * srow, s2 = s0 + third * srow, s3 = s0 + fourth * srow;
-    let a0 = f32x4.splat(0), a1 = f32x4.splat(0), a2 = f32x4.splat(0), a3 = f32x4.splat(0);
-    let x = x8, at = scales;
-    for (let q: usize = 0; q < quads; q++) {
-      const xs = v128.load(at), xb = v128.load(at + toSums);
-      a0 = rowQuad<S, K, G>(w0, x, s0, s0 + toBias, xs, xb, a0, mask, ones);
-      a1 = rowQuad<S, K, G>(w1, x, s1, s1 + toBias, xs, xb, a1, mask, ones);
-      a2 = rowQuad<S, K, G>(w2, x, s2, s2 + toBias, xs, xb, a2, mask, ones);
-      a3 = rowQuad<S, K, G>(w3, x, s3, s3 + toBias, xs, xb, a3, mask, ones);
-      w0 += 4 * wb; w1 += 4 * wb; w2 += 4 * wb; w3 += 4 * wb;
-      s0 += scaleStep; s1 += scaleStep; s2 += scaleStep; s3 += scaleStep;
-      x += 4 * vb;
-      at += 16;
+function oneToken<W, A, G>(w: usize, x: usize, room: usize, s: usize, b: usize, xs: usize, toSums: usize, blocks: u32, reach: usize): void {
+  const chunks: usize = sizeof<G>() == 8 ? 2 : 1, wb = chunkBytes<W, G>() * chunks, vb = valueBytes<A, G>() * chunks;
+  const mask = maskOf(), ones = onesOf(), highs = highsOf();
+  let acc = v128.load(room);
+  for (let left = blocks >> 2; left > 0; left--) {
+    if (sizeof<W>() == 1 && sizeof<A>() < 4) {
+      load<u8>(w + reach);
+      if (sizeof<G>() == 8) load<u8>(w + reach, 64);
     }
-    for (let i: usize = 0; i < rest; i++) {
-      const xs = load<f32>(at), xb = load<f32>(at + toSums);
-      const o: usize = (sizeof<G>() == 16 ? i >> 1 : i) * sizeof<S>();
-      a0 = rowBlock<S, K, G>(w0, x, s0 + o, s0 + toBias + o, xs, xb, a0, mask, ones);
-      a1 = rowBlock<S, K, G>(w1, x, s1 + o, s1 + toBias + o, xs, xb, a1, mask, ones);
-      a2 = rowBlock<S, K, G>(w2, x, s2 + o, s2 + toBias + o, xs, xb, a2, mask, ones);
-      a3 = rowBlock<S, K, G>(w3, x, s3 + o, s3 + toBias + o, xs, xb, a3, mask, ones);
-      w0 += wb; w1 += wb; w2 += wb; w3 += wb;
-      x += vb;
-      at += 4;
+    const dots = finish4<W, A, G>(
+      dotBlock<W, A, G>(w, x, mask, ones, highs), dotBlock<W, A, G>(w + wb, x + vb, mask, ones, highs),
+      dotBlock<W, A, G>(w + 2 * wb, x + 2 * vb, mask, ones, highs), dotBlock<W, A, G>(w + 3 * wb, x + 3 * vb, mask, ones, highs), ones,
+    );
+    acc = f32x4.relaxed_madd(v128.load(b), v128.load(xs + toSums), acc);
+    acc = f32x4.relaxed_madd(dots, f32x4.mul(v128.load(s), v128.load(xs)), acc);
+    w += 4 * wb;
+    x += 4 * vb;
+    s += 16;
+    b += 16;
+    xs += 16;
+  }
+  const rest = blocks & 3;
+  if (rest) {
+    const a = dotBlock<W, A, G>(w, x, mask, ones, highs);
+    let second = i32x4.splat(0), c = second;
+    if (rest > 1) second = dotBlock<W, A, G>(w + wb, x + vb, mask, ones, highs);
+    if (rest > 2) c = dotBlock<W, A, G>(w + 2 * wb, x + 2 * vb, mask, ones, highs);
+    acc = f32x4.relaxed_madd(v128.load(b), v128.load(xs + toSums), acc);
+    acc = f32x4.relaxed_madd(finish4<W, A, G>(a, second, c, i32x4.splat(0), ones), f32x4.mul(v128.load(s), v128.load(xs)), acc);
+  }
+  v128.store(room, acc);
+}
+
+/** Two tokens: the dots of two blocks fill the lanes. */
+// @ts-ignore: decorator
+@inline
+function twoTokens<W, A, G>(w: usize, x: usize, room: usize, s: usize, b: usize, xs: usize, toSums: usize, blocks: u32, reach: usize): void {
+  const chunks: usize = sizeof<G>() == 8 ? 2 : 1, chunk = chunkBytes<W, G>(), value = valueBytes<A, G>(), step: usize = 2 * value * chunks;
+  const mask = maskOf(), ones = onesOf(), highs = highsOf();
+  let acc = v128.load(room);
+  for (let left = <i32>blocks; left > 0; left -= 2) {
+    if (sizeof<W>() == 1 && sizeof<A>() < 4) load<u8>(w + reach);
+    const scale = v128.load64_zero(s), bias = v128.load64_zero(b);
+    acc = f32x4.relaxed_madd(v128.shuffle<f32>(bias, bias, 0, 0, 1, 1), v128.load(xs + toSums), acc);
+    let u = v128.load(w), n0 = lower<W>(u, mask), n1 = sizeof<G>() == 2 ? n0 : upper<W>(w, u, mask);
+    let v = sizeof<G>() == 8 ? v128.load(w + chunk) : u, n2 = lower<W>(v, mask), n3 = sizeof<G>() == 2 ? n0 : upper<W>(w + chunk, v, mask);
+    const c0 = meet<W, A, G, u16>(n0, n1, n2, n3, x, ones, highs), c1 = meet<W, A, G, u16>(n0, n1, n2, n3, x + value, ones, highs);
+    let d0 = i32x4.splat(0), d1 = d0;
+    if (left > 1) {
+      const z = w + chunk * chunks;
+      u = v128.load(z); n0 = lower<W>(u, mask); n1 = sizeof<G>() == 2 ? n0 : upper<W>(z, u, mask);
+      v = sizeof<G>() == 8 ? v128.load(z + chunk) : u; n2 = lower<W>(v, mask); n3 = sizeof<G>() == 2 ? n0 : upper<W>(z + chunk, v, mask);
+      d0 = meet<W, A, G, u16>(n0, n1, n2, n3, x + step, ones, highs); d1 = meet<W, A, G, u16>(n0, n1, n2, n3, x + step + value, ones, highs);
     }
-    const total = sums4(a0, a1, a2, a3), out = y + (r << 2);
-    f32.store(out, f32x4.extract_lane(total, 0));
-    if (second) f32.store(out, f32x4.extract_lane(total, 1), 4);
-    if (third) f32.store(out, f32x4.extract_lane(total, 2), 8);
-    if (fourth) f32.store(out, f32x4.extract_lane(total, 3), 12);
+    acc = f32x4.relaxed_madd(finish4<W, A, G>(c0, c1, d0, d1, ones), f32x4.mul(v128.shuffle<f32>(scale, scale, 0, 0, 1, 1), v128.load(xs)), acc);
+    w += 2 * chunk * chunks;
+    x += 2 * step;
+    s += 8;
+    b += 8;
+    xs += 16;
+  }
+  v128.store(room, acc);
+}
+
+/** Four or eight tokens, in lanes: a block is unpacked once for all. */
+// @ts-ignore: decorator
+@inline
+function manyTokens<W, A, G, T>(w: usize, x: usize, room: usize, s: usize, b: usize, xs: usize, toSums: usize, blocks: u32): void {
+  const chunks: usize = sizeof<G>() == 8 ? 2 : 1, chunk = chunkBytes<W, G>(), value = valueBytes<A, G>();
+  const mask = maskOf(), ones = onesOf(), highs = highsOf();
+  let low = v128.load(room), high = v128.load(room, 16);
+  for (let left = blocks; left > 0; left--) {
+    const u = v128.load(w), n0 = lower<W>(u, mask), n1 = sizeof<G>() == 2 ? n0 : upper<W>(w, u, mask);
+    const v = sizeof<G>() == 8 ? v128.load(w + chunk) : u, n2 = lower<W>(v, mask), n3 = sizeof<G>() == 2 ? n0 : upper<W>(w + chunk, v, mask);
+    const scale = v128.load32_splat(s), bias = v128.load32_splat(b);
+    low = f32x4.relaxed_madd(bias, v128.load(xs + toSums), low);
+    const p0 = meet<W, A, G, T>(n0, n1, n2, n3, x, ones, highs), p1 = meet<W, A, G, T>(n0, n1, n2, n3, x + value, ones, highs);
+    const p2 = meet<W, A, G, T>(n0, n1, n2, n3, x + 2 * value, ones, highs), p3 = meet<W, A, G, T>(n0, n1, n2, n3, x + 3 * value, ones, highs);
+    low = f32x4.relaxed_madd(finish4<W, A, G>(p0, p1, p2, p3, ones), f32x4.mul(scale, v128.load(xs)), low);
+    if (sizeof<T>() == 8) {
+      high = f32x4.relaxed_madd(bias, v128.load(xs + toSums, 16), high);
+      const p4 = meet<W, A, G, T>(n0, n1, n2, n3, x + 4 * value, ones, highs), p5 = meet<W, A, G, T>(n0, n1, n2, n3, x + 5 * value, ones, highs);
+      const p6 = meet<W, A, G, T>(n0, n1, n2, n3, x + 6 * value, ones, highs), p7 = meet<W, A, G, T>(n0, n1, n2, n3, x + 7 * value, ones, highs);
+      high = f32x4.relaxed_madd(finish4<W, A, G>(p4, p5, p6, p7, ones), f32x4.mul(scale, v128.load(xs, 16)), high);
+    }
+    w += chunk * chunks;
+    x += sizeof<T>() * value * chunks;
+    s += 4;
+    b += 4;
+    xs += 4 * sizeof<T>();
+  }
+  v128.store(room, low);
+  if (sizeof<T>() == 8) v128.store(room, high, 16);
+}
+
+/** A tile of T tokens, `full` of them real, rows r0 ≤ r < r1; yStride in bytes. `room`: see layout.ts. */
+export function tileRows<W, A, G, T>(
+  bits: u32, group: u32, scaleType: i32, w: usize, sc: usize, bi: usize, x: usize, room: usize, y: usize, yStride: usize, full: i32, r0: usize, r1: usize, k: u32,
+): void {
+  const blocks: u32 = k / (<u32>sizeof<G>() * 8), groups = k / group;
+  const wrow: usize = (k * bits) >> 3;
+  const xs = x + ((sizeof<T>() * k * (sizeof<A>() >= 4 ? 2 : 1) + 15) & ~15), toSums = 4 * sizeof<T>() * blockRoom(group, k);
+  const bytes = room + bytesAt(group, k), end = w + r1 * wrow;
+  // Codes of 8 bits do not fit the second operand's 7. Where the CPU takes it as unsigned they are used in place; where as signed, less 128,
+  // which the bias gives back; elsewhere the row is split into two of 4 bits.
+  const eight = sizeof<W>() == 2 && bits == 8, planes = eight && dotKind() == NARROW, less = eight && dotKind() == SIGNED;
+  const scales = room + 32, toBiases = biasesAt(group, k), atOnce = rowsAtOnce(blocks), twice = group == 128, srow: usize = groups * scaleBytes(scaleType);
+  for (let from = r0; from < r1; from += atOnce) {
+    const to = min(from + atOnce, r1);
+    rowScales(scaleType, sc + from * srow, bi + from * srow, scales, scales + toBiases, <u32>(to - from) * groups, twice, less ? 128 : 0);
+    for (let r = from, s = scales; r < to; r++, s += blocks << 2) {
+      const row = w + r * wrow;
+      let codes = row;
+      if (sizeof<W>() == 2) {
+        if (!eight) { unpackRow(bits, scaleType >= S_E8M0, sizeof<G>() > 2, row, bytes, k); codes = bytes; }
+        else if (planes || less) { splitRow(planes, row, bytes, k); codes = bytes; }
+      }
+      v128.store(room, f32x4.splat(0));
+      v128.store(room, f32x4.splat(0), 16);
+      for (let second = false; ; second = true) {
+        if (sizeof<T>() == 1) oneToken<W, A, G>(codes, x, room, s, s + toBiases, xs, toSums, blocks, min(AHEAD, end - row - wrow));
+        else if (sizeof<T>() == 2) twoTokens<W, A, G>(codes, x, room, s, s + toBiases, xs, toSums, blocks, min(AHEAD, end - row - wrow));
+        else manyTokens<W, A, G, T>(codes, x, room, s, s + toBiases, xs, toSums, blocks);
+        if (sizeof<W>() == 1 || !planes || second) break;
+        upperScales(s, s + toBiases, blocks);
+        codes = bytes + k;
+      }
+      const out = y + (r << 2), sums = v128.load(room);
+      if (sizeof<T>() == 1) f32.store(out, sum4(sums));
+      else if (sizeof<T>() == 2) storeTokens(out, yStride, f32x4.add(sums, v128.shuffle<f32>(sums, sums, 2, 3, 0, 1)), 2);
+      else {
+        storeTokens(out, yStride, sums, full);
+        if (sizeof<T>() == 8) storeTokens(out + 4 * yStride, yStride, v128.load(room, 16), full - 4);
+      }
+    }
   }
 }
 
-/** A scale, its format known at run time: once per block of a tile that costs nothing, and saves two of three functions. */
-// @ts-ignore: decorator
-@inline
-function scaleAt(scaleType: i32, p: usize): f32 { return scaleType == 1 ? load1<u16>(p) : scaleType == 0 ? load1<i16>(p) : load<f32>(p); }
-
-/**
- * A tile of T tokens, `full` of them real: weights are unpacked once for all; lanes of the sums are tokens. Group 128: two blocks to a scale.
- * yStride in bytes.
- */
-export function tileTokens<K, G, T>(scaleType: i32, group: u32, w: usize, sc: usize, bi: usize, x8: usize, y: usize, yStride: usize, full: i32, r0: usize, r1: usize, k: u32): void {
-  const halves: usize = sizeof<G>() == 4 ? 1 : 2, tile: usize = sizeof<T>();
-  const blocks: usize = k / (32 * <u32>halves), vb = values32<K>(), wb = weights32<K>();
-  const wrow: usize = sizeof<K>() == W8X16 ? k : k >> 1, scaleBytes: usize = scaleType == 2 ? 4 : 2, srow: usize = <usize>(k / group) * scaleBytes, lone: usize = group == 128 ? 0 : 1;
-  const scales = x8 + tile * blocks * halves * vb, toSums: usize = (tile * blocks) << 2, toBias = bi - sc, mask = maskOf<K>(), ones = onesOf();
-  for (let r = r0; r < r1; r++) {
-    let wp = w + r * wrow, s = sc + r * srow, x = x8, at = scales;
-    let low = f32x4.splat(0), high = f32x4.splat(0);
-    for (let block: usize = 0; block < blocks; block++) {
-      let p0: v128, p1: v128, p2: v128, p3: v128, p4: v128, p5: v128, p6: v128, p7: v128;
-      let n0: v128, n1: v128, n2: v128, n3: v128;
-      if (sizeof<K>() != W4X16 && sizeof<K>() != W8X16) {
-        const u = v128.load(wp), v = sizeof<G>() == 4 ? u : v128.load(wp + 16);
-        n0 = even(u, mask); n1 = odd(u, mask); n2 = even(v, mask); n3 = odd(v, mask);
-      } else if (sizeof<K>() == W4X16) {
-        const u = v128.load(wp);
-        n0 = quarter(u, 0, mask); n1 = quarter(u, 1, mask); n2 = quarter(u, 2, mask); n3 = quarter(u, 3, mask);
-      } else {
-        n0 = v128.load_ext<u8>(wp); n1 = v128.load_ext<u8>(wp + 8); n2 = v128.load_ext<u8>(wp + 16); n3 = v128.load_ext<u8>(wp + 24);
-      }
-      p0 = meet<K, G, T>(n0, n1, n2, n3, x);
-      p1 = meet<K, G, T>(n0, n1, n2, n3, x + vb);
-      p2 = meet<K, G, T>(n0, n1, n2, n3, x + 2 * vb);
-      p3 = meet<K, G, T>(n0, n1, n2, n3, x + 3 * vb);
-      p4 = sizeof<T>() == 8 ? meet<K, G, T>(n0, n1, n2, n3, x + 4 * vb) : p0;
-      p5 = sizeof<T>() == 8 ? meet<K, G, T>(n0, n1, n2, n3, x + 5 * vb) : p1;
-      p6 = sizeof<T>() == 8 ? meet<K, G, T>(n0, n1, n2, n3, x + 6 * vb) : p2;
-      p7 = sizeof<T>() == 8 ? meet<K, G, T>(n0, n1, n2, n3, x + 7 * vb) : p3;
-      if ((sizeof<K>() == W4X16 || sizeof<K>() == W8X16) && sizeof<G>() != 4) {
-        const z = x + tile * vb;
-        if (sizeof<K>() == W4X16) {
-          const u = v128.load(wp + 16);
-          n0 = quarter(u, 0, mask); n1 = quarter(u, 1, mask); n2 = quarter(u, 2, mask); n3 = quarter(u, 3, mask);
-        } else {
-          n0 = v128.load_ext<u8>(wp + 32); n1 = v128.load_ext<u8>(wp + 40); n2 = v128.load_ext<u8>(wp + 48); n3 = v128.load_ext<u8>(wp + 56);
-        }
-        p0 = i32x4.add(p0, meet<K, u32, T>(n0, n1, n2, n3, z));
-        p1 = i32x4.add(p1, meet<K, u32, T>(n0, n1, n2, n3, z + vb));
-        p2 = i32x4.add(p2, meet<K, u32, T>(n0, n1, n2, n3, z + 2 * vb));
-        p3 = i32x4.add(p3, meet<K, u32, T>(n0, n1, n2, n3, z + 3 * vb));
-        if (sizeof<T>() == 8) {
-          p4 = i32x4.add(p4, meet<K, u32, T>(n0, n1, n2, n3, z + 4 * vb));
-          p5 = i32x4.add(p5, meet<K, u32, T>(n0, n1, n2, n3, z + 5 * vb));
-          p6 = i32x4.add(p6, meet<K, u32, T>(n0, n1, n2, n3, z + 6 * vb));
-          p7 = i32x4.add(p7, meet<K, u32, T>(n0, n1, n2, n3, z + 7 * vb));
-        }
-      }
-      const scale = f32x4.splat(scaleAt(scaleType, s)), bias = f32x4.splat(scaleAt(scaleType, s + toBias));
-      low = f32x4.relaxed_madd(bias, v128.load(at + toSums), low);
-      low = f32x4.relaxed_madd(finish4<K, G>(p0, p1, p2, p3, ones), f32x4.mul(scale, v128.load(at)), low);
-      if (sizeof<T>() == 8) {
-        high = f32x4.relaxed_madd(bias, v128.load(at + toSums + 16), high);
-        high = f32x4.relaxed_madd(finish4<K, G>(p4, p5, p6, p7, ones), f32x4.mul(scale, v128.load(at + 16)), high);
-      }
-      wp += wb * halves;
-      x += tile * vb * halves;
-      at += tile << 2;
-      s += scaleBytes & (0 - (lone | (block & 1)));
-    }
-    storeTokens(y + (r << 2), yStride, low, full);
-    if (sizeof<T>() == 8) storeTokens(y + (r << 2) + 4 * yStride, yStride, high, full - 4);
+/** A row's upper halves count sixteen times, and have no bias. */
+function upperScales(s: usize, b: usize, blocks: u32): void {
+  for (const end = s + (blocks << 2); s < end; s += 4, b += 4) {
+    f32.store(s, load<f32>(s) * 16);
+    f32.store(b, 0);
   }
 }

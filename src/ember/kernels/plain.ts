@@ -1,4 +1,4 @@
-// Plain weights, embedding rows, widening.
+// Plain weights, widening.
 import { load1, load4, sum4, sums4 } from './numbers';
 
 // @ts-ignore: decorator
@@ -91,23 +91,9 @@ export function matmulPlainAdd(type: i32, w: usize, x: usize, y: usize, yStride:
   plainBy(type, w, x, y, yStride, r0, r1, k, tokens, 1, factor);
 }
 
-function dequantise<S>(bits: u32, group: u32, w: usize, s: usize, b: usize, k: u32, y: usize): void {
-  for (let g: u32 = 0; g < k; g += group) {
-    const scale = load1<S>(s), bias = load1<S>(b);
-    for (let i: u32 = g; i < g + group; i++) {
-      const code: u32 = bits == 8 ? load<u8>(w + i) : (<u32>load<u8>(w + (i >> 1)) >> ((i & 1) << 2)) & 15;
-      f32.store(y + (i << 2), scale * <f32>code + bias);
-    }
-    s += sizeof<S>();
-    b += sizeof<S>();
-  }
-}
-
-export function dequantiseRow(bits: u32, group: u32, scaleType: i32, w: usize, scales: usize, biases: usize, row: u32, k: u32, y: usize): void {
-  const first: usize = <usize>row * (k / group), from = w + <usize>row * ((k * bits) >> 3);
-  if (scaleType == 0) dequantise<i16>(bits, group, from, scales + first * 2, biases + first * 2, k, y);
-  else if (scaleType == 1) dequantise<u16>(bits, group, from, scales + first * 2, biases + first * 2, k, y);
-  else dequantise<f32>(bits, group, from, scales + first * 4, biases + first * 4, k, y);
+/** y[t] = Σ w[i]·x[t, i] for one row of f32; yStride in bytes. */
+export function rowTimesTokens(w: usize, x: usize, y: usize, yStride: usize, k: u32, tokens: usize): void {
+  plainRows<f32>(w, x, y, yStride, 0, 1, k, tokens, 0, 0);
 }
 
 function widenValues<S>(src: usize, y: usize, n: u32): void {

@@ -47,6 +47,20 @@ export function float16ToNumber(half: number): number {
   return sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
+/** E4M3: sign, 4 bits of exponent, 3 of fraction; 0x7f is 480 here. */
+export function e4m3ToNumber(byte: number): number {
+  const exponent = (byte >> 3) & 15;
+  const size = exponent === 0 ? (byte & 7) * 2 ** -9 : (8 + (byte & 7)) * 2 ** (exponent - 10);
+  return byte & 0x80 ? -size : size;
+}
+
+/** Value `index` of a list of scales at byte offset `at`. */
+export function readScale(bytes: Bytes, type: number, at: number, index: number): number {
+  if (type === SCALE_TYPE.e8m0) return 2 ** (bytes.u8[at + index]! - 127);
+  if (type === SCALE_TYPE.e4m3) return e4m3ToNumber(bytes.u8[at + index]!);
+  return readPlain(bytes, type, at, index);
+}
+
 /** Value `index` of a list of plain values or scales at byte offset `at`; PLAIN_TYPE and SCALE_TYPE have the same codes. */
 export function readPlain(bytes: Bytes, type: number, at: number, index: number): number {
   if (type === SCALE_TYPE.f32) return bytes.f32[at / 4 + index]!;

@@ -1,5 +1,5 @@
-import { ACTIVATION, type Kernels } from '../kernel-interface.ts';
-import { type Bytes, readPlain, roundHalfEven } from './bytes.ts';
+import { ACTIVATION, type Kernels, SCALE_TYPE } from '../kernel-interface.ts';
+import { type Bytes, e4m3ToNumber, readPlain, readScale, roundHalfEven } from './bytes.ts';
 
 /** Largest code of an integer activation path; that of int16 leaves room for a split into two signed bytes. */
 const LARGEST = { [ACTIVATION.int8]: 127, [ACTIVATION.int16]: 32639 };
@@ -16,10 +16,26 @@ function layout(activation: number, group: number, tokens: number, k: number) {
   return { block, blocks, scales, sums, size: activation === ACTIVATION.f32 ? scales : sums + align(tokens * blocks * 4) };
 }
 
-/** Code `index` of a row of packed codes that starts at byte `row`. */
-function code(bytes: Bytes, bits: number, row: number, index: number): number {
-  return bits === 8 ? bytes.u8[row + index]! : (bytes.u8[row + (index >> 1)]! >> ((index & 1) * 4)) & 15;
+/** Code `index` of a row of packed codes that starts at byte `row`: docs/spec/formats.md §3.1. */
+function codeAt(bytes: Bytes, bits: number, row: number, index: number): number {
+  const first = index * bits;
+  const pair = bytes.u8[row + (first >> 3)]! | (bytes.u8[row + (first >> 3) + 1]! << 8);
+  return (pair >> (first & 7)) & (2 ** bits - 1);
 }
+
+const E2M1 = [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6];
+
+const isSmallFloat = (scaleType: number): boolean => scaleType === SCALE_TYPE.e8m0 || scaleType === SCALE_TYPE.e4m3;
+
+/** What is multiplied by the scale: the code, or the small float that it stands for. */
+function valueAt(bytes: Bytes, bits: number, scaleType: number, row: number, index: number): number {
+  const code = codeAt(bytes, bits, row, index);
+  if (!isSmallFloat(scaleType)) return code;
+  return bits === 4 ? E2M1[code]! : e4m3ToNumber(code);
+}
+
+const biasAt = (bytes: Bytes, scaleType: number, biases: number, index: number): number =>
+  isSmallFloat(scaleType) ? 0 : readPlain(bytes, scaleType, biases, index);
 
 type MatmulKernels = Pick<Kernels, 'preparedBytes' | 'prepare' | 'matmul' | 'matmulPlain' | 'matmulPlainAdd' | 'dequantiseRow' | 'widen'>;
 
@@ -62,14 +78,14 @@ export function createMatmulReference(bytes: Bytes): MatmulKernels {
           let total = 0;
           for (let b = 0; b < parts.blocks; b++) {
             const index = r * groups + Math.floor((b * parts.block) / group);
-            const scale = readPlain(bytes, scaleType, scales, index);
-            const bias = readPlain(bytes, scaleType, biases, index);
+            const scale = readScale(bytes, scaleType, scales, index);
+            const bias = biasAt(bytes, scaleType, biases, index);
             const first = b * parts.block;
             let dot = 0;
             let sum = 0;
             for (let i = first; i < first + parts.block; i++) {
               const at = t * k + i;
-              const q = code(bytes, bits, row, i);
+              const q = valueAt(bytes, bits, scaleType, row, i);
               if (activation === ACTIVATION.f32) {
                 dot += q * f32[prepared / 4 + at]!;
                 sum += f32[prepared / 4 + at]!;
@@ -109,8 +125,8 @@ export function createMatmulReference(bytes: Bytes): MatmulKernels {
     dequantiseRow(bits, group, scaleType, w, scales, biases, row, k, y) {
       for (let i = 0; i < k; i++) {
         const index = row * (k / group) + Math.floor(i / group);
-        const q = code(bytes, bits, w + row * ((k * bits) / 8), i);
-        f32[y / 4 + i] = readPlain(bytes, scaleType, scales, index) * q + readPlain(bytes, scaleType, biases, index);
+        const q = valueAt(bytes, bits, scaleType, w + row * ((k * bits) / 8), i);
+        f32[y / 4 + i] = readScale(bytes, scaleType, scales, index) * q + biasAt(bytes, scaleType, biases, index);
       }
     },
 
