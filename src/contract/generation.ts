@@ -110,6 +110,8 @@ export interface GenerateRequest {
   readonly tools?: ToolUse;
   readonly format?: AnswerFormat;
   readonly reasoning?: ReasoningOptions;
+  /** Low-rank adapter beside the base, by the name that it was loaded under; its change is multiplied by `scale`, 0 … 2. */
+  readonly adapter?: { readonly name: string; readonly scale: number };
   /** Requests with the same salt may use each other's evaluated prefixes (serving.md §4 item 5); absent: none are used or kept. */
   readonly cacheSalt?: string;
 }

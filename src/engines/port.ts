@@ -85,6 +85,32 @@ export interface SessionStats {
   readonly acceptedTokens: number;
   readonly lastStepMs: number;
   readonly lastProgressAtMs: number;
+  /** Memory of the adapters that are loaded. */
+  readonly adapterBytes?: number | undefined;
+}
+
+/** A low-rank adapter that is held beside the base (docs/spec/engines.md §2.7). */
+export interface AdapterReport {
+  readonly name: string;
+  readonly kind: 'lora' | 'dora';
+  /** Largest of its modules. */
+  readonly rank: number;
+  readonly modules: number;
+  readonly fileBytes: number;
+  /** What it takes beside the base, over all compute threads. */
+  readonly memoryBytes: number;
+  readonly loadMs: number;
+}
+
+export interface AdapterSet {
+  /**
+   * Loads an adapter while requests run. `directory` is below the engine's directory of adapters and named from there. Throws `adapter_*` and
+   * `st_*` for what is wrong with it, adapter_limit, insufficient_memory; the model is unharmed.
+   */
+  load(name: string, directory: string): Promise<AdapterReport>;
+  /** New requests no longer find it at once; resolves when the last running one has ended. Throws adapter_not_found. */
+  unload(name: string): Promise<void>;
+  list(): Promise<readonly AdapterReport[]>;
 }
 
 export interface EmbedOptions {
@@ -116,6 +142,7 @@ export interface EngineSession extends AsyncDisposable {
   rerank(query: string, documents: readonly string[], signal?: AbortSignal): Promise<{ readonly scores: readonly number[]; readonly promptTokens: number }>;
   /** log p(token i + 1 | tokens 0 … i), for all of the at least two tokens but the last, in one pass. */
   score(tokens: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
+  readonly adapters: AdapterSet;
   setThreads(threads: number): Promise<void>;
   health(): Promise<{ readonly ok: boolean }>;
   stats(): Promise<SessionStats>;

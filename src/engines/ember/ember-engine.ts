@@ -17,6 +17,8 @@ export interface EmberEngineSettings {
   readonly convertedDirectory: string;
   /** Where the workers' view directories are made; `views` beside the converted models when absent. */
   readonly viewDirectory?: string;
+  /** Directory whose subdirectories are adapters, all that sessions can load; absent: none can. It exists before a model is loaded. */
+  readonly adaptersDirectory?: string;
   /** The package's own directory; found by itself when absent. */
   readonly installDirectory?: string;
   /** What the machine grants; asked of the system when absent. */
@@ -32,6 +34,7 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
   const processors = settings.processors ?? { availableParallelism: availableParallelism(), cgroupQuotaCpus: readCgroupQuotaCpus() };
   const ranksOf = (options: EmberEngineOptions): number => defaultRanks({ ...processors, override: options.threads });
   const readable = installPaths(settings.installDirectory);
+  const adaptersDirectory = settings.adaptersDirectory === undefined ? undefined : resolve(settings.adaptersDirectory);
   const viewRoot = settings.viewDirectory ?? join(settings.convertedDirectory, 'views');
   const prepare = createPrepare({ convertedDirectory: settings.convertedDirectory, viewRoot });
   return {
@@ -40,7 +43,7 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
       return { available: true, version: VERSION, device: 'cpu', devices: ['cpu'] };
     },
     canRun: (facts, options) => canRun(facts, parse(options)),
-    capabilities: (facts, options) => capabilities(facts, parse(options)),
+    capabilities: (facts, options) => ({ ...capabilities(facts, parse(options)), adaptersPerRequest: adaptersDirectory !== undefined }),
     estimate(facts, options) {
       const parsed = parse(options);
       return estimateMemory(facts, parsed, ranksOf(parsed));
@@ -51,7 +54,8 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
       const parsed = parse(options);
       const ranks = ranksOf(parsed);
       const memory = estimateMemory(model.facts, parsed, ranks);
-      const readPaths = [model.directory, ...draftPaths(parsed, viewRoot), ...readable];
+      const adapters = adaptersDirectory === undefined ? [] : [adaptersDirectory];
+      const readPaths = [model.directory, ...draftPaths(parsed, viewRoot), ...adapters, ...readable];
       return {
         command: process.execPath,
         args: [
@@ -62,6 +66,7 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
           PROGRAM,
           `--model-directory=${model.directory}`,
           `--ranks=${ranks}`,
+          ...adapters.map((path) => `--adapters-directory=${path}`),
         ],
         cwd: model.directory,
         env: {},

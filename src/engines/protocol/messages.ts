@@ -41,6 +41,7 @@ const generateRequest = z.strictObject({
   sampling,
   choices: z.int().positive(),
   stopAtRoleMarks: z.boolean().optional(),
+  adapter: z.strictObject({ name: z.string(), scale: z.number().min(0).max(2) }).optional(),
   cacheSalt: z.string().max(256).optional(),
 });
 
@@ -70,6 +71,9 @@ export const toWorker = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ kind: z.literal('rerank'), id, query: z.string(), documents: z.array(z.string()).min(1) }),
   z.strictObject({ kind: z.literal('score'), id, tokens: tokens.min(2) }),
+  z.strictObject({ kind: z.literal('adapter-load'), id, name: z.string().min(1).max(256), directory: z.string().min(1).max(1024) }),
+  z.strictObject({ kind: z.literal('adapter-unload'), id, name: z.string() }),
+  z.strictObject({ kind: z.literal('adapter-list'), id }),
   z.strictObject({ kind: z.literal('threads'), id, threads: z.int().positive() }),
   z.strictObject({ kind: z.literal('stats'), id }),
   z.strictObject({ kind: z.literal('health'), id }),
@@ -106,6 +110,17 @@ export const sessionStats = z.object({
   acceptedTokens: count,
   lastStepMs: z.number(),
   lastProgressAtMs: z.number(),
+  adapterBytes: count.optional(),
+});
+
+export const adapterReport = z.object({
+  name: z.string(),
+  kind: z.enum(['lora', 'dora']),
+  rank: count,
+  modules: count,
+  fileBytes: count,
+  memoryBytes: count,
+  loadMs: z.number(),
 });
 
 /** Replies: float32 values little-endian as base64, since JSON numbers are three times as long. */
@@ -134,6 +149,7 @@ export const fromWorker = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('log'), level: z.enum(['debug', 'info', 'warning', 'error']), message: z.string() }),
 ]);
 
+export type AdapterReport = z.infer<typeof adapterReport>;
 export type ToWorker = z.infer<typeof toWorker>;
 export type FromWorker = z.infer<typeof fromWorker>;
 export type WorkerGenerateRequest = z.infer<typeof generateRequest>;

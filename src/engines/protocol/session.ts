@@ -4,7 +4,18 @@ import { HearthError } from '../../core/index.ts';
 import type { ProcessChannel, ProcessExit } from '../../supervisor/index.ts';
 import type { EngineSession, LoadReport } from '../port.ts';
 import { createEventQueue, type EventQueue } from './event-queue.ts';
-import { embedReply, type FromWorker, fromWorker, loadReport, PROTOCOL_VERSION, rerankReply, scoreReply, sessionStats, type ToWorker } from './messages.ts';
+import {
+  adapterReport,
+  embedReply,
+  type FromWorker,
+  fromWorker,
+  loadReport,
+  PROTOCOL_VERSION,
+  rerankReply,
+  scoreReply,
+  sessionStats,
+  type ToWorker,
+} from './messages.ts';
 import { floatsOf, splitInputs } from './vectors.ts';
 
 /** Limits of docs/spec/engines.md §1.5, in milliseconds. */
@@ -178,6 +189,17 @@ export async function connectWorker(channel: ProcessChannel, signal: AbortSignal
     async score(tokens, scoreSignal) {
       const reply = scoreReply.parse(await ask((id) => ({ kind: 'score', id, tokens: [...tokens] }), undefined, scoreSignal));
       return floatsOf(reply.logProbabilities);
+    },
+    adapters: {
+      async load(name, directory) {
+        return adapterReport.parse(await ask((id) => ({ kind: 'adapter-load', id, name, directory })));
+      },
+      async unload(name) {
+        await ask((id) => ({ kind: 'adapter-unload', id, name }));
+      },
+      async list() {
+        return adapterReport.array().parse(await ask((id) => ({ kind: 'adapter-list', id })));
+      },
     },
     async setThreads(threads) {
       await ask((id) => ({ kind: 'threads', id, threads }));

@@ -6,6 +6,7 @@ import { createPagePool, type Ember, type EmberMemory, loadEmber } from '../../.
 import { loadTokenizer } from '../../../formats/index.ts';
 import type { FromWorker, loadReport, sessionStats } from '../../protocol/messages.ts';
 import { createAnswerText, createSampler } from '../../text/index.ts';
+import { type Adapters, type AdapterUse, createAdapters } from './adapters.ts';
 import { defaultBatchTokens, firstToken } from './first-token.ts';
 import { openDrafter } from './open-drafter.ts';
 import { DEFAULTS, type EmberEngineOptions } from './options.ts';
@@ -22,6 +23,8 @@ export const BUILD = 'ember 0.1.0';
 export interface LoadModelOptions {
   readonly directory: string;
   readonly ranks: number;
+  /** Where adapters may be read from. */
+  readonly adaptersDirectory: string | null;
   readonly options: EmberEngineOptions;
   readonly send: (message: FromWorker) => void;
   readonly onFailure: (error: unknown) => void;
@@ -32,6 +35,7 @@ export interface LoadedModel {
   readonly text: ModelText;
   readonly vocabularySize: number;
   readonly vectors: Vectors;
+  readonly adapters: Adapters;
   generate(sequence: number, request: GenerateRequest): void;
   cancel(sequence: number): void;
   /** Forgets all prefixes. */
@@ -42,10 +46,8 @@ export interface LoadedModel {
 }
 
 /** Tokenizer, weights, and a first token: only a model that gave one is ready (docs/spec/engines.md §1.5). */
-export async function loadModel({ directory, ranks, options, send, onFailure }: LoadModelOptions): Promise<LoadedModel> {
+export async function loadModel({ directory, ranks, adaptersDirectory, options, send, onFailure }: LoadModelOptions): Promise<LoadedModel> {
   const startedAt = performance.now();
-  // Before weights and cache, whose pages count only once they are touched.
-  const processBytes = process.memoryUsage.rss();
   const note = await weightsNote(directory);
   const tokenizer = await loadTokenizer(directory);
   const text = createModelText(tokenizer);
@@ -78,10 +80,14 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
     send,
     onFailure,
   });
-  const measured = { ...sumMemory([ember, ...(draft === null ? [] : [draft])]), processBytes };
+  const adapters = createAdapters({ ember, directory: adaptersDirectory, most: options.residentAdapters ?? DEFAULTS.residentAdapters });
+  const memory = sumMemory([ember, ...(draft === null ? [] : [draft])]);
+  // What is resident beside the weights, all of which were read; of cache and buffers hardly a page is touched yet.
+  const measured = { ...memory, processBytes: Math.max(0, process.memoryUsage.rss() - memory.weightsBytes) };
   return {
     text,
     vocabularySize: ember.vocabularySize,
+    adapters,
     vectors: createVectors({
       text,
       files: await readEmbeddingFiles(directory, ember.encoder),
@@ -105,7 +111,7 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
       ...(problem === null ? {} : { warnings: [`${problem}. Plain conversation blocks are used instead.`] }),
     },
     generate(id, request) {
-      loop.add(toSequences(id, request, text, ember.vocabularySize, contextTokens));
+      loop.add(toSequences(id, request, text, ember.vocabularySize, contextTokens, adapters));
     },
     cancel: (id) => loop.cancel(id),
     clear: () => loop.clear(),
@@ -118,10 +124,14 @@ export async function loadModel({ directory, ranks, options, send, onFailure }: 
       running: loop.running,
       waiting: loop.waiting,
       ...loop.counters,
+      adapterBytes: adapters.bytes,
       batchSizes: Array.from(loop.counters.batchSizes, (n) => n ?? 0),
     }),
   };
 }
+
+/** Keys and values of a prompt are others with an adapter. */
+const prefixSalt = (salt: string, adapter: AdapterUse | null): string => (adapter === null ? `base ${salt}` : `adapter ${adapter.key} ${salt}`);
 
 const sumMemory = (embers: readonly Ember[]): EmberMemory => {
   const sum = (key: keyof EmberMemory): number => embers.reduce((total, { memory }) => total + memory[key], 0);
@@ -129,7 +139,7 @@ const sumMemory = (embers: readonly Ember[]): EmberMemory => {
 };
 
 /** Checks a request against the model and makes one sequence per choice. Throws context_length_exceeded, invalid_value. */
-function toSequences(id: number, request: GenerateRequest, text: ModelText, vocabularySize: number, contextTokens: number): Sequence[] {
+function toSequences(id: number, request: GenerateRequest, text: ModelText, vocabularySize: number, contextTokens: number, adapters: Adapters): Sequence[] {
   const prompt = promptTokens(text, request, vocabularySize);
   if (prompt.length === 0) throw new HearthError('invalid_value', 'The prompt is empty.');
   const room = contextTokens - prompt.length;
@@ -143,10 +153,13 @@ function toSequences(id: number, request: GenerateRequest, text: ModelText, voca
     );
   const unknown = Object.keys(request.sampling.logitBias).find((token) => Number(token) >= vocabularySize);
   if (unknown !== undefined) throw new HearthError('invalid_value', `logit_bias names token ${unknown}, but the vocabulary has ${vocabularySize}.`);
+  // Last of all, so that no refusal leaves it in use.
+  const adapter = request.adapter === undefined ? null : adapters.use(request.adapter);
   const active: ActiveRequest = {
     id,
     promptTokens: prompt.length,
-    salt: request.cacheSalt ?? null,
+    salt: request.cacheSalt === undefined ? null : prefixSalt(request.cacheSalt, adapter),
+    adapter,
     cachedTokens: 0,
     openChoices: request.choices,
     completionTokens: 0,

@@ -8,7 +8,9 @@ import { emberOptions } from './options.ts';
 import { promptTokens } from './prepare-request.ts';
 
 /** The program of ember's child process: one model, driven over the worker protocol (docs/spec/engines.md §1.4). */
-const { values } = parseArgs({ options: { 'model-directory': { type: 'string' }, ranks: { type: 'string' }, 'hearth-launch': { type: 'string' } } });
+const { values } = parseArgs({
+  options: { 'model-directory': { type: 'string' }, ranks: { type: 'string' }, 'adapters-directory': { type: 'string' }, 'hearth-launch': { type: 'string' } },
+});
 let asked = false;
 let model: LoadedModel | undefined;
 
@@ -37,6 +39,13 @@ function receive(message: ToWorker): void {
         void loaded.setThreads(message.threads).then(() => channel.send({ kind: 'reply', id: message.id, value: null }), crash);
       });
       break;
+    case 'adapter-load':
+    case 'adapter-unload':
+    case 'adapter-list':
+      answer({ id: message.id }, (loaded) => {
+        void adapters(loaded, message).then((value) => channel.send({ kind: 'reply', id: message.id, value: value ?? null }), refuse({ id: message.id }));
+      });
+      break;
     case 'embed':
     case 'rerank':
     case 'score':
@@ -56,6 +65,7 @@ async function load(options: Record<string, unknown>): Promise<void> {
     model = await loadModel({
       directory,
       ranks: Number(values.ranks ?? 1),
+      adaptersDirectory: values['adapters-directory'] ?? null,
       options: emberOptions.parse(options),
       send: (message) => channel.send(message),
       onFailure: crash,
@@ -68,11 +78,17 @@ async function load(options: Record<string, unknown>): Promise<void> {
 }
 
 type VectorQuestion = Extract<ToWorker, { kind: 'embed' | 'rerank' | 'score' }>;
-type Question = Exclude<Extract<ToWorker, { id: number }>, VectorQuestion | { kind: 'threads' }>;
+type AdapterQuestion = Extract<ToWorker, { kind: 'adapter-load' | 'adapter-unload' | 'adapter-list' }>;
+type Question = Exclude<Extract<ToWorker, { id: number }>, VectorQuestion | AdapterQuestion | { kind: 'threads' }>;
 
 function vectors(loaded: LoadedModel, message: VectorQuestion): Promise<unknown> {
   if (message.kind === 'embed') return loaded.vectors.embed(message);
   return message.kind === 'rerank' ? loaded.vectors.rerank(message) : loaded.vectors.score(message);
+}
+
+async function adapters(loaded: LoadedModel, message: AdapterQuestion): Promise<unknown> {
+  if (message.kind === 'adapter-load') return loaded.adapters.load(message.name, message.directory);
+  return message.kind === 'adapter-list' ? loaded.adapters.list() : loaded.adapters.unload(message.name);
 }
 
 function question(loaded: LoadedModel, message: Question): unknown {

@@ -16,6 +16,7 @@ export const emberOptions = z.strictObject({
     .optional()
     .describe('Bits that plain weights are quantised to before the load'),
   kvType: z.enum(['bf16', 'f32', 'int8']).optional().describe('Form of the cells of the KV cache'),
+  residentAdapters: z.int().min(0).max(256).optional().describe('Adapters held beside the base at a time'),
   batchTokens: z.int().min(64).max(512).optional().describe('Largest number of tokens in one step'),
   promptLookup: z.boolean().optional().describe('Guess the next tokens from what followed the same ones earlier, and check the guesses in one step'),
   draftModel: z.string().min(1).optional().describe('View directory of a smaller model of the same vocabulary that guesses the next tokens'),
@@ -23,4 +24,12 @@ export const emberOptions = z.strictObject({
 
 export type EmberEngineOptions = z.infer<typeof emberOptions>;
 
-export const DEFAULTS = { contextTokens: 8_192, parallelSequences: 4, activations: 'mixed', kvType: 'bf16', batchTokens: 256, encoderTokens: 512 } as const;
+export const DEFAULTS = {
+  contextTokens: 8_192,
+  parallelSequences: 4,
+  activations: 'mixed',
+  kvType: 'bf16',
+  residentAdapters: 16,
+  batchTokens: 256,
+  encoderTokens: 512,
+} as const;

@@ -1,6 +1,7 @@
 import type { PagePool } from '../../../ember/index.ts';
 import { PAGE_TOKENS } from '../../../ember/index.ts';
 import type { AnswerText, Sampler } from '../../text/index.ts';
+import type { AdapterUse } from './adapters.ts';
 import type { PrefixTree } from './prefix-tree.ts';
 
 /** One request of the gateway; its choices are sequences of their own. */
@@ -9,6 +10,8 @@ export interface ActiveRequest {
   readonly promptTokens: number;
   /** Whose prefixes it may use and leave behind; null: none. */
   readonly salt: string | null;
+  /** Released when the request has left; null: the bare base. */
+  readonly adapter: AdapterUse | null;
   /** Tokens of the prompt that were found evaluated. */
   cachedTokens: number;
   openChoices: number;

@@ -69,7 +69,17 @@ function setUp(options: { pages: number; parallel?: number; batchTokens?: number
   const add = (prompt: number[], maxTokens: number, choices = 1, salt: string | null = null): number => {
     const id = ids++;
     expected++;
-    const request = { id, promptTokens: prompt.length, salt, cachedTokens: 0, openChoices: choices, completionTokens: 0, started: false, cancelled: false };
+    const request = {
+      id,
+      promptTokens: prompt.length,
+      salt,
+      cachedTokens: 0,
+      openChoices: choices,
+      completionTokens: 0,
+      started: false,
+      cancelled: false,
+      adapter: null,
+    };
     let leader: Sequence | null = null;
     const sequences = Array.from({ length: choices }, (_, choice) => {
       const sequence: Sequence = {
@@ -289,6 +299,7 @@ describe('step loop', () => {
         completionTokens: 0,
         started: true,
         cancelled: false,
+        adapter: null,
       };
       return createEmbedding({ request, tokens, pooling: i === 1 ? 'last' : 'mean', width: 2, whole: false, done: resolve });
     });

@@ -101,10 +101,16 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
   }
 
   function dropCancelled(): void {
-    for (const sequence of running) if (sequence.request.cancelled) leave(sequence);
+    const gone = new Set<ActiveRequest>();
+    for (const sequence of running)
+      if (sequence.request.cancelled) {
+        leave(sequence);
+        gone.add(sequence.request);
+      }
     const wanted = (sequence: Evaluated): boolean => !sequence.request.cancelled;
     running = running.filter(wanted);
     waiting = waiting.filter(wanted);
+    for (const request of gone) request.adapter?.release();
   }
 
   function admit(): void {
@@ -178,8 +184,8 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     const batch: readonly Share[] = running
       .map((sequence, i) => ({ sequence, count: shares[i]!, guesses: guesses[i] ?? [] }))
       .filter(({ count }) => count > 0)
-      // Hidden rows come behind all rows of logits.
-      .sort((a, b) => Number(wantsHidden(a)) - Number(wantsHidden(b)));
+      // Hidden rows come behind all rows of logits; rows of one adapter stand together.
+      .sort((a, b) => Number(wantsHidden(a)) - Number(wantsHidden(b)) || adapterOrder(a) - adapterOrder(b));
     const prefilled = batch.reduce((sum, { count }) => sum + (count > 1 ? count : 0), 0);
     // A row of logits for each token is no prefill.
     const scores = batch.some(({ sequence }) => sequence.kind === 'reading' && sequence.wants === 'scores');
@@ -285,6 +291,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     sequence.ended = true;
     request.openChoices--;
     if (request.openChoices > 0) return;
+    request.adapter?.release();
     const { promptTokens, cachedTokens, completionTokens } = request;
     send({ kind: 'done', sequence: request.id, promptTokens, cachedTokens, completionTokens, reasoningTokens: 0 });
   }
@@ -297,7 +304,11 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
       if (!active) void run();
     },
     cancel(requestId) {
-      for (const request of requests()) if (request.id === requestId) request.cancelled = true;
+      for (const request of requests()) {
+        if (request.id !== requestId) continue;
+        request.cancelled = true;
+        if (running.every((sequence) => sequence.request !== request)) request.adapter?.release();
+      }
       // Those that wait hold no cells; those that run leave before the next step.
       waiting = waiting.filter((sequence) => !sequence.request.cancelled);
     },
@@ -321,6 +332,7 @@ interface Share {
 }
 
 const wantsHidden = ({ sequence }: Share): boolean => sequence.kind === 'reading' && sequence.wants === 'hidden';
+const adapterOrder = ({ sequence }: Share): number => sequence.request.adapter?.slot ?? -1;
 const remaining = (sequence: Evaluated): number => sequence.tokens.length - sequence.computed;
 const decodes = (sequence: Evaluated): boolean => generatedTokens(sequence) > 0 && remaining(sequence) === 1;
 
@@ -333,7 +345,7 @@ function toStep({ sequence, count, guesses }: Share): StepSequence {
     if (sequence.wants === 'scores') return { ...base, output: 'all', rows: count, targets: part.map((id, i) => tokens[computed + i + 1] ?? id) };
     return { ...base, output: 'hidden', rows: sequence.rows(computed, count) };
   }
-  const { sampler } = sequence;
+  const { sampler, request } = sequence;
   const last = computed + count === tokens.length;
   return {
     pages,
@@ -344,5 +356,6 @@ function toStep({ sequence, count, guesses }: Share): StepSequence {
     temperature: sampler.sumTemperature,
     adjustments: last ? sampler.adjustments() : [],
     candidates: sampler.candidates,
+    ...(request.adapter === null ? {} : { adapter: { slot: request.adapter.slot, scale: request.adapter.scale } }),
   };
 }

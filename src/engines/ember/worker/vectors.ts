@@ -33,6 +33,7 @@ export function createVectors({ text, files, hiddenSize, vocabularySize, context
     id,
     promptTokens,
     salt: null,
+    adapter: null,
     cachedTokens: 0,
     openChoices: 1,
     completionTokens: 0,
