@@ -62,11 +62,11 @@ def gemma3_text(**more):
 
 def gemma3(**more):
     text = gemma3_text()
-    del text["architectures"], text["vocab_size"]
+    del text["architectures"]
     vision = {"hidden_size": 32, "image_size": 56, "model_type": "siglip_vision_model", "num_hidden_layers": 1, "patch_size": 14}
     images = {"boi_token_index": 90, "eoi_token_index": 91, "image_token_index": 92, "mm_tokens_per_image": 4}
     config = {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3", "text_config": text | more, "vision_config": vision}
-    return config | images | {"vocab_size": 96}
+    return config | images | {"vocab_size": config["text_config"].pop("vocab_size")}
 
 
 def phi3(**more):
@@ -324,7 +324,7 @@ MODELS = {
     "gemma2-bf16": (gemma2(hidden_size=48, intermediate_size=80), "BF16", None),
     "gemma2-q4-g64": (gemma2(vocab_size=160, intermediate_size=128, head_dim=32), "BF16", dict(group_size=64, bits=4)),
     "gemma3-text-bf16": (gemma3_text(hidden_size=48, intermediate_size=64), "BF16", None),
-    "gemma3-q4-g32": (gemma3(intermediate_size=128), "BF16", dict(group_size=32, bits=4)),
+    "gemma3-q4-g32": (gemma3(intermediate_size=128, vocab_size=256), "BF16", dict(group_size=32, bits=4)),
     "phi3-bf16": (phi3(intermediate_size=64), "BF16", None),
     "phi3-q4-g32": (phi3(num_key_value_heads=4, sliding_window=None), "BF16", dict(group_size=32, bits=4)),
     "phi3-longrope": (
@@ -376,7 +376,7 @@ MODELS = {
     ),
     "lfm2-bf16": (lfm2(hidden_size=48, block_dim=48, num_attention_heads=6), "BF16", None),
     "lfm2-q4-g64": (
-        lfm2(layer_types=["conv", "conv", "full_attention"], full_attn_idxs=[2], block_auto_adjust_ff_dim=False, block_ff_dim=128),
+        lfm2(layer_types=["conv", "conv", "full_attention"], full_attn_idxs=[2], block_auto_adjust_ff_dim=False, block_ff_dim=128, vocab_size=256),
         "BF16",
         dict(group_size=64, bits=4),
     ),
