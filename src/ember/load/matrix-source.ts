@@ -28,8 +28,16 @@ export interface PlainSource {
 const FLOATS: Readonly<Record<string, PlainType>> = { F16: PLAIN_TYPE.f16, BF16: PLAIN_TYPE.bf16, F32: PLAIN_TYPE.f32 };
 const SCALES: Readonly<Record<string, ScaleType>> = { F16: SCALE_TYPE.f16, BF16: SCALE_TYPE.bf16, F32: SCALE_TYPE.f32 };
 
+/** Small floats have scales of one byte, in one of two formats. */
+const BYTE_SCALES = { mxfp4: SCALE_TYPE.e8m0, mxfp8: SCALE_TYPE.e8m0, nvfp4: SCALE_TYPE.e4m3 } as const;
+const BYTES: ReadonlySet<string> = new Set(['U8', 'F8_E8M0', 'F8_E4M3']);
+/** Codes of every width fill whole words after this many. */
+const WORDS = 32;
+const AFFINE = { bits: new Set([2, 3, 4, 5, 6, 8]), groups: new Set([32, 64, 128]) } as const;
+
 /** Whether the kernels know codes of this kind. */
-export const runsQuantization = ({ mode, bits }: Quantization): boolean => mode === 'affine' && (bits === 4 || bits === 8);
+export const runsQuantization = ({ mode, bits, group }: Quantization): boolean =>
+  mode === 'affine' ? AFFINE.bits.has(bits) && AFFINE.groups.has(group) : mode in BYTE_SCALES;
 
 /** Finds the tensors of a linear layer; `model_load_failed` names the tensor that is missing or has another shape or type. */
 export function matrixSource(checkpoint: Checkpoint, linear: Linear): MatrixSource {
@@ -44,11 +52,16 @@ export function matrixSource(checkpoint: Checkpoint, linear: Linear): MatrixSour
   }
   const { mode, bits, group } = quantisation;
   if (!runsQuantization(quantisation))
-    throw new HearthError('not_implemented', `${path}: ${mode} weights of ${bits} bits cannot be run yet; affine 4 and 8 bits can.`);
-  if (inputs % group !== 0) throw wrongShape(`${path}.weight`, `${inputs} columns are not whole groups of ${group}`);
+    throw new HearthError('not_implemented', `${path}: ${mode} weights of ${bits} bits in groups of ${group} cannot be run.`);
+  const unit = Math.max(group, WORDS);
+  if (inputs % unit !== 0) throw wrongShape(`${path}.weight`, `${inputs} columns are not whole groups of ${unit}`);
   const weight = tensor(checkpoint, `${path}.weight`, shape(rows, (inputs * bits) / 32));
   if (weight.dtype !== 'U32') throw wrongShape(weight.name, `dtype ${weight.dtype} instead of U32`);
   const scales = tensor(checkpoint, `${path}.scales`, shape(rows, inputs / group));
+  if (mode !== 'affine') {
+    if (!BYTES.has(scales.dtype)) throw wrongShape(scales.name, `dtype ${scales.dtype} instead of U8`);
+    return { form: 'affine', bits, group, scaleType: BYTE_SCALES[mode], weight, scales, biases: null, bias };
+  }
   const biases = tensor(checkpoint, `${path}.biases`, shape(rows, inputs / group));
   const scaleType = SCALES[scales.dtype];
   if (scaleType === undefined || biases.dtype !== scales.dtype)
@@ -64,7 +77,7 @@ export function vectorSource(checkpoint: Checkpoint, name: string, shape: readon
 }
 
 /** Columns at which a matrix may be cut: whole groups, and whole words of codes. */
-export const cutUnit = (source: MatrixSource): number => (source.form === 'affine' ? source.group : 1);
+export const cutUnit = (source: MatrixSource): number => (source.form === 'affine' ? Math.max(source.group, WORDS) : 1);
 
 export function floatType(source: ShardedTensorEntry): PlainType {
   const type = FLOATS[source.dtype];
