@@ -146,8 +146,8 @@ describe.each(NAMES)('%s as a GGUF LoRA file', (name) => {
         Math.max(...Object.entries(found).map(([id, value]) => Math.abs(value - (last[Number(id)]! - total))));
       const [off, on] = [run('-'), run(path)];
       expect(Object.keys(on).length).toBeGreaterThan(vocabulary / 2);
-      // Its activations are 8 bits wide where the weights are quantised.
-      expect(far(on)).toBeLessThan(name.includes('q4') ? 0.5 : 0.02);
+      // Its activations are 8 bits wide where the weights are quantised, BF16 where they are BF16.
+      expect(far(on)).toBeLessThan(name.includes('q4') ? 0.5 : 0.1);
       expect(far(off)).toBeGreaterThan(8 * far(on));
     },
   );
