@@ -23,7 +23,7 @@ async function ggufModel(): Promise<{ facts: ModelFacts; text: string; prompt: r
 }
 
 describe('preparing a GGUF model', () => {
-  test('it is imported once, by as many askers as there are, and gives the golden of the checkpoint that it was made from', async () => {
+  test('[formats F25] it is imported once, by as many askers as there are, and gives the golden of the checkpoint that it was made from', async () => {
     const converted = place();
     const engine = createEmberEngine({ convertedDirectory: converted, viewDirectory: place() });
     const { facts, text, prompt } = await ggufModel();

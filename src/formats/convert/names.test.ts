@@ -5,7 +5,7 @@ import { describeLlama3, llama3Divisors, recogniseLlama3 } from './rope.ts';
 const llama = FAMILIES.find((family) => family.architecture === 'llama')!;
 const qwen3 = FAMILIES.find((family) => family.architecture === 'qwen3')!;
 
-test('8 rows of 2 heads go into the order of the golden vector', () => {
+test('[formats F25] 8 rows of 2 heads go into the order of the golden vector', () => {
   expect([...rowOrder(8, 2)]).toEqual([0, 2, 1, 3, 4, 6, 5, 7]);
 });
 
