@@ -129,7 +129,7 @@ describe('attention', () => {
     expect(first(100)).toBeLessThan(1e-30);
   });
 
-  it('an int8 cache keeps each value within half a step of its cell and head, and attention within a hundredth of float32', () => {
+  it('an int8 cache moves attention over normal values by less than 0.02', () => {
     const random = randomOf(23);
     for (let i = 0; i < 20; i++) {
       reset();

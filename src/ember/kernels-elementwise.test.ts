@@ -235,4 +235,22 @@ describe('sampling kernels', () => {
       expect(parts[0]!.found).toBe(Math.min(n, count));
     }
   });
+
+  it('[engines E4] the largest of a vocabulary are found among hidden and equal logits, and NaN is never one of them', () => {
+    const random = randomOf(17);
+    for (const [n, count] of [
+      [64_128, 256],
+      [9001, 255],
+      [300, 256],
+    ] as const) {
+      reset();
+      const logits = takeFloats(n, () => random.pick([Number.NEGATIVE_INFINITY, Math.round(random.normal() * 20), random.normal() * 20]));
+      const [a, b] = [take(count * 8), take(count * 8)];
+      expect(wasm.topN(logits, n, 7, count, a, a + count * 4)).toBe(reference.topN(logits, n, 7, count, b, b + count * 4));
+      expect(Array.from(u32.subarray(a / 4, a / 4 + 2 * count))).toEqual(Array.from(u32.subarray(b / 4, b / 4 + 2 * count)));
+      for (let i = 0; i < n; i += 3) f32[logits / 4 + i] = Number.NaN;
+      const found = wasm.topN(logits, n, 0, count, a, a + count * 4);
+      expect(Array.from(u32.subarray(a / 4, a / 4 + found)).filter((id) => id % 3 === 0)).toEqual([]);
+    }
+  });
 });

@@ -1,5 +1,5 @@
 // What sampling needs from a slice of the logits.
-import { exp4, sum4 } from './numbers';
+import { power4, sum4 } from './numbers';
 
 export function adjustLogits(logits: usize, n: u32, firstId: u32, entries: usize, count: u32): void {
   for (let e: u32 = 0; e < count; e++) {
@@ -42,7 +42,7 @@ export function maxAndSum(logits: usize, n: u32, temperature: f32, out: usize): 
   u = f32x4.pmax(u, v);
   let top: f32 = max(max(f32x4.extract_lane(u, 0), f32x4.extract_lane(u, 1)), max(f32x4.extract_lane(u, 2), f32x4.extract_lane(u, 3)));
   for (let i = whole; i < n; i++) top = max(top, load<f32>(logits + (<usize>i << 2)));
-  const tops = f32x4.splat(top), inverse: f32 = 1 / temperature, inverses = f32x4.splat(inverse);
+  const tops = f32x4.splat(top), inverse: f32 = 1.44269504 / temperature, inverses = f32x4.splat(inverse);
   let total: f64 = 0;
   // Parts of 4,096 values are added in float64, so that a large vocabulary loses nothing.
   for (let from: u32 = 0; from < whole; from += 4096) {
@@ -50,39 +50,51 @@ export function maxAndSum(logits: usize, n: u32, temperature: f32, out: usize): 
     u = f32x4.splat(0);
     v = u;
     for (let at = logits + (<usize>from << 2); at < end; at += 32) {
-      u = f32x4.add(u, exp4(f32x4.mul(f32x4.sub(v128.load(at), tops), inverses)));
-      v = f32x4.add(v, exp4(f32x4.mul(f32x4.sub(v128.load(at, 16), tops), inverses)));
+      u = f32x4.add(u, power4(f32x4.mul(f32x4.sub(v128.load(at), tops), inverses)));
+      v = f32x4.add(v, power4(f32x4.mul(f32x4.sub(v128.load(at, 16), tops), inverses)));
     }
     total += <f64>sum4(f32x4.add(u, v));
   }
-  for (let i = whole; i < n; i++) total += <f64>f32x4.extract_lane(exp4(f32x4.splat((load<f32>(logits + (<usize>i << 2)) - top) * inverse)), 0);
+  for (let i = whole; i < n; i++) total += <f64>f32x4.extract_lane(power4(f32x4.splat((load<f32>(logits + (<usize>i << 2)) - top) * inverse)), 0);
   store<f32>(out, top);
   store<f32>(out, <f32>total, 4);
 }
 
-/** Puts a value into the list sorted from largest; a later index goes behind equal values. */
-function insert(ids: usize, values: usize, found: u32, id: u32, value: f32): void {
-  let at: usize = <usize>found << 2;
-  while (at > 0 && load<f32>(values + at - 4) < value) {
-    store<f32>(values + at, load<f32>(values + at - 4));
-    store<u32>(ids + at, load<u32>(ids + at - 4));
-    at -= 4;
+/** Puts an entry at place `at` of a heap of `count`, or below it. The worst is at 0; of equal values the later id is worse. */
+function sink(ids: usize, values: usize, count: u32, at: u32, id: u32, value: f32): void {
+  for (let child: u32 = 2 * at + 1; child < count; child = 2 * at + 1) {
+    let from: usize = <usize>child << 2, worst = load<f32>(values + from);
+    if (child + 1 < count) {
+      const other = load<f32>(values + from, 4);
+      if (other < worst || (other == worst && load<u32>(ids + from, 4) > load<u32>(ids + from))) { from += 4; worst = other; child++; }
+    }
+    if (worst > value || (worst == value && load<u32>(ids + from) < id)) break;
+    const to: usize = <usize>at << 2;
+    store<f32>(values + to, worst);
+    store<u32>(ids + to, load<u32>(ids + from));
+    at = child;
   }
-  store<f32>(values + at, value);
-  store<u32>(ids + at, id);
+  store<f32>(values + (<usize>at << 2), value);
+  store<u32>(ids + (<usize>at << 2), id);
 }
 
-/** One pass: almost all values fail the test against the smallest of the list, eight at a time. NaN is never taken. */
+/** One pass: almost all values fail the test against the worst that was kept, eight at a time; the others go into a heap. NaN is never taken. */
 export function topN(logits: usize, n: u32, firstId: u32, count: u32, ids: usize, values: usize): u32 {
   let found: u32 = 0, i: u32 = 0;
   if (count == 0) return 0;
   for (; i < n && found < count; i++) {
     const value = load<f32>(logits + (<usize>i << 2));
-    if (value == value) insert(ids, values, found++, firstId + i, value);
+    if (value != value) continue;
+    store<f32>(values + (<usize>found << 2), value);
+    store<u32>(ids + (<usize>found << 2), firstId + i);
+    found++;
   }
-  const last: usize = <usize>(count - 1) << 2;
+  for (let at = found >> 1; at > 0; ) {
+    at--;
+    sink(ids, values, found, at, load<u32>(ids + (<usize>at << 2)), load<f32>(values + (<usize>at << 2)));
+  }
   while (i < n) {
-    const smallest = load<f32>(values + last), limit = f32x4.splat(smallest);
+    const limit = v128.load_splat<f32>(values);
     while (i + 8 <= n) {
       const at = logits + (<usize>i << 2);
       if (v128.any_true(v128.or(f32x4.gt(v128.load(at), limit), f32x4.gt(v128.load(at, 16), limit)))) break;
@@ -91,8 +103,14 @@ export function topN(logits: usize, n: u32, firstId: u32, count: u32, ids: usize
     const stop = min(i + 8, n);
     for (; i < stop; i++) {
       const value = load<f32>(logits + (<usize>i << 2));
-      if (value > load<f32>(values + last)) insert(ids, values, count - 1, firstId + i, value);
+      if (value > load<f32>(values)) sink(ids, values, count, 0, firstId + i, value);
     }
+  }
+  for (let left = found; left > 1; ) { // the worst goes to the end, again and again
+    const last: usize = <usize>--left << 2, id = load<u32>(ids + last), value = load<f32>(values + last);
+    store<f32>(values + last, load<f32>(values));
+    store<u32>(ids + last, load<u32>(ids));
+    sink(ids, values, left, 0, id, value);
   }
   return found;
 }

@@ -18,29 +18,32 @@ function createCells(bytes: Bytes, kvType: number, layerBase: number, pageStride
   const place = (i: number): number => (kvType === KV_TYPE.bf16 ? PLACE[i % 8]! : i % 8);
   const block = (cell: number, head: number): number =>
     layerBase + u32[pages / 4 + Math.floor(cell / PAGE_TOKENS)]! * pageStride + head * headBytes(kvType, headDim);
-  const key = (cell: number, head: number, i: number): number =>
+  const keyAt = (cell: number, head: number, i: number): number =>
     block(cell, head) + (Math.floor((cell % PAGE_TOKENS) / 8) * headDim * 8 + i * 8 + place(cell)) * width;
-  const value = (cell: number, head: number, i: number): number =>
+  const valueAt = (cell: number, head: number, i: number): number =>
     block(cell, head) + valuesAt + (Math.floor(i / 8) * PAGE_TOKENS * 8 + (cell % PAGE_TOKENS) * 8 + place(i)) * width;
   const scaleAt = (cell: number, head: number, of: 0 | 1): number => (block(cell, head) + 2 * valuesAt) / 4 + of * PAGE_TOKENS + (cell % PAGE_TOKENS);
+  const placeOf = [keyAt, valueAt] as const;
 
-  const read = (at: number, scale: number): number =>
-    kvType === KV_TYPE.f32 ? f32[at / 4]! : kvType === KV_TYPE.bf16 ? bfloat16ToNumber(u16[at / 2]!) : i8[at]! * scale;
-  const scaleOf = (row: Float32Array): number => Math.fround(row.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / 127);
-  function write(row: Float32Array, cell: number, head: number, of: 0 | 1): void {
-    const scale = scaleOf(row);
-    if (kvType === KV_TYPE.int8) f32[scaleAt(cell, head, of)] = scale;
-    for (const [i, x] of row.entries()) {
-      const at = of === 0 ? key(cell, head, i) : value(cell, head, i);
-      if (kvType === KV_TYPE.f32) f32[at / 4] = x;
-      else if (kvType === KV_TYPE.bf16) u16[at / 2] = numberToBfloat16(x);
-      else i8[at] = scale === 0 ? 0 : roundHalfEven(Math.fround(x / scale));
-    }
-  }
   return {
-    write,
-    key: (cell: number, head: number, i: number): number => read(key(cell, head, i), kvType === KV_TYPE.int8 ? f32[scaleAt(cell, head, 0)]! : 1),
-    value: (cell: number, head: number, i: number): number => read(value(cell, head, i), kvType === KV_TYPE.int8 ? f32[scaleAt(cell, head, 1)]! : 1),
+    /** Writes a key (0) or a value (1) of one cell and kv head. */
+    write(row: Float32Array, cell: number, head: number, of: 0 | 1): void {
+      const scale = Math.fround(row.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / 127);
+      if (kvType === KV_TYPE.int8) f32[scaleAt(cell, head, of)] = scale;
+      for (const [i, x] of row.entries()) {
+        const at = placeOf[of](cell, head, i);
+        if (kvType === KV_TYPE.f32) f32[at / 4] = x;
+        else if (kvType === KV_TYPE.bf16) u16[at / 2] = numberToBfloat16(x);
+        else i8[at] = scale === 0 ? 0 : roundHalfEven(Math.fround(x / scale));
+      }
+    },
+    read(cell: number, head: number, of: 0 | 1): Float64Array {
+      const scale = kvType === KV_TYPE.int8 ? f32[scaleAt(cell, head, of)]! : 1;
+      return Float64Array.from({ length: headDim }, (_, i) => {
+        const at = placeOf[of](cell, head, i);
+        return kvType === KV_TYPE.f32 ? f32[at / 4]! : kvType === KV_TYPE.bf16 ? bfloat16ToNumber(u16[at / 2]!) : i8[at]! * scale;
+      });
+    },
   };
 }
 
@@ -63,30 +66,50 @@ export function createAttentionReference(bytes: Bytes): AttentionKernels {
     attendScratchBytes: () => 0,
 
     attend(
-      ...[kvType, q, qStride, out, outStride, layerBase, pageStride, pages, position, tokens, qHeads, headToKv, , headDim, scale, window, softCap, sinks, mask]
+      ...[
+        kvType,
+        q,
+        qStride,
+        out,
+        outStride,
+        layerBase,
+        pageStride,
+        pages,
+        position,
+        tokens,
+        qHeads,
+        headToKv,
+        kvHeads,
+        headDim,
+        scale,
+        window,
+        softCap,
+        sinks,
+        mask,
+      ]
     ) {
       const cells = createCells(bytes, kvType, layerBase, pageStride, pages, headDim);
+      const context = position + tokens;
+      const rows = (of: 0 | 1): Float64Array[][] =>
+        Array.from({ length: kvHeads }, (_, kv) => Array.from({ length: context }, (_, cell) => cells.read(cell, kv, of)));
+      const [keys, values] = [rows(0), rows(1)];
       for (let t = 0; t < tokens; t++) {
-        const last = mask === 1 ? position + tokens - 1 : position + t;
+        const last = mask === 1 ? context - 1 : position + t;
         const first = window > 0 && mask === 0 ? Math.max(0, last - window + 1) : 0;
         for (let h = 0; h < qHeads; h++) {
           const kv = u32[headToKv / 4 + h]!;
-          const scores: number[] = [];
-          for (let cell = first; cell <= last; cell++) {
-            let dot = 0;
-            for (let i = 0; i < headDim; i++) dot += f32[q / 4 + t * qStride + h * headDim + i]! * cells.key(cell, kv, i);
-            dot *= scale;
-            scores.push(softCap > 0 ? softCap * Math.tanh(dot / softCap) : dot);
-          }
+          const query = f32.subarray(q / 4 + t * qStride + h * headDim, q / 4 + t * qStride + (h + 1) * headDim);
+          const scores = keys[kv]!.slice(first, last + 1).map((key) => {
+            const score = scale * key.reduce((sum, x, i) => sum + x * query[i]!, 0);
+            return softCap > 0 ? softCap * Math.tanh(score / softCap) : score;
+          });
           const sink = sinks === 0 ? Number.NEGATIVE_INFINITY : f32[sinks / 4 + h]!;
           const most = scores.reduce((a, b) => Math.max(a, b), sink);
           const weights = scores.map((score) => Math.exp(score - most));
           const sum = weights.reduce((a, b) => a + b, Math.exp(sink - most));
-          for (let i = 0; i < headDim; i++) {
-            let total = 0;
-            for (let cell = first; cell <= last; cell++) total += weights[cell - first]! * cells.value(cell, kv, i);
-            f32[out / 4 + t * outStride + h * headDim + i] = total / sum;
-          }
+          const seen = values[kv]!.slice(first, last + 1);
+          for (let i = 0; i < headDim; i++)
+            f32[out / 4 + t * outStride + h * headDim + i] = seen.reduce((total, value, cell) => total + weights[cell]! * value[i]!, 0) / sum;
         }
       }
     },
