@@ -19,7 +19,9 @@ export const cohere2: Architecture = {
   modelType: 'cohere2',
   keys: [
     ...[...DECODER_KEYS, ...Object.keys(FIXED), 'attention_bias', 'layer_norm_eps', 'layer_norm_bias', 'logit_scale'],
-    ...['sliding_window', 'sliding_window_pattern', 'layer_types', 'layer_switch', 'cache_implementation'],
+    ...['sliding_window', 'sliding_window_pattern', 'layer_types', 'layer_switch'],
+    // Of memory and threads, in the original code.
+    ...['cache_implementation', 'use_parallel_embedding'],
   ],
   graph(config) {
     for (const [key, value] of Object.entries(FIXED)) if ((config[key] ?? value) !== value) throw wrongValue(key, config[key], JSON.stringify(value));

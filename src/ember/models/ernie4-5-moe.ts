@@ -9,7 +9,7 @@ export const ernie45Moe: Architecture = {
   // The correction of the scores (moe_use_aux_free) and the capacity are of training.
   keys: [
     ...[...ERNIE_KEYS, 'moe_num_experts', 'moe_k', 'moe_intermediate_size', 'moe_num_shared_experts', 'moe_gate_act', 'moe_capacity'],
-    ...['moe_layer_start_index', 'moe_layer_end_index', 'moe_layer_interval', 'moe_use_aux_free'],
+    ...['moe_layer_start_index', 'moe_layer_end_index', 'moe_layer_interval', 'moe_use_aux_free', 'moe_norm_min', 'num_nextn_predict_layers'],
   ],
   graph(config) {
     const score = config['moe_gate_act'] ?? 'softmax';
@@ -32,11 +32,12 @@ export const ernie45Moe: Architecture = {
   },
 };
 
-/** Layers from the first to the last index (of lists: the smallest and the largest), at the interval. */
+/** Layers from the first to the last index (of lists: the smallest and the largest; a last of −1 is the last layer), at the interval. */
 function expertLayers(config: ModelConfig): (layer: number) => boolean {
   const interval = integer(config, 'moe_layer_interval', 1);
   const bound = (key: string, fallback: number, pick: (...values: number[]) => number) => {
     const given = config[key];
+    if (given === -1) return fallback;
     return Array.isArray(given) && given.every((value) => typeof value === 'number') ? pick(...given) : numberOr(config, key, fallback);
   };
   const first = bound('moe_layer_start_index', 0, Math.min);
