@@ -95,6 +95,8 @@ export interface Ember extends AsyncDisposable {
   readonly hiddenSize: number;
   /** Every token sees all others and there is no head: hidden rows only, of inputs that come whole in one step. */
   readonly encoder: boolean;
+  /** Layers carry a state from token to token: a position that was evaluated cannot be evaluated again with another token. */
+  readonly recurrent: boolean;
   /** Limit that the checkpoint declares (max_position_embeddings after its own scaling). */
   readonly modelContextTokens: number;
   readonly ranks: number;

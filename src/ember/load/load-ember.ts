@@ -81,6 +81,7 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
     vocabularySize: graph.vocabulary,
     hiddenSize: graph.hidden,
     encoder: graph.head === null,
+    recurrent: graph.layers.some((layer) => layer.mixer.body.kind === 'short-convolution'),
     modelContextTokens: graph.contextTokens,
     ranks,
     pageCount,

@@ -67,7 +67,8 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
   const contextTokens = Math.min(wanted, ember.modelContextTokens);
   const rate = createPrefillRate(batchTokens);
   await firstToken(ember, tokenizer.bosId ?? 0, (tokens, milliseconds) => rate.observe(tokens, milliseconds));
-  const { drafter, draft } = await openDrafter(options, { ranks, contextTokens, tokenizer, vocabularySize: ember.vocabularySize });
+  const { drafter, draft } = await openDrafter(options, { ranks, contextTokens, tokenizer, vocabularySize: ember.vocabularySize, recurrent: ember.recurrent });
+  const guesses = options.promptLookup === true || options.draftModel !== undefined;
   const parallelSequences = options.parallelSequences ?? DEFAULTS.parallelSequences;
   const loop = createStepLoop({
     ember,
@@ -108,7 +109,10 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
       measured,
       loadMs: performance.now() - startedAt,
       ...(note === undefined ? {} : { weightsNote: note }),
-      ...(problem === null ? {} : { warnings: [`${problem}. Plain conversation blocks are used instead.`] }),
+      warnings: [
+        ...(problem === null ? [] : [`${problem}. Plain conversation blocks are used instead.`]),
+        ...(guesses && drafter === null ? ['Tokens are not guessed: the model carries a state from token to token.'] : []),
+      ],
     },
     generate(id, request) {
       loop.add(toSequences(id, request, text, ember.vocabularySize, contextTokens, adapters));

@@ -12,10 +12,13 @@ interface Target {
   readonly contextTokens: number;
   readonly tokenizer: Tokenizer;
   readonly vocabularySize: number;
+  readonly recurrent: boolean;
 }
 
 /** What guesses by these options, or null; with a draft model, its own weights and cache. Throws model_load_failed for another vocabulary. */
 export async function openDrafter(options: EmberEngineOptions, target: Target): Promise<{ readonly drafter: Drafter | null; readonly draft: Ember | null }> {
+  // A wrong guess could not be taken back.
+  if (target.recurrent) return { drafter: null, draft: null };
   const drafters: Drafter[] = options.promptLookup === true ? [createPromptLookup()] : [];
   if (options.draftModel === undefined) return { drafter: drafters[0] ?? null, draft: null };
   refuseOtherVocabulary(target.tokenizer, await loadTokenizer(options.draftModel));
@@ -26,6 +29,10 @@ export async function openDrafter(options: EmberEngineOptions, target: Target): 
     contextTokens: target.contextTokens,
     batchTokens: DRAFT_BATCH,
   });
+  if (draft.recurrent) {
+    await draft[Symbol.asyncDispose]();
+    throw new HearthError('not_implemented', 'A draft model that carries a state from token to token cannot be used yet.');
+  }
   // Rows beyond the tokenizer's own ids are padding, of which models of one family have more or less.
   if (draft.vocabularySize > target.vocabularySize) {
     await draft[Symbol.asyncDispose]();
