@@ -10,6 +10,8 @@ export interface RankShape {
   readonly graph: ModelGraph;
   readonly sources: GraphSources;
   readonly ranks: number;
+  /** Whether only the largest logits take int16 activations. */
+  readonly refineHead: boolean;
   readonly batchTokens: number;
   readonly pageCount: number;
   /** First byte that the kernels do not use themselves. */
@@ -35,8 +37,10 @@ export function layRank(shape: RankShape, rank: number): RankPlan {
     norm: layout.normOrNull(graph.embedding.norm),
   };
   const tied = graph.head?.linear.path === graph.embedding.table.path;
+  const headMatrix = graph.head && (tied ? embedding.table : layout.rows(graph.head.linear, vocabulary));
   const head: HeadPlacement | null = graph.head && {
-    matrix: tied ? embedding.table : layout.rows(graph.head.linear, vocabulary),
+    matrix: headMatrix,
+    refined: shape.refineHead && headMatrix?.form === 'affine' && headMatrix.bits < 8,
     factor: graph.head.factor,
     softCap: graph.head.softCap,
   };

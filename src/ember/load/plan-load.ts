@@ -55,6 +55,7 @@ export function planLoad(
       activationOf: (path: string) => (path === headPath ? activations.head : exact.has(path) ? activations.qkv : activations.rest),
     },
     ranks: options.ranks,
+    refineHead: options.activations === 'mixed',
     batchTokens: options.batchTokens,
     pageCount,
     kvType,

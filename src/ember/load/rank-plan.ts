@@ -191,6 +191,8 @@ export interface EmbeddingPlacement {
 
 export interface HeadPlacement {
   readonly matrix: MatrixPlacement | null;
+  /** int16 activations for the largest logits alone (ranks/output-head.ts). */
+  readonly refined: boolean;
   readonly factor: number;
   readonly softCap: number;
 }

@@ -1,5 +1,5 @@
 import type { LowRank } from '../adapters/low-rank.ts';
-import type { Kernels } from '../kernel-interface.ts';
+import { ACTIVATION, type Activation, type Kernels } from '../kernel-interface.ts';
 import type { MatrixPlacement } from '../load/rank-plan.ts';
 
 export interface MatrixRunner {
@@ -10,6 +10,8 @@ export interface MatrixRunner {
   input(x: number, tokens: number, rowOf?: (row: number) => number): void;
   /** y [tokens, rows] = x · matrixᵀ (+ bias). */
   multiply(matrix: MatrixPlacement, y: number): void;
+  /** The same with int8 activations, where `refine` then writes some of y again. */
+  multiplyRefined(matrix: MatrixPlacement, y: number, refine: () => void): void;
 }
 
 /** Runs matrices over one input, bringing it into each wanted form only once. */
@@ -25,17 +27,33 @@ export function createMatrixRunner(kernels: Kernels, prepared: number, lowRank: 
       form = -1;
     },
     multiply(matrix, y) {
-      const { rows, columns, bias } = matrix;
-      if (matrix.form === 'plain') kernels.matmulPlain(matrix.type, matrix.weight, x, y, rows, 0, rows, columns, tokens);
-      else {
-        const { activation, bits, group } = matrix;
-        const wanted = (activation << 16) | (bits << 8) | group;
-        if (wanted !== form) kernels.prepare(activation, bits, group, x, tokens, columns, prepared);
-        form = wanted;
-        kernels.matmul(activation, bits, group, matrix.scaleType, matrix.weight, matrix.scales, matrix.biases, prepared, y, rows, 0, rows, columns, tokens);
-      }
-      lowRank.apply(matrix, x, y, tokens);
-      if (bias !== 0) kernels.addBias(y, bias, tokens, rows, rows);
+      base(matrix, y, matrix.form === 'plain' ? ACTIVATION.f32 : matrix.activation);
+      finish(matrix, y);
+    },
+    multiplyRefined(matrix, y, refine) {
+      base(matrix, y, ACTIVATION.int8);
+      refine();
+      form = -1;
+      finish(matrix, y);
     },
   };
+
+  function base(matrix: MatrixPlacement, y: number, activation: Activation): void {
+    const { rows, columns } = matrix;
+    if (matrix.form === 'plain') {
+      kernels.matmulPlain(matrix.type, matrix.weight, x, y, rows, 0, rows, columns, tokens);
+      return;
+    }
+    const { bits, group } = matrix;
+    const wanted = (activation << 16) | (bits << 8) | group;
+    if (wanted !== form) kernels.prepare(activation, bits, group, x, tokens, columns, prepared);
+    form = wanted;
+    kernels.matmul(activation, bits, group, matrix.scaleType, matrix.weight, matrix.scales, matrix.biases, prepared, y, rows, 0, rows, columns, tokens);
+  }
+
+  function finish(matrix: MatrixPlacement, y: number): void {
+    const { rows, bias } = matrix;
+    lowRank.apply(matrix, x, y, tokens);
+    if (bias !== 0) kernels.addBias(y, bias, tokens, rows, rows);
+  }
 }

@@ -3,6 +3,7 @@ import type { Kernels } from '../kernel-interface.ts';
 import type { MatrixPlacement } from '../load/rank-plan.ts';
 import { createMeeting } from './exchange.ts';
 import { createMatrixRunner } from './matrix-runner.ts';
+import { createOutputHead } from './output-head.ts';
 import { createNorm, type RankContext } from './rank-context.ts';
 import type { RankStart } from './rank-start.ts';
 import { createRankSum } from './rank-sum.ts';
@@ -15,7 +16,7 @@ import { HEADER, RECORD } from './step-words.ts';
 /** Evaluates the step that lies in the exchange: the whole forward pass of one rank. */
 export function createForward(start: RankStart, kernels: Kernels, memory: SharedArrayBuffer, lowRank: LowRank): () => void {
   const { plan, model, exchange, ranks, batchTokens } = start;
-  const { buffers, vocabulary, embedding, head } = plan;
+  const { buffers, vocabulary, embedding } = plan;
   const { hidden, kvType } = model;
   const floats = new Float32Array(memory);
   const sharedStep = new Int32Array(exchange.step);
@@ -30,6 +31,7 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
   const context: RankContext = { rank: plan.rank, ranks, hidden, batchTokens, kernels, kvType, buffers, matrices, rotation, sum, floats, words, step };
   const layers = plan.layers.map((layer) => createLayer(context, layer));
   const embeddingNorm = embedding.norm && createNorm(kernels, embedding.norm);
+  const outputHead = plan.head && createOutputHead(context, plan.head);
   const finalNorm = plan.finalNorm && createNorm(kernels, plan.finalNorm);
 
   /**
@@ -53,7 +55,7 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
     embeddingNorm?.(buffers.residual, buffers.residual, tokens);
   }
 
-  /** Encoders: rows by position, and of the first type. */
+  /** Encoders: rows by position, and by the text of a pair. */
   function addTables(sequences: number): void {
     for (let s = 0; s < sequences; s++) {
       const record = HEADER.words + s * RECORD.words;
@@ -64,7 +66,7 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
           kernels.addInto(y, buffers.incoming, hidden);
         };
         if (embedding.positions) add(embedding.positions, step[record + RECORD.position]! + t);
-        if (embedding.types) add(embedding.types, 0);
+        if (embedding.types) add(embedding.types, t < step[record + RECORD.secondText]! ? 0 : 1);
       }
     }
   }
@@ -81,16 +83,12 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
   }
 
   /** The wanted rows behind the final norm, and their logits over the rank's part of the vocabulary. */
-  function output(rows: number): void {
+  function output(rows: number, sequences: number): void {
     if (rows === 0) return;
     if (finalNorm) finalNorm(buffers.residual, buffers.normed, rows);
     else floats.copyWithin(buffers.normed / 4, buffers.residual / 4, buffers.residual / 4 + rows * hidden);
     const logitRows = step[HEADER.logitRows]!;
-    if (logitRows === 0 || head === null || head.matrix === null) return;
-    matrices.input(buffers.normed, logitRows);
-    matrices.multiply(head.matrix, buffers.logits);
-    if (head.factor !== 1) kernels.scaleBy(buffers.logits, logitRows * vocabulary.count, head.factor);
-    if (head.softCap !== 0) kernels.softCap(buffers.logits, logitRows * vocabulary.count, head.softCap);
+    if (logitRows > 0) outputHead?.(logitRows, sequences);
   }
 
   const lastLayer = layers.length - 1;
@@ -114,7 +112,7 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
       const rows = trimmed ? wanted : tokens;
       if (rows > 0) layer.finish(rows, sequences, trimmed);
     }
-    output(wanted);
+    output(wanted, sequences);
     report(step, stepFloats, sequences);
     meeting.leave();
   };
