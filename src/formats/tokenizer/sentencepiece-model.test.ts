@@ -35,6 +35,31 @@ test('a SentencePiece Unigram model with a character map gives the ids of the Se
   }
 });
 
+test('a SentencePiece file says its marks of begin and end; tokens beyond it come from the files beside it', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'hearth-sentencepiece-'));
+  await copyFile(model, join(folder, 'tokenizer.model'));
+  const alone = await loadTokenizer(folder);
+  const [bos, eos] = [alone.specialTokens.get('<s>')!, alone.specialTokens.get('</s>')!];
+  expect(alone).toMatchObject({ bosId: bos, eosIds: [eos], addBos: true });
+  const size = alone.vocabularySize;
+  const decoder = {
+    [size]: { content: '<|user|>', special: true },
+    [size + 1]: { content: 'aloha', special: false },
+    wrong: { content: 'x' },
+    '-1': { content: 'y' },
+  };
+  await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify({ add_bos_token: false, added_tokens_decoder: decoder }));
+  await writeFile(join(folder, 'added_tokens.json'), JSON.stringify({ '<|user|>': size, '<|late|>': size + 2, odd: 'text' }));
+  const more = await loadTokenizer(folder);
+  expect(more.addBos).toBe(false);
+  expect(more.vocabularySize).toBe(size + 3);
+  expect(more.encode('<|user|>', { special: true })).toEqual([size]);
+  expect(more.encode('<|user|>', { special: false })).not.toContain(size);
+  expect(more.encode('aloha', { special: false })).toEqual([size + 1]);
+  expect(more.decode([size, size + 2], { skipSpecial: true })).toBe('<|late|>');
+  expect(more.encode('plain text', { special: false })).toEqual(alone.encode('plain text', { special: false }));
+});
+
 test('a model that is cut or changed is refused or read, and nothing else happens', async () => {
   const bytes = await readFile(model);
   const refused = expect.objectContaining({ code: 'tokenizer_invalid' });

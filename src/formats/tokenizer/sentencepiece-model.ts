@@ -8,10 +8,19 @@ interface SentencePieceModel {
   /** As in GGUF: 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte. */
   readonly types: number[];
   kind: number;
+  bos: number;
+  eos: number;
   byteFallback: boolean;
   charactersMap: string | null;
   addPrefix: boolean;
   removeExtraSpaces: boolean;
+}
+
+export interface SentencePieceTokenizer {
+  readonly json: TokenizerJson;
+  /** Ids of the marks of begin and end. */
+  readonly bos: number | null;
+  readonly eos: number | null;
 }
 
 const UNIGRAM = 1;
@@ -22,7 +31,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  * Reads `tokenizer.model` as if it were a tokenizer.json with the same pieces (docs/spec/formats.md §4). BPE and Unigram models.
  * Throws `tokenizer_invalid`, naming the file.
  */
-export function readSentencePieceModel(bytes: Uint8Array, where: string): TokenizerJson {
+export function readSentencePieceModel(bytes: Uint8Array, where: string): SentencePieceTokenizer {
   let model: SentencePieceModel;
   try {
     model = parseModel(bytes);
@@ -31,7 +40,9 @@ export function readSentencePieceModel(bytes: Uint8Array, where: string): Tokeni
   }
   if (model.tokens.length === 0) throw invalid(`${where} holds no pieces.`);
   if (model.kind !== UNIGRAM && model.kind !== BPE) throw invalid(`${where} is a SentencePiece model of kind ${model.kind}; BPE and Unigram are read.`);
-  return toJson(model);
+  // −1 is none; a text that no piece stands for is none either.
+  const mark = (id: number): number | null => (model.types[id] === TOKEN_TYPE.control ? id : null);
+  return { json: toJson(model), bos: mark(model.bos), eos: mark(model.eos) };
 }
 
 function toJson(model: SentencePieceModel): TokenizerJson {
@@ -89,6 +100,8 @@ function parseModel(bytes: Uint8Array): SentencePieceModel {
     scores: [],
     types: [],
     kind: UNIGRAM,
+    bos: 1,
+    eos: 2,
     byteFallback: false,
     charactersMap: null,
     addPrefix: true,
@@ -100,6 +113,8 @@ function parseModel(bytes: Uint8Array): SentencePieceModel {
     if (field === 2) {
       for (const setting of fields(value)) {
         if (setting.field === 3) model.kind = Number(setting.value);
+        if (setting.field === 41) model.bos = Number(setting.value);
+        if (setting.field === 42) model.eos = Number(setting.value);
         if (setting.field === 35) model.byteFallback = setting.value === 1;
       }
     }

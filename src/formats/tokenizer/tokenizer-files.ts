@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HearthError } from '../../core/index.ts';
 import { readSentencePieceModel } from './sentencepiece-model.ts';
-import { invalid, isObject, readTokenizerJson, type TokenizerJson, type TokenizerPart } from './tokenizer-json.ts';
+import { type AddedTokenEntry, invalid, isObject, readTokenizerJson, type TokenizerJson, type TokenizerPart } from './tokenizer-json.ts';
 
 /** What a checkpoint's files say about its tokenizer, before token texts are turned into ids. */
 export interface TokenizerFiles {
@@ -15,13 +15,13 @@ export interface TokenizerFiles {
 
 /** Reads tokenizer.json, or else tokenizer.model, and the files beside it; throws `tokenizer_invalid` naming the file. */
 export async function readTokenizerFiles(directory: string): Promise<TokenizerFiles> {
-  const json = await readTokenizer(directory);
   const optional = async (name: string) => (await readJson(join(directory, name))) ?? {};
   const config = await optional('tokenizer_config.json');
+  const { json, pieces } = await readTokenizer(directory, config, await optional('added_tokens.json'));
   const generation = await optional('generation_config.json');
   const model = await optional('config.json');
   const map = await optional('special_tokens_map.json');
-  const bos = tokenName(config['bos_token']) ?? tokenName(map['bos_token']) ?? firstId(model['bos_token_id']);
+  const bos = tokenName(config['bos_token']) ?? tokenName(map['bos_token']) ?? firstId(model['bos_token_id']) ?? pieces?.bos ?? null;
   return {
     json,
     bos,
@@ -29,22 +29,67 @@ export async function readTokenizerFiles(directory: string): Promise<TokenizerFi
       ...idList(generation['eos_token_id']),
       ...idList(model['eos_token_id']),
       ...(isObject(model['text_config']) ? idList(model['text_config']['eos_token_id']) : []),
-      ...[tokenName(config['eos_token']) ?? tokenName(map['eos_token'])].filter((name) => name !== null),
+      ...[tokenName(config['eos_token']) ?? tokenName(map['eos_token']) ?? pieces?.eos ?? null].filter((name) => name !== null),
     ],
-    addBos: typeof config['add_bos_token'] === 'boolean' ? config['add_bos_token'] : bos !== null && startsWithToken(json.post_processor, bos),
+    addBos:
+      typeof config['add_bos_token'] === 'boolean' ? config['add_bos_token'] : bos !== null && (pieces?.addBos ?? startsWithToken(json.post_processor, bos)),
     chatTemplate: await readChatTemplate(directory, config),
   };
 }
 
-async function readTokenizer(directory: string): Promise<TokenizerJson> {
+/** What only a SentencePiece file says: its own marks of begin and end, and that BPE vocabularies of this kind begin a text with one. */
+interface PieceMarks {
+  readonly bos: number | null;
+  readonly eos: number | null;
+  readonly addBos: boolean;
+}
+
+async function readTokenizer(
+  directory: string,
+  config: Readonly<Record<string, unknown>>,
+  added: Readonly<Record<string, unknown>>,
+): Promise<{ readonly json: TokenizerJson; readonly pieces: PieceMarks | null }> {
   const path = join(directory, 'tokenizer.json');
   const source = await readJson(path);
-  if (source !== null) return readTokenizerJson(source, path);
+  if (source !== null) return { json: readTokenizerJson(source, path), pieces: null };
   const model = join(directory, 'tokenizer.model');
   const bytes = await readBytes(model);
-  if (bytes !== null) return readSentencePieceModel(bytes, model);
+  if (bytes !== null) {
+    const { json, bos, eos } = readSentencePieceModel(bytes, model);
+    return { json: { ...json, added_tokens: withAddedTokens(json.added_tokens, config, added) }, pieces: { bos, eos, addBos: json.model.type === 'BPE' } };
+  }
   throw invalid(`${directory} has neither tokenizer.json nor tokenizer.model; a model without one cannot be given text.`);
 }
+
+/** Tokens that a checkpoint has beyond those of its SentencePiece file: `added_tokens_decoder` by id, or added_tokens.json by text. */
+function withAddedTokens(
+  own: readonly AddedTokenEntry[],
+  config: Readonly<Record<string, unknown>>,
+  added: Readonly<Record<string, unknown>>,
+): AddedTokenEntry[] {
+  const byId = new Map(own.map((entry) => [entry.id, entry]));
+  const plain = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+  for (const [content, id] of Object.entries(added)) {
+    if (isId(id) && !byId.has(id)) byId.set(id, { ...plain, id, content, special: false });
+  }
+  const decoder = config['added_tokens_decoder'];
+  for (const [id, entry] of Object.entries(isObject(decoder) ? decoder : {})) {
+    if (!isId(Number(id)) || !isObject(entry) || typeof entry['content'] !== 'string') continue;
+    const flag = (name: string): boolean => entry[name] === true;
+    byId.set(Number(id), {
+      id: Number(id),
+      content: entry['content'],
+      special: flag('special'),
+      single_word: flag('single_word'),
+      lstrip: flag('lstrip'),
+      rstrip: flag('rstrip'),
+      normalized: false,
+    });
+  }
+  return [...byId.values()].toSorted((a, b) => a.id - b.id);
+}
+
+const isId = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 24;
 
 /** A file of its own wins over the key in tokenizer_config.json; of several named templates the one called default. */
 async function readChatTemplate(directory: string, config: Record<string, unknown>): Promise<string | null> {

@@ -19,7 +19,10 @@ export interface Tokenizer {
   tokenBytes(id: number): Uint8Array;
   decode(ids: readonly number[], options: { readonly skipSpecial: boolean }): string;
   /** Text as tokens come in: characters whose bytes are not complete are held back. The parts join to what `decode` gives. */
-  createDetokenizer(options: { readonly skipSpecial: boolean }): Detokenizer;
+  createDetokenizer(options: {
+    readonly skipSpecial: boolean /** Control tokens whose text is given nevertheless. */;
+    readonly shown?: ReadonlySet<number>;
+  }): Detokenizer;
   isSpecial(id: number): boolean;
   readonly specialTokens: ReadonlyMap<string, number>;
   readonly bosId: number | null;
@@ -64,8 +67,8 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     if (text === undefined) return none;
     return first ? decoder.firstBytes(text) : decoder.bytes(text);
   };
-  const detokenizer = (skipSpecial: boolean) =>
-    createDetokenizer({ bytesAt, skip: (id) => skipSpecial && isSpecial(id), stripsFirstSpace: decoder.stripsFirstSpace });
+  const detokenizer = (skipSpecial: boolean, shown?: ReadonlySet<number>) =>
+    createDetokenizer({ bytesAt, skip: (id) => skipSpecial && isSpecial(id) && shown?.has(id) !== true, stripsFirstSpace: decoder.stripsFirstSpace });
 
   return {
     vocabularySize,
@@ -80,7 +83,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
       const stream = detokenizer(options.skipSpecial);
       return ids.map((id) => stream.push(id)).join('') + stream.flush();
     },
-    createDetokenizer: (options) => detokenizer(options.skipSpecial),
+    createDetokenizer: (options) => detokenizer(options.skipSpecial, options.shown),
     isSpecial,
     specialTokens,
     bosId,
