@@ -55,6 +55,8 @@ export interface StepSequence {
   readonly rawCandidates?: number;
   /** For 'all': of each token, the id whose log probability is wanted (mostly the next token). */
   readonly targets?: readonly number[];
+  /** Of an encoder with types: from this one on, `tokens` are the second text of a pair; absent: there is one text. */
+  readonly secondText?: number;
   /** Low-rank adapter in this slot, its delta times `scale` (0 … 2); absent: the base model. */
   readonly adapter?: { readonly slot: number; readonly scale: number };
 }
@@ -97,6 +99,8 @@ export interface Ember extends AsyncDisposable {
   readonly encoder: boolean;
   /** Layers carry a state from token to token: a position that was evaluated cannot be evaluated again with another token. */
   readonly recurrent: boolean;
+  /** Score of a text or a pair (before any sigmoid), from the hidden row of its first token; null: the model has no such head. */
+  readonly classify: ((firstRow: Float32Array) => number) | null;
   /** Limit that the checkpoint declares (max_position_embeddings after its own scaling). */
   readonly modelContextTokens: number;
   readonly ranks: number;

@@ -12,6 +12,7 @@ import { createReferenceKernels } from '../reference/reference-kernels.ts';
 import type { Ember, EmberOptions, StepSequence } from '../types.ts';
 import { type LoadPlan, planLoad } from './plan-load.ts';
 import type { RankPlan } from './rank-plan.ts';
+import { readClassifier } from './read-classifier.ts';
 import { gatherTensor } from './tensor-bytes.ts';
 
 /** The kernels' own constants lie below. */
@@ -27,13 +28,15 @@ export async function loadEmber(options: EmberOptions, implementation: 'wasm' | 
   const module = implementation === 'wasm' ? kernelModule() : null;
   const checkpoint = await openCheckpoint(options.directory);
   try {
-    return await load(options, planLoad(checkpoint, options, { memoryBase: MEMORY_BASE, sizes: kernelSizes(module) }), module);
+    const plan = planLoad(checkpoint, options, { memoryBase: MEMORY_BASE, sizes: kernelSizes(module) });
+    const classify = plan.graph.classifier ? await readClassifier(checkpoint, plan.graph.classifier) : null;
+    return await load(options, plan, module, classify);
   } finally {
     await checkpoint.close();
   }
 }
 
-async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.Module | null): Promise<Ember> {
+async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.Module | null, classify: Ember['classify']): Promise<Ember> {
   const { graph, pageCount } = plan;
   const { batchTokens } = options;
   const ranks = plan.ranks.length;
@@ -74,13 +77,14 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
     return turn;
   };
   const adapters = createResidentAdapters({ plan, batchTokens, group, inTurn });
-  const limits = { batchTokens, pageCount, vocabulary: graph.vocabulary, hasAdapter: adapters.has };
+  const limits = { batchTokens, pageCount, vocabulary: graph.vocabulary, pairs: (graph.embedding.types?.outputs ?? 0) > 1, hasAdapter: adapters.has };
   const total = (of: (rank: RankPlan) => number) => plan.ranks.reduce((sum, rank) => sum + of(rank), 0);
 
   return {
     vocabularySize: graph.vocabulary,
     hiddenSize: graph.hidden,
     encoder: graph.head === null,
+    classify,
     recurrent: graph.layers.some((layer) => layer.mixer.body.kind === 'short-convolution'),
     modelContextTokens: graph.contextTokens,
     ranks,

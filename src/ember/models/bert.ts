@@ -16,7 +16,7 @@ export const bert: Architecture = {
     ...['hidden_act', 'layer_norm_eps', 'position_embedding_type'],
     // Of training, and of heads that are not run.
     ...['hidden_dropout_prob', 'attention_probs_dropout_prob', 'directionality', 'pooler_fc_size', 'pooler_num_attention_heads', 'pooler_num_fc_layers'],
-    ...['pooler_size_per_head', 'pooler_type', 'sentence_transformers', 'sbert_ce_default_activation_function'],
+    ...['pooler_size_per_head', 'pooler_type', 'sentence_transformers', 'sbert_ce_default_activation_function', 'num_labels'],
   ],
   graph(config) {
     const hidden = integer(config, 'hidden_size', 768);
@@ -42,6 +42,9 @@ export const bert: Architecture = {
       layers: Array.from({ length: integer(config, 'num_hidden_layers', 12) }, (_, i) => layer(config, `${root}encoder.layer.${i}`, hidden, norm)),
       finalNorm: null,
       head: null,
+      ...(scoresPairs(config)
+        ? { classifier: { dense: linear('bert.pooler.dense', hidden, hidden, true), output: linear('classifier', hidden, 1, true) } }
+        : {}),
       otherTensors: [`${root}pooler.`, `${root}embeddings.position_ids`, 'classifier.', 'cls.'],
     };
   },
@@ -90,6 +93,14 @@ function layer(config: ModelConfig, path: string, hidden: number, norm: (path: s
     ),
     parallel: false,
   };
+}
+
+/** A classifier with one label is a reranker. */
+function scoresPairs(config: ModelConfig): boolean {
+  const names = config['architectures'];
+  const labels = config['id2label'];
+  const count = typeof labels === 'object' && labels !== null ? Object.keys(labels).length : (config['num_labels'] ?? 2);
+  return Array.isArray(names) && names.includes('BertForSequenceClassification') && count === 1;
 }
 
 /** Checkpoints of a bert with a head of its own keep the encoder under `bert.`. */

@@ -77,6 +77,46 @@ describe.each(embedders)('%s', (name) => {
   });
 });
 
+interface ExpectedScores {
+  readonly inputs: readonly { readonly tokens: readonly number[]; readonly types: readonly number[] }[];
+  readonly logits: readonly number[];
+}
+
+it.each([1, 2, 3])(
+  '[engines E31] a classifier of one label gives the scores of the reference to pairs of texts, one by one and in one step (%i ranks)',
+  async (ranks) => {
+    const { inputs, logits } = JSON.parse(readFileSync(join(FOLDER, 'bert-reranker/expected.json'), 'utf8')) as ExpectedScores;
+    await using ember = await loadEmber({
+      directory: join(FOLDER, 'bert-reranker'),
+      ranks,
+      activations: 'f32',
+      kvType: 'f32',
+      contextTokens: inputs.length * PAGES * PAGE_TOKENS,
+      batchTokens: 128,
+    });
+    const pairs = inputs.map(({ tokens, types }, i) => ({ ...sequence(tokens, i), secondText: types.indexOf(1) }));
+    const scores = async (step: readonly StepSequence[]): Promise<number[]> => {
+      await ember.step(step);
+      const rows: Float32Array[] = [];
+      let first = 0;
+      for (const { tokens } of step) {
+        rows.push(await ember.hidden(first, 1));
+        first += tokens.length;
+      }
+      return rows.map((row) => ember.classify!(row));
+    };
+    const together = await scores(pairs);
+    for (const [i, pair] of pairs.entries()) {
+      expect(Math.abs(together[i]! - logits[i]!)).toBeLessThan(1e-5);
+      expect(Math.abs((await scores([pair]))[0]! - logits[i]!)).toBeLessThan(1e-5);
+    }
+    // The place of the second text counts.
+    const { secondText: _, ...plain } = pairs[3]!;
+    expect(Math.abs((await scores([plain]))[0]! - logits[3]!)).toBeGreaterThan(1e-2);
+    await expect(ember.step([{ ...pairs[0]!, secondText: 3 }])).rejects.toMatchObject({ code: 'invalid_value' });
+  },
+);
+
 it('the order of inputs by likeness to one of them stands with activations rounded', async () => {
   for (const name of ['bert-q4-g32-mean', 'qwen3-q8-last']) {
     const { inputs, pooling } = readJson(name);

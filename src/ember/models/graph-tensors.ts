@@ -8,7 +8,7 @@ export interface GraphTensors {
 }
 
 export function graphTensors(graph: ModelGraph): GraphTensors {
-  const { embedding, head } = graph;
+  const { embedding, head, classifier } = graph;
   const mixers = graph.layers.map((layer) => mixerTensors(layer.mixer.body));
   const networks = graph.layers.map((layer) => networkTensors(layer.feedForward.body));
   const branches = graph.layers.flatMap(({ mixer, feedForward, parallel }) => [
@@ -17,7 +17,11 @@ export function graphTensors(graph: ModelGraph): GraphTensors {
   ]);
   const parts = [...mixers, ...networks];
   return {
-    linears: present([embedding.table, embedding.positions, embedding.types, head?.linear ?? null, ...parts.flatMap((part) => part.linears)]),
+    linears: present([
+      ...[embedding.table, embedding.positions, embedding.types, head?.linear ?? null],
+      ...[classifier?.dense ?? null, classifier?.output ?? null],
+      ...parts.flatMap((part) => part.linears),
+    ]),
     norms: present([embedding.norm, graph.finalNorm, ...branches, ...parts.flatMap((part) => part.norms)]),
     vectors: parts.flatMap((part) => part.vectors),
   };

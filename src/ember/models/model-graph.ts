@@ -176,7 +176,7 @@ export interface Embedding {
   /** [vocabulary, hidden]. */
   readonly table: Linear;
   readonly factor: number;
-  /** Encoders: [positions, hidden], added by position; [types, hidden], whose first row is added; a norm of the sum. */
+  /** Encoders: [positions, hidden], added by position; [types, hidden], added by the part of the text; a norm of the sum. */
   readonly positions: Linear | null;
   readonly types: Linear | null;
   readonly norm: Norm | null;
@@ -190,6 +190,12 @@ export interface Head {
   readonly softCap: number;
 }
 
+/** Of encoders with one label: output(tanh(dense(x))) of the first token's hidden row. */
+export interface Classifier {
+  readonly dense: Linear;
+  readonly output: Linear;
+}
+
 export interface ModelGraph {
   readonly hidden: number;
   readonly vocabulary: number;
@@ -201,6 +207,8 @@ export interface ModelGraph {
   readonly finalNorm: Norm | null;
   /** null: the hidden rows are the output (encoders). */
   readonly head: Head | null;
+  /** Absent: the model scores no pairs of texts. */
+  readonly classifier?: Classifier;
   /** Starts of names of tensors that belong to other parts of the checkpoint, such as a vision tower. */
   readonly otherTensors: readonly string[];
 }

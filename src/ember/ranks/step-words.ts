@@ -37,6 +37,8 @@ export const RECORD = {
   /** Slot of its adapter; −1: the base model. */
   adapter: 16,
   adapterScale: 17,
+  /** First token of the second text of a pair. */
+  secondText: 18,
 } as const;
 
 /** Words of the largest step. */

@@ -7,6 +7,8 @@ export interface StepLimits {
   readonly batchTokens: number;
   readonly pageCount: number;
   readonly vocabulary: number;
+  /** Whether texts have a type by their place in a pair. */
+  readonly pairs: boolean;
   hasAdapter(slot: number): boolean;
 }
 
@@ -51,6 +53,7 @@ export function writeStep(sequences: readonly StepSequence[], words: Int32Array,
     words[at + RECORD.keepRow] = sequence.output === 'all' ? 1 : 0;
     words[at + RECORD.adapter] = sequence.adapter?.slot ?? -1;
     floats[at + RECORD.adapterScale] = sequence.adapter?.scale ?? 0;
+    words[at + RECORD.secondText] = sequence.secondText ?? sequence.tokens.length;
     for (const id of sequence.tokens) words[firstToken + token++] = id;
     row += rows;
     summary += summariesOf(sequence);
@@ -82,8 +85,8 @@ export function writeStep(sequences: readonly StepSequence[], words: Int32Array,
 }
 
 /** Pages that the sequence needs; refuses what a kernel must never see, since it would read beside its buffers. */
-function checkSequence(sequence: StepSequence, index: number, { vocabulary, pageCount, hasAdapter }: StepLimits): number {
-  const { position, tokens, candidates, rawCandidates = 0, targets, mask, adapter } = sequence;
+function checkSequence(sequence: StepSequence, index: number, { vocabulary, pageCount, pairs, hasAdapter }: StepLimits): number {
+  const { position, tokens, candidates, rawCandidates = 0, targets, mask, adapter, secondText } = sequence;
   const cells = position + tokens.length;
   const pages = Math.ceil(cells / PAGE_TOKENS);
   if (tokens.length === 0) throw refuse(`sequence ${index} brings no token`);
@@ -97,6 +100,8 @@ function checkSequence(sequence: StepSequence, index: number, { vocabulary, page
   if (targets !== undefined && (sequence.output !== 'all' || targets.length !== tokens.length))
     throw refuse(`sequence ${index} has ${targets.length} targets for ${tokens.length} tokens with output '${sequence.output}'`);
   if (mask !== undefined && mask.length < maskWords(vocabulary)) throw refuse(`the mask of sequence ${index} is shorter than the vocabulary`);
+  if (secondText !== undefined && !(pairs && Number.isInteger(secondText) && secondText >= 0 && secondText <= tokens.length))
+    throw refuse(`sequence ${index} has its second text at ${secondText}, which this model or its ${tokens.length} tokens cannot have`);
   if (adapter && !hasAdapter(adapter.slot)) throw refuse(`sequence ${index} names the empty adapter slot ${adapter.slot}`);
   if (adapter && !(adapter.scale >= 0 && adapter.scale <= 2)) throw refuse(`sequence ${index} scales its adapter by ${adapter.scale}; 0 to 2 can be had`);
   for (const wanted of [candidates, rawCandidates])
