@@ -76,6 +76,7 @@ function setUp(options: { pages: number; parallel?: number; batchTokens?: number
       cachedTokens: 0,
       openChoices: choices,
       completionTokens: 0,
+      reasoningTokens: 0,
       started: false,
       cancelled: false,
       adapter: null,
@@ -297,6 +298,7 @@ describe('step loop', () => {
         cachedTokens: 0,
         openChoices: 1,
         completionTokens: 0,
+        reasoningTokens: 0,
         started: true,
         cancelled: false,
         adapter: null,
@@ -353,7 +355,7 @@ describe('planning a step', () => {
     expect(planStep([{ remaining: 40 }, whole(200)], limits)).toEqual([32, 0]);
   });
 
-  test('the chunk follows the measured rate within its limits, from the first measurement on', () => {
+  test('[engines E16] the chunk follows the measured rate within its limits, from the first measurement on', () => {
     const rate = createPrefillRate(256);
     expect([rate.chunk(true), rate.chunk(false)]).toEqual([8, 32]);
     rate.observe(32, 100);
@@ -366,5 +368,28 @@ describe('planning a step', () => {
     expect([rate.chunk(true), rate.chunk(false)]).toEqual([256, 256]);
     rate.observe(2, 10_000);
     expect(rate.chunk(false)).toBe(256);
+  });
+
+  test('[serving V51] where a step of 8 tokens takes under 250 ms, no step with a prefill takes over 500 ms, at any rate that falls by no more than half', () => {
+    let state = 7;
+    const random = (): number => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return state / 2 ** 32;
+    };
+    for (let machine = 0; machine < 300; machine++) {
+      // Tokens per ms when nothing disturbs; each step has between half of it and all of it, and reading the weights takes a while.
+      const nominal = 0.07 * 60 ** random();
+      const floorMs = random() * 200;
+      const rate = createPrefillRate(256);
+      for (let step = 0; step < 60; step++) {
+        const decodes = random() < 0.7;
+        const tokens = rate.chunk(decodes);
+        const tookMs = Math.max(floorMs, tokens / (nominal * (0.5 + random() / 2)));
+        if (decodes) expect(tookMs).toBeLessThanOrEqual(500);
+        // A cancel in prefill is seen within 1 s.
+        else expect(tookMs).toBeLessThanOrEqual(1_000);
+        rate.observe(tokens, tookMs);
+      }
+    }
   });
 });
