@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { AnswerPart } from '../../contract/index.ts';
 
 /**
  * The messages between an engine session and its worker process (docs/spec/engines.md §1.4): both sides parse what they get with these schemas,
@@ -14,7 +15,30 @@ const chatMessage = z.strictObject({
   content: z.array(textPart),
   name: z.string().optional(),
   toolCallId: z.string().optional(),
+  toolCalls: z.array(z.strictObject({ id: z.string(), name: z.string(), arguments: z.string() })).optional(),
+  reasoning: z.string().optional(),
 });
+const tool = z.strictObject({ name: z.string().min(1), description: z.string().optional(), parameters: z.record(z.string(), z.unknown()).optional() });
+const toolUse = z.strictObject({
+  definitions: z.array(tool),
+  choice: z.union([z.enum(['none', 'auto', 'required']), z.strictObject({ name: z.string() })]),
+  parallel: z.boolean(),
+});
+const answerFormat = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('json') }),
+  z.strictObject({ kind: z.literal('json-schema'), schema: z.unknown() }),
+  z.strictObject({ kind: z.literal('grammar'), text: z.string() }),
+]);
+const probability = z.object({ id: count, token: z.string(), bytes: z.array(count), logprob: z.number() });
+const tokenLogprob = probability.extend({ top: z.array(probability) });
+/** A part of an answer as it goes over the wire. */
+const answerPart = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('text-delta'), text: z.string(), logprobs: z.array(tokenLogprob).optional() }),
+  z.object({ kind: z.literal('reasoning-delta'), text: z.string() }),
+  z.object({ kind: z.literal('tool-start'), toolIndex: count, id: z.string(), name: z.string() }),
+  z.object({ kind: z.literal('tool-delta'), toolIndex: count, argumentsJson: z.string() }),
+  z.object({ kind: z.literal('tool-end'), toolIndex: count }),
+]);
 const sampling = z.strictObject({
   temperature: z.number().min(0),
   topK: count,
@@ -41,6 +65,10 @@ const generateRequest = z.strictObject({
   sampling,
   choices: z.int().positive(),
   stopAtRoleMarks: z.boolean().optional(),
+  logprobs: z.int().min(0).max(20).optional(),
+  tools: toolUse.optional(),
+  format: answerFormat.optional(),
+  reasoning: z.strictObject({ budgetTokens: count.optional() }).optional(),
   adapter: z.strictObject({ name: z.string(), scale: z.number().min(0).max(2) }).optional(),
   cacheSalt: z.string().max(256).optional(),
 });
@@ -135,13 +163,15 @@ export const fromWorker = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('ready'), report: loadReport }),
   z.object({ kind: z.literal('start'), sequence: id, promptTokens: count, cachedTokens: count }),
   z.object({ kind: z.literal('prefill-progress'), sequence: id, doneTokens: count, totalTokens: count }),
-  z.object({ kind: z.literal('step'), sequence: id, choice: count, tokens, text: z.string() }),
+  /** `parts` takes the place of `text` where there is more to tell than plain text. */
+  z.object({ kind: z.literal('step'), sequence: id, choice: count, tokens, text: z.string(), parts: z.array(answerPart).optional() }),
   z.object({
     kind: z.literal('finish'),
     sequence: id,
     choice: count,
     reason: z.enum(['stop', 'length', 'tool_calls', 'content_filter']),
     stopString: z.string().optional(),
+    invalidToolCalls: z.array(z.object({ name: z.string().nullable(), raw: z.string(), reason: z.string() })).optional(),
   }),
   z.object({ kind: z.literal('done'), sequence: id, promptTokens: count, cachedTokens: count, completionTokens: count, reasoningTokens: count }),
   z.object({ kind: z.literal('error'), sequence: id.optional(), id: id.optional(), code: z.string(), message: z.string() }),
@@ -153,3 +183,11 @@ export type AdapterReport = z.infer<typeof adapterReport>;
 export type ToWorker = z.infer<typeof toWorker>;
 export type FromWorker = z.infer<typeof fromWorker>;
 export type WorkerGenerateRequest = z.infer<typeof generateRequest>;
+
+/** The text or the parts of a `step`. */
+export function stepText(parts: readonly AnswerPart[]): { readonly text: string; readonly parts?: z.infer<typeof answerPart>[] } {
+  const plain = parts.every((part) => part.kind === 'text-delta' && part.logprobs === undefined);
+  return plain
+    ? { text: parts.map((part) => (part.kind === 'text-delta' ? part.text : '')).join('') }
+    : { text: '', parts: [...parts] as z.infer<typeof answerPart>[] };
+}

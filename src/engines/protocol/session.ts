@@ -269,6 +269,7 @@ function toEvents(message: FromWorker): GenerateEvent[] {
     case 'prefill-progress':
       return [{ kind: 'prefill-progress', doneTokens: message.doneTokens, totalTokens: message.totalTokens }];
     case 'step':
+      if (message.parts !== undefined) return message.parts.map((part) => ({ ...part, choice: message.choice }) as GenerateEvent);
       return message.text === '' ? [] : [{ kind: 'text-delta', choice: message.choice, text: message.text }];
     case 'finish':
       return [
@@ -277,6 +278,7 @@ function toEvents(message: FromWorker): GenerateEvent[] {
           choice: message.choice,
           reason: message.reason,
           ...(message.stopString === undefined ? {} : { stopString: message.stopString }),
+          ...(message.invalidToolCalls === undefined ? {} : { invalidToolCalls: message.invalidToolCalls }),
         },
       ];
     case 'done': {

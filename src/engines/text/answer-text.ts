@@ -1,4 +1,6 @@
-import { createStopMatcher } from './stop-matcher.ts';
+import type { AnswerPart, InvalidToolCall } from '../../contract/index.ts';
+import { type AnswerReader, createAnswerReader, type ReaderOptions, type ReaderOutput } from './answer/answer-reader.ts';
+import { createLogprobQueue, type TokenScores } from './answer/logprob-queue.ts';
 
 /** What the text of one answer is made with; formats' Detokenizer fits. */
 export interface TokenToText {
@@ -6,23 +8,94 @@ export interface TokenToText {
   flush(): string;
 }
 
-export interface AnswerText {
-  /** Text that may be shown after this token, and the stop string that ended the answer. */
-  push(id: number): { readonly text: string; readonly stopString?: string };
-  /** What is still held when the answer ends for another reason. */
-  flush(): { readonly text: string; readonly stopString?: string };
+export interface AnswerOutput {
+  readonly parts: readonly AnswerPart[];
+  /** The stop string that ended the answer. */
+  readonly stopString?: string;
 }
 
-/** Tokens → whole characters → stop strings → text (docs/spec/serving.md §3.1). */
-export function createAnswerText(detokenizer: TokenToText, stops: readonly string[]): AnswerText {
-  const matcher = createStopMatcher(stops);
+export interface AnswerText {
+  /** What may be told after this token. With log probabilities each token brings its scores. */
+  push(id: number, scores?: TokenScores): AnswerOutput;
+  /** What is still held when the answer ends for another reason. */
+  flush(): AnswerOutput;
+  /** The text is inside the reasoning part. */
+  readonly inReasoning: boolean;
+  /** Tokens of the reasoning part, its marks included. */
+  readonly reasoningTokens: number;
+  /** Tool calls that have begun. */
+  readonly calls: number;
+  readonly invalidToolCalls: readonly InvalidToolCall[];
+}
+
+/** Tokens → whole characters → parts of the answer (docs/spec/serving.md §3.1). */
+export function createAnswerText(
+  detokenizer: TokenToText,
+  stops: readonly string[],
+  options: Omit<ReaderOptions, 'stops'> & { readonly logprobs?: boolean } = {},
+): AnswerText {
+  const reader = createAnswerReader({ ...options, stops });
+  let reasoningTokens = 0;
+  const queue = options.logprobs === true ? createLogprobQueue() : null;
+
+  const partsOf = (outputs: readonly ReaderOutput[]): AnswerPart[] =>
+    joined(
+      outputs.flatMap((output): AnswerPart[] => {
+        if (output.kind !== 'text' && output.kind !== 'skip') return [output];
+        if (queue === null) return output.kind === 'text' ? [{ kind: 'text-delta', text: output.text }] : [];
+        const length = output.kind === 'text' ? output.text.length : output.length;
+        const { text, logprobs } = queue.decide(length, output.kind === 'text');
+        return text === '' ? [] : [{ kind: 'text-delta', text, logprobs }];
+      }),
+    );
+  const told = ({ parts, stopString }: ReturnType<AnswerReader['push']>): AnswerOutput => ({
+    parts: partsOf(parts),
+    ...(stopString === undefined ? {} : { stopString }),
+  });
   return {
-    push: (id) => matcher.push(detokenizer.push(id)),
+    push(id, scores) {
+      const text = detokenizer.push(id);
+      if (scores !== undefined) queue?.add(scores, text);
+      const before = reader.inReasoning;
+      const out = told(reader.push(text));
+      if (before || reader.inReasoning) reasoningTokens++;
+      return out;
+    },
     flush() {
-      const last = matcher.push(detokenizer.flush());
+      const last = told(reader.push(detokenizer.flush()));
       if (last.stopString !== undefined) return last;
-      const rest = matcher.flush();
-      return { ...rest, text: last.text + rest.text };
+      const rest = told(reader.flush());
+      return { ...rest, parts: joined([...last.parts, ...rest.parts]) };
+    },
+    get inReasoning() {
+      return reader.inReasoning;
+    },
+    get reasoningTokens() {
+      return reasoningTokens;
+    },
+    get calls() {
+      return reader.calls;
+    },
+    get invalidToolCalls() {
+      return reader.invalidToolCalls;
     },
   };
+}
+
+/** Neighbours of one kind become one. */
+function joined(parts: readonly AnswerPart[]): AnswerPart[] {
+  const out: AnswerPart[] = [];
+  for (const part of parts) {
+    const last = out.at(-1);
+    if (part.kind === 'text-delta' && last?.kind === 'text-delta')
+      out[out.length - 1] = {
+        kind: 'text-delta',
+        text: last.text + part.text,
+        ...(part.logprobs === undefined ? {} : { logprobs: [...(last.logprobs ?? []), ...part.logprobs] }),
+      };
+    else if (part.kind === 'reasoning-delta' && last?.kind === 'reasoning-delta')
+      out[out.length - 1] = { kind: 'reasoning-delta', text: last.text + part.text };
+    else out.push(part);
+  }
+  return out;
 }

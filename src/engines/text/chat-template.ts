@@ -1,8 +1,9 @@
 import { randomInt } from 'node:crypto';
 import { Template } from '@huggingface/jinja';
-import type { ChatMessage } from '../../contract/index.ts';
+import type { ChatMessage, ToolDefinition } from '../../contract/index.ts';
 import { HearthError, isHearthError } from '../../core/index.ts';
 import { fallbackPrompt } from './fallback-prompt.ts';
+import { type Change, mapStrings, toTemplateMessages, toTemplateTool } from './template-values.ts';
 import { withTimeLimit } from './time-limit.ts';
 
 /** A stretch of a prompt. Control tokens are recognised in `special` stretches only. */
@@ -15,7 +16,7 @@ export interface ChatRenderer {
   /** Why the fallback is used although the model has a template; null when all is well. */
   readonly problem: string | null;
   /** The prompt up to and including the mark that opens the answer. Throws invalid_value when the template refuses the conversation. */
-  render(messages: readonly ChatMessage[], templateArguments?: Readonly<Record<string, unknown>>): PromptSegment[];
+  render(messages: readonly ChatMessage[], templateArguments?: Readonly<Record<string, unknown>>, tools?: readonly ToolDefinition[]): PromptSegment[];
 }
 
 export interface ChatRendererOptions {
@@ -65,11 +66,12 @@ export function createChatRenderer(options: ChatRendererOptions): ChatRenderer {
 
   return {
     problem,
-    render(messages, templateArguments = {}) {
-      const run = (change: (text: string) => string): string => {
+    render(messages, templateArguments = {}, tools = []) {
+      const run = (change: Change): string => {
         const text = compiled.render({
           ...(mapStrings(templateArguments, change) as object),
-          messages: messages.map((message) => toTemplateMessage(message, change)),
+          messages: toTemplateMessages(messages, options.template!, change),
+          ...(tools.length === 0 ? {} : { tools: tools.map((tool) => toTemplateTool(tool, change)) }),
           add_generation_prompt: true,
           bos_token: options.bosToken,
           eos_token: options.eosToken,
@@ -86,7 +88,7 @@ export function createChatRenderer(options: ChatRendererOptions): ChatRenderer {
     },
   };
 
-  function protect(run: (change: (text: string) => string) => string): PromptSegment[] {
+  function protect(run: (change: Change) => string): PromptSegment[] {
     const marks = createMarks();
     const segments = marks.split(run((text) => text.replace(anyToken, marks.hide)));
     const seen = segments.filter((segment) => segment.special).flatMap((segment) => segment.text.match(anyToken) ?? []);
@@ -96,9 +98,9 @@ export function createChatRenderer(options: ChatRendererOptions): ChatRenderer {
   }
 
   /** Control tokens that the template writes around inert words; null when it refuses those. */
-  function ownTokens(run: (change: (text: string) => string) => string): string[] | null {
+  function ownTokens(run: (change: Change) => string): string[] | null {
     try {
-      return run((text) => (text.trim() === '' ? text : 'x')).match(anyToken) ?? [];
+      return run((text, isKey) => (isKey === true ? text.replace(anyToken, 'x') : text.trim() === '' ? text : 'x')).match(anyToken) ?? [];
     } catch {
       return null;
     }
@@ -123,22 +125,6 @@ function createMarks(): Marks {
         .map((part, i) => (i % 2 === 0 ? { text: part, special: true } : { text: hidden[Number(part)] ?? '', special: false }))
         .filter((segment) => segment.text !== ''),
   };
-}
-
-function toTemplateMessage(message: ChatMessage, change: (text: string) => string): Record<string, unknown> {
-  return {
-    role: message.role,
-    content: change(message.content.map((part) => part.text).join('')),
-    ...(message.name === undefined ? {} : { name: change(message.name) }),
-    ...(message.toolCallId === undefined ? {} : { tool_call_id: change(message.toolCallId) }),
-  };
-}
-
-function mapStrings(value: unknown, change: (text: string) => string): unknown {
-  if (typeof value === 'string') return change(value);
-  if (Array.isArray(value)) return value.map((item) => mapStrings(item, change));
-  if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mapStrings(item, change)]));
 }
 
 const escapePattern = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');

@@ -1,9 +1,13 @@
-// Owns: text work that engines share: chat templates, stop tokens and stop strings, sampling.
+// Owns: text work that engines share: chat templates, stop tokens and stop strings, sampling, grammars, tool calls and reasoning parts.
 // Refuses: models, processes, files; everything here is pure.
 // Called by: engines and their worker programs.
-export { type AnswerText, createAnswerText, type TokenToText } from './answer-text.ts';
+export { type AnswerGuide, createAnswerGuide } from './answer/answer-guide.ts';
+export { type AnswerDialect, type AnswerPlan, answerDialect, planAnswer } from './answer/answer-plan.ts';
+export type { TokenScores } from './answer/logprob-queue.ts';
+export { type AnswerOutput, type AnswerText, createAnswerText, type TokenToText } from './answer-text.ts';
 export { type ChatRenderer, type ChatRendererOptions, createChatRenderer, type PromptSegment } from './chat-template.ts';
+export { type CompiledGrammar, compileGrammar, createTokenTrie, type TokenTrie } from './grammar/index.ts';
 export { type Adjustment, createPenaltyState } from './penalties.ts';
 export { createSampler, type LogitCandidates, type Sampler } from './sampler.ts';
-export { createStopMatcher, type StopMatcher } from './stop-matcher.ts';
 export { ROLE_MARKS, type StopTokenSource, stopTokenIds } from './stop-tokens.ts';
+export { hasToolSlot } from './tools/index.ts';

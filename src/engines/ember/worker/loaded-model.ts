@@ -5,14 +5,15 @@ import { HearthError } from '../../../core/index.ts';
 import { createPagePool, type Ember, type EmberMemory, loadEmber } from '../../../ember/index.ts';
 import { loadTokenizer } from '../../../formats/index.ts';
 import type { FromWorker, loadReport, sessionStats } from '../../protocol/messages.ts';
-import { createAnswerText, createSampler } from '../../text/index.ts';
+import { createSampler } from '../../text/index.ts';
 import { type Adapters, type AdapterUse, createAdapters } from './adapters.ts';
+import { type Answers, createAnswers } from './answers.ts';
 import { defaultBatchTokens, firstToken } from './first-token.ts';
 import { openDrafter } from './open-drafter.ts';
 import { DEFAULTS, type EmberEngineOptions } from './options.ts';
 import { createPrefillRate } from './plan-step.ts';
 import { readEmbeddingFiles } from './pooling.ts';
-import { createModelText, type ModelText, promptTokens, stopStrings } from './prepare-request.ts';
+import { createModelText, type ModelText, promptTokens } from './prepare-request.ts';
 import type { ActiveRequest, Sequence } from './sequence.ts';
 import { createStepLoop } from './step-loop.ts';
 import { createVectors, type Vectors } from './vectors.ts';
@@ -70,7 +71,9 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
   const { drafter, draft } = await openDrafter(options, { ranks, contextTokens, tokenizer, vocabularySize: ember.vocabularySize, recurrent: ember.recurrent });
   const guesses = options.promptLookup === true || options.draftModel !== undefined;
   const parallelSequences = options.parallelSequences ?? DEFAULTS.parallelSequences;
+  const answers = createAnswers(text, ember.vocabularySize);
   const loop = createStepLoop({
+    scores: answers.scores,
     ember,
     pool: createPagePool(ember.pageCount),
     stopTokens: text.stopTokens,
@@ -96,6 +99,7 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
       vocabularySize: ember.vocabularySize,
       contextTokens: ember.encoder ? Math.min(contextTokens, batchTokens) : contextTokens,
       encoder: ember.encoder,
+      classify: ember.classify,
       add: (readings) => loop.add(readings),
     }),
     report: {
@@ -115,7 +119,7 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
       ],
     },
     generate(id, request) {
-      loop.add(toSequences(id, request, text, ember.vocabularySize, contextTokens, adapters));
+      loop.add(toSequences(id, request, text, ember.vocabularySize, contextTokens, adapters, answers));
     },
     cancel: (id) => loop.cancel(id),
     clear: () => loop.clear(),
@@ -143,7 +147,15 @@ const sumMemory = (embers: readonly Ember[]): EmberMemory => {
 };
 
 /** Checks a request against the model and makes one sequence per choice. Throws context_length_exceeded, invalid_value. */
-function toSequences(id: number, request: GenerateRequest, text: ModelText, vocabularySize: number, contextTokens: number, adapters: Adapters): Sequence[] {
+function toSequences(
+  id: number,
+  request: GenerateRequest,
+  text: ModelText,
+  vocabularySize: number,
+  contextTokens: number,
+  adapters: Adapters,
+  answers: Answers,
+): Sequence[] {
   const prompt = promptTokens(text, request, vocabularySize);
   if (prompt.length === 0) throw new HearthError('invalid_value', 'The prompt is empty.');
   const room = contextTokens - prompt.length;
@@ -157,6 +169,8 @@ function toSequences(id: number, request: GenerateRequest, text: ModelText, voca
     );
   const unknown = Object.keys(request.sampling.logitBias).find((token) => Number(token) >= vocabularySize);
   if (unknown !== undefined) throw new HearthError('invalid_value', `logit_bias names token ${unknown}, but the vocabulary has ${vocabularySize}.`);
+  const maxTokens = Math.min(request.maxTokens ?? room, room);
+  const open = answers.plan(request, prompt, maxTokens);
   // Last of all, so that no refusal leaves it in use.
   const adapter = request.adapter === undefined ? null : adapters.use(request.adapter);
   const active: ActiveRequest = {
@@ -167,26 +181,30 @@ function toSequences(id: number, request: GenerateRequest, text: ModelText, voca
     cachedTokens: 0,
     openChoices: request.choices,
     completionTokens: 0,
+    reasoningTokens: 0,
     started: false,
     cancelled: false,
   };
   const seed = request.sampling.seed ?? randomInt(2 ** 47);
-  const stops = stopStrings(request);
   const { repetitionPenalty, presencePenalty, frequencyPenalty } = request.sampling;
-  const guessable = repetitionPenalty === 1 && presencePenalty === 0 && frequencyPenalty === 0;
+  const free = repetitionPenalty === 1 && presencePenalty === 0 && frequencyPenalty === 0;
   let leader: Sequence | null = null;
   return Array.from({ length: request.choices }, (_, choice) => {
+    const { answer, guide, ...wants } = open();
     const sequence: Sequence = {
       kind: 'answer',
       request: active,
       choice,
       tokens: [...prompt],
       promptTokens: prompt.length,
-      maxTokens: Math.min(request.maxTokens ?? room, room),
+      maxTokens,
       sampler: createSampler(request.sampling, seed, choice, prompt),
-      answer: createAnswerText(text.tokenizer.createDetokenizer({ skipSpecial: true }), stops),
+      answer,
+      guide,
+      ...wants,
       leader,
-      guessable,
+      // A token that follows a mask or is told with its scores is drawn from a row of its own.
+      guessable: free && guide === null && wants.rawCandidates === undefined,
       computed: 0,
       pages: new Uint32Array(),
       ended: false,

@@ -1,30 +1,28 @@
 import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import type { Tokenizer } from '../../../formats/index.ts';
-import { type ChatRenderer, createChatRenderer, ROLE_MARKS, stopTokenIds } from '../../text/index.ts';
+import { type AnswerDialect, answerDialect, type ChatRenderer, createChatRenderer, ROLE_MARKS, stopTokenIds } from '../../text/index.ts';
 
 /** The text side of a loaded model: its files are untrusted, so all of it runs in the worker. */
 export interface ModelText {
   readonly tokenizer: Tokenizer;
   readonly renderer: ChatRenderer;
   readonly stopTokens: ReadonlySet<number>;
+  readonly dialect: AnswerDialect;
 }
 
 export function createModelText(tokenizer: Tokenizer): ModelText {
   const textOf = (id: number | null | undefined): string => (id === null || id === undefined ? '' : tokenizer.decode([id], { skipSpecial: false }));
-  return {
-    tokenizer,
-    renderer: createChatRenderer({
-      template: tokenizer.chatTemplate,
-      bosToken: textOf(tokenizer.bosId),
-      eosToken: textOf(tokenizer.eosIds.at(-1)),
-      specialTokens: tokenizer.specialTokens.keys(),
-    }),
-    stopTokens: stopTokenIds(tokenizer),
-  };
+  const renderer = createChatRenderer({
+    template: tokenizer.chatTemplate,
+    bosToken: textOf(tokenizer.bosId),
+    eosToken: textOf(tokenizer.eosIds.at(-1)),
+    specialTokens: tokenizer.specialTokens.keys(),
+  });
+  return { tokenizer, renderer, stopTokens: stopTokenIds(tokenizer), dialect: answerDialect(renderer.problem === null ? tokenizer.chatTemplate : null) };
 }
 
-type PromptSource = Pick<GenerateRequest, 'messages' | 'prompt' | 'tokens' | 'templateArguments'>;
+type PromptSource = Pick<GenerateRequest, 'messages' | 'prompt' | 'tokens' | 'templateArguments' | 'tools' | 'reasoning'>;
 
 /**
  * Ids of a prompt. A template writes its own BOS; prompts without one get what the tokenizer's files say. In a bare `prompt` control tokens
@@ -41,9 +39,15 @@ export function promptTokens(text: ModelText, source: PromptSource, vocabularySi
   }
   const addBos = tokenizer.addBos;
   if (source.prompt !== undefined) return tokenizer.encodeSegments([{ text: source.prompt, special: true }], { addBos });
-  const segments = renderer.render(source.messages ?? [], source.templateArguments);
+  const segments = renderer.render(source.messages ?? [], { ...thinking(source), ...source.templateArguments }, source.tools?.definitions);
   const templated = tokenizer.chatTemplate !== null && renderer.problem === null;
   return tokenizer.encodeSegments(segments, { addBos: addBos && !templated });
+}
+
+/** Variables by which templates turn reasoning on and off. */
+function thinking({ reasoning }: PromptSource): Readonly<Record<string, unknown>> {
+  const budget = reasoning?.budgetTokens;
+  return budget === undefined ? {} : { enable_thinking: budget > 0, thinking: budget > 0 };
 }
 
 export const stopStrings = (request: Pick<GenerateRequest, 'stop' | 'stopAtRoleMarks'>): string[] => [

@@ -1,6 +1,6 @@
 import type { PagePool } from '../../../ember/index.ts';
 import { PAGE_TOKENS } from '../../../ember/index.ts';
-import type { AnswerText, Sampler } from '../../text/index.ts';
+import type { AnswerGuide, AnswerText, Sampler } from '../../text/index.ts';
 import type { AdapterUse } from './adapters.ts';
 import type { PrefixTree } from './prefix-tree.ts';
 
@@ -16,6 +16,7 @@ export interface ActiveRequest {
   cachedTokens: number;
   openChoices: number;
   completionTokens: number;
+  reasoningTokens: number;
   started: boolean;
   cancelled: boolean;
 }
@@ -42,6 +43,10 @@ export interface Sequence extends Evaluated {
   readonly choice: number;
   readonly sampler: Sampler;
   readonly answer: AnswerText;
+  /** What holds the answer to a grammar or a budget. */
+  readonly guide?: AnswerGuide | null;
+  /** Raw candidates for log probabilities; absent: none are told. */
+  readonly rawCandidates?: number;
   /** Whether its next tokens may be guessed: its adjustments do not depend on them. */
   readonly guessable: boolean;
 }
@@ -52,6 +57,8 @@ export interface Reading extends Evaluated {
   readonly wants: 'hidden' | 'scores';
   /** Every token sees all others, so that all are evaluated in one step. */
   readonly whole: boolean;
+  /** Of a pair of texts: where the second begins. */
+  readonly secondText?: number;
   /** How many of the last of these tokens it needs a hidden row of. */
   rows(position: number, count: number): number;
   /** Hidden rows, or log probabilities of the tokens after position … position + count − 1. A reading that was paused starts again at 0. */

@@ -1,7 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FinishReason } from '../../../contract/index.ts';
 import { type Ember, PAGE_TOKENS, type PagePool, type StepOutput, type StepSequence } from '../../../ember/index.ts';
-import type { FromWorker } from '../../protocol/messages.ts';
+import { type FromWorker, stepText } from '../../protocol/messages.ts';
+import type { AnswerOutput, TokenScores } from '../../text/index.ts';
+import type { Answers } from './answers.ts';
 import { createDraftLengths, type Drafter } from './drafts.ts';
 import { createPrefillRate, type PrefillRate, planStep } from './plan-step.ts';
 import { createPrefixTree } from './prefix-tree.ts';
@@ -27,6 +29,8 @@ export interface StepLoopOptions {
   readonly rate?: PrefillRate;
   /** Guesses tokens that are then checked in one step; absent: every step gives one token. */
   readonly drafter?: Drafter | null;
+  /** Scores of drawn tokens, for sequences that want them. */
+  readonly scores?: Answers['scores'];
   readonly send: (message: FromWorker) => void;
   /** A step failed: the cache is in an unknown state, nothing more can run. */
   readonly onFailure: (error: unknown) => void;
@@ -245,8 +249,9 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     const rows = [...(output.earlier ?? []), output];
     let right = 0;
     for (const [i, summary] of rows.entries()) {
-      const id = sequence.sampler.choose(summary) ?? sequence.sampler.chooseFromRow(await ember.logits(firstRow + i));
-      accept(sequence, id);
+      const id = sequence.guide?.forced() ?? sequence.sampler.choose(summary) ?? sequence.sampler.chooseFromRow(await ember.logits(firstRow + i));
+      const scores = await scoresOf(sequence, id, summary, firstRow + i);
+      if (!accept(sequence, id, scores)) break;
       if (sequence.ended || id !== guesses[i]) break;
       sequence.computed++;
       right++;
@@ -256,23 +261,42 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     lengths.observe(sequence, guesses.length, right);
   }
 
-  /** The next token of an answer: told, and perhaps the last. */
-  function accept(sequence: Sequence, id: number): void {
-    const { request, choice } = sequence;
+  async function scoresOf(sequence: Sequence, id: number, summary: StepOutput, row: number): Promise<TokenScores | undefined> {
+    const { raw } = summary;
+    if (raw === undefined || options.scores === undefined) return undefined;
+    const listed = raw.ids.includes(id) || summary.ids.includes(id);
+    return options.scores(id, raw, summary, sequence.sampler.adjustments(), listed ? null : await ember.logits(row));
+  }
+
+  /** The next token of an answer: told, and perhaps the last. false: the answer has failed. */
+  function accept(sequence: Sequence, id: number, scores: TokenScores | undefined): boolean {
+    const { request, choice, guide } = sequence;
     sequence.sampler.accept(id);
     sequence.tokens.push(id);
     counters.generatedTokens++;
     request.completionTokens++;
     if (options.stopTokens.has(id)) {
       end(sequence, [id], 'stop', sequence.answer.flush());
-      return;
+      return true;
     }
-    const out = sequence.answer.push(id);
+    const out = sequence.answer.push(id, scores);
+    if (guide?.accept(id) === false) {
+      fail(sequence);
+      return false;
+    }
+    const enough = generatedTokens(sequence) >= sequence.maxTokens;
     if (out.stopString !== undefined) end(sequence, [id], 'stop', out);
-    else if (generatedTokens(sequence) >= sequence.maxTokens) {
+    else if (enough || guide?.finished === true) {
       const rest = sequence.answer.flush();
-      end(sequence, [id], 'length', { ...rest, text: out.text + rest.text });
-    } else send({ kind: 'step', sequence: request.id, choice, tokens: [id], text: out.text });
+      end(sequence, [id], guide?.finished === true ? 'stop' : 'length', { ...rest, parts: [...out.parts, ...rest.parts] });
+    } else send({ kind: 'step', sequence: request.id, choice, tokens: [id], ...stepText(out.parts) });
+    return true;
+  }
+
+  /** No token of the vocabulary can go on in the grammar: the answer cannot be kept, the others go on. */
+  function fail({ request }: Sequence): void {
+    request.cancelled = true;
+    send({ kind: 'error', sequence: request.id, code: 'invalid_value', message: 'No token of this model can continue the answer that the grammar asks for.' });
   }
 
   /** Prefixes are left behind when the prompt is evaluated, for requests that run beside, and at the end, for the next turn. */
@@ -281,19 +305,23 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     if (salt !== null) prefixes.remember(salt, sequence.tokens, sequence.pages, sequence.computed);
   }
 
-  function end(sequence: Sequence, tokens: number[], reason: FinishReason, last: { text: string; stopString?: string }): void {
-    const { request, choice } = sequence;
-    send({ kind: 'step', sequence: request.id, choice, tokens, text: last.text });
+  function end(sequence: Sequence, tokens: number[], reason: FinishReason, last: AnswerOutput): void {
+    const { request, choice, answer } = sequence;
+    send({ kind: 'step', sequence: request.id, choice, tokens, ...stepText(last.parts) });
     const stopped = last.stopString === undefined ? { reason } : { reason: 'stop' as const, stopString: last.stopString };
-    send({ kind: 'finish', sequence: request.id, choice, ...stopped });
+    // Calls take the place of `stop` only: a call that the limit cut off is none.
+    const called = stopped.reason === 'stop' && answer.calls > 0 ? { ...stopped, reason: 'tool_calls' as const } : stopped;
+    const { invalidToolCalls } = answer;
+    send({ kind: 'finish', sequence: request.id, choice, ...called, ...(invalidToolCalls.length === 0 ? {} : { invalidToolCalls: [...invalidToolCalls] }) });
+    request.reasoningTokens += answer.reasoningTokens;
     remember(sequence);
     leave(sequence);
     sequence.ended = true;
     request.openChoices--;
     if (request.openChoices > 0) return;
     request.adapter?.release();
-    const { promptTokens, cachedTokens, completionTokens } = request;
-    send({ kind: 'done', sequence: request.id, promptTokens, cachedTokens, completionTokens, reasoningTokens: 0 });
+    const { promptTokens, cachedTokens, completionTokens, reasoningTokens } = request;
+    send({ kind: 'done', sequence: request.id, promptTokens, cachedTokens, completionTokens, reasoningTokens });
   }
 
   const requests = (): Set<ActiveRequest> => new Set([...running, ...waiting].map((sequence) => sequence.request));
@@ -343,10 +371,12 @@ function toStep({ sequence, count, guesses }: Share): StepSequence {
     const base = { pages, position: computed, tokens: part, temperature: 1, adjustments: [], candidates: 0 };
     // The last token has no successor; its own id stands in for one.
     if (sequence.wants === 'scores') return { ...base, output: 'all', rows: count, targets: part.map((id, i) => tokens[computed + i + 1] ?? id) };
-    return { ...base, output: 'hidden', rows: sequence.rows(computed, count) };
+    const { secondText } = sequence;
+    return { ...base, output: 'hidden', rows: sequence.rows(computed, count), ...(secondText === undefined ? {} : { secondText }) };
   }
-  const { sampler, request } = sequence;
+  const { sampler, request, guide, rawCandidates } = sequence;
   const last = computed + count === tokens.length;
+  const mask = last ? (guide?.mask() ?? null) : null;
   return {
     pages,
     position: computed,
@@ -356,6 +386,8 @@ function toStep({ sequence, count, guesses }: Share): StepSequence {
     temperature: sampler.sumTemperature,
     adjustments: last ? sampler.adjustments() : [],
     candidates: sampler.candidates,
+    ...(mask === null ? {} : { mask }),
+    ...(rawCandidates === undefined || !last ? {} : { rawCandidates }),
     ...(request.adapter === null ? {} : { adapter: { slot: request.adapter.slot, scale: request.adapter.scale } }),
   };
 }

@@ -3,7 +3,7 @@ import { HearthError } from '../../../core/index.ts';
 import type { embedReply, rerankReply, scoreReply, ToWorker } from '../../protocol/messages.ts';
 import type { EmbeddingFiles } from './pooling.ts';
 import type { ModelText } from './prepare-request.ts';
-import { createEmbedding, createScoring } from './readings.ts';
+import { createEmbedding, createRanking, createScoring } from './readings.ts';
 import type { ActiveRequest, Reading } from './sequence.ts';
 
 type Asked<K extends ToWorker['kind']> = Extract<ToWorker, { kind: K }>;
@@ -16,6 +16,8 @@ export interface VectorOptions {
   readonly contextTokens: number;
   /** Every token sees all others: an input is evaluated whole. */
   readonly encoder: boolean;
+  /** Of a model that was trained to judge pairs of texts: the score of a first token's row. */
+  readonly classify: ((firstRow: Float32Array) => number) | null;
   add(readings: readonly Reading[]): void;
 }
 
@@ -26,7 +28,7 @@ export interface Vectors {
   score(message: Asked<'score'>): Promise<z.infer<typeof scoreReply>>;
 }
 
-export function createVectors({ text, files, hiddenSize, vocabularySize, contextTokens, encoder, add }: VectorOptions): Vectors {
+export function createVectors({ text, files, hiddenSize, vocabularySize, contextTokens, encoder, classify, add }: VectorOptions): Vectors {
   const { tokenizer } = text;
   const { before, after } = tokenizer.aroundText;
   const request = (id: number, promptTokens: number): ActiveRequest => ({
@@ -37,6 +39,7 @@ export function createVectors({ text, files, hiddenSize, vocabularySize, context
     cachedTokens: 0,
     openChoices: 1,
     completionTokens: 0,
+    reasoningTokens: 0,
     started: true,
     cancelled: false,
   });
@@ -64,6 +67,17 @@ export function createVectors({ text, files, hiddenSize, vocabularySize, context
     return { vectors: await Promise.all(waits.map(({ promise }) => promise)), promptTokens: all.map((tokens) => tokens.length) };
   }
 
+  async function judgeAll(id: number, query: string, documents: readonly string[], score: (firstRow: Float32Array) => number) {
+    const first = tokensOf(query, '');
+    const pairs = documents.map((text) => check([...first, ...tokenizer.encode(text, { special: false }), ...after], contextTokens));
+    const promptTokens = pairs.reduce((sum, tokens) => sum + tokens.length, 0);
+    const common = request(id, promptTokens);
+    const waits = pairs.map(() => Promise.withResolvers<number>());
+    const one = { request: common, secondText: first.length, width: hiddenSize, classify: score };
+    add(pairs.map((tokens, i) => createRanking({ ...one, tokens, done: waits[i]!.resolve })));
+    return { scores: await Promise.all(waits.map(({ promise }) => promise)), promptTokens };
+  }
+
   const promptOf = (name: string | undefined): string => (name === undefined ? '' : (files.prompts[name] ?? ''));
   return {
     async embed({ id, inputs, pooling, prompt }) {
@@ -76,6 +90,7 @@ export function createVectors({ text, files, hiddenSize, vocabularySize, context
       return { vectors: vectors.map(base64), promptTokens };
     },
     async rerank({ id, query, documents }) {
+      if (classify !== null) return judgeAll(id, query, documents, classify);
       const prompts = [promptOf('query'), ...documents.map(() => promptOf('document'))];
       const { vectors, promptTokens } = await embedAll(id, [query, ...documents], undefined, prompts);
       const [asked, ...others] = vectors;

@@ -17,6 +17,8 @@ export interface GrammarMatcher {
   accept(id: number): boolean;
   /** Whether the text may end here. */
   readonly complete: boolean;
+  /** Whether it has to end here: nothing may follow. */
+  readonly finished: boolean;
   /** The same place in the text, on its own from here on. */
   fork(): GrammarMatcher;
 }
@@ -87,6 +89,9 @@ export function compileGrammar(grammar: Grammar, trie: TokenTrie, stopTokens: It
       },
       get complete() {
         return set.accepts;
+      },
+      get finished() {
+        return set.accepts && set.states.length === 0;
       },
       fork: () => matcher(set),
     };

@@ -1,0 +1,127 @@
+import type { GenerateRequest, TokenProbability } from '../../../contract/index.ts';
+import { HearthError } from '../../../core/index.ts';
+import type { LogitAdjustment, LogitSummary } from '../../../ember/index.ts';
+import type { Tokenizer } from '../../../formats/index.ts';
+import {
+  type AnswerGuide,
+  type AnswerPlan,
+  type AnswerText,
+  type CompiledGrammar,
+  compileGrammar,
+  createAnswerGuide,
+  createAnswerText,
+  createTokenTrie,
+  planAnswer,
+  type TokenScores,
+  type TokenTrie,
+} from '../../text/index.ts';
+import { type ModelText, stopStrings } from './prepare-request.ts';
+
+/** What one choice brings beside its sampler. */
+export interface ChoiceAnswer {
+  readonly answer: AnswerText;
+  readonly guide: AnswerGuide | null;
+  /** Raw candidates that the scores need; absent: no log probabilities are told. */
+  readonly rawCandidates?: number;
+}
+
+export interface Answers {
+  /** Reads what a request asks of its answer, and gives what each choice needs. Throws invalid_value, invalid_json_schema, capability_mismatch. */
+  plan(request: GenerateRequest, prompt: readonly number[], maxTokens: number): () => ChoiceAnswer;
+  /** Scores of a drawn token from the raw logits; `row` is the adjusted row where the token is in no list. */
+  scores(id: number, raw: LogitSummary, adjusted: LogitSummary, adjustments: readonly LogitAdjustment[], row: Float32Array | null): TokenScores;
+}
+
+const MAX_GRAMMARS = 32;
+/** Tokens at the end of a prompt that may open the reasoning part. */
+const TAIL_TOKENS = 32;
+/** Tokens that a budget leaves for the answer itself. */
+const LEFT_FOR_ANSWER = 256;
+
+export function createAnswers(text: ModelText, vocabularySize: number): Answers {
+  const { tokenizer, stopTokens, dialect } = text;
+  const shown = new Set([...tokenizer.specialTokens].filter(([content]) => dialect.marks.includes(content)).map(([, id]) => id));
+  const grammars = new Map<string, CompiledGrammar>();
+  let trie: TokenTrie | undefined;
+
+  const none = new Uint8Array();
+  const bytesOf = (id: number): Uint8Array => (stopTokens.has(id) || (tokenizer.isSpecial(id) && !shown.has(id)) ? none : tokenizer.tokenBytes(id));
+  function compiled(key: string, plan: AnswerPlan): CompiledGrammar | null {
+    if (plan.grammar === null) return null;
+    let grammar = grammars.get(key);
+    if (grammar === undefined) {
+      trie ??= createTokenTrie(vocabularySize, bytesOf);
+      grammar = compileGrammar(plan.grammar, trie, stopTokens);
+    }
+    // Last used, last forgotten.
+    grammars.delete(key);
+    grammars.set(key, grammar);
+    if (grammars.size > MAX_GRAMMARS) grammars.delete(grammars.keys().next().value!);
+    return grammar;
+  }
+
+  return {
+    plan(request, prompt, maxTokens) {
+      const templated = request.messages !== undefined;
+      if (!templated && request.tools !== undefined) throw new HearthError('invalid_value', 'Tools need messages.', { details: { param: 'tools' } });
+      const tail = templated ? tokenizer.decode(prompt.slice(-TAIL_TOKENS), { skipSpecial: false }) : '';
+      const { tools, format, reasoning } = request;
+      const wishes = {
+        ...(tools === undefined ? {} : { tools }),
+        ...(format === undefined ? {} : { format }),
+        ...(reasoning === undefined ? {} : { reasoning }),
+      };
+      const plan = planAnswer(dialect, wishes, tail);
+      const reader = templated ? plan.reader : { reasoning: null, tools: null };
+      const grammar = compiled(JSON.stringify([tools, format, reader.reasoning, reasoning?.budgetTokens === 0]), plan);
+      const limit = reasoning?.budgetTokens;
+      const close = reader.reasoning?.inside ?? dialect.reasoning[0];
+      const budget =
+        limit === undefined || close === undefined
+          ? null
+          : {
+              tokens: Math.max(0, Math.min(limit, maxTokens - LEFT_FOR_ANSWER)),
+              closing: tokenizer.encode(`${limit === 0 ? '' : '\n'}${close.close}\n\n`, { special: true }),
+            };
+      const stops = stopStrings(request);
+      return () => {
+        const detokenizer = tokenizer.createDetokenizer({ skipSpecial: true, shown });
+        const answer = createAnswerText(detokenizer, stops, { ...reader, logprobs: request.logprobs !== undefined });
+        const matcher = grammar?.open() ?? null;
+        const guide =
+          matcher === null && budget === null
+            ? null
+            : createAnswerGuide({ matcher, budget, reasoning: () => ({ tokens: answer.reasoningTokens, open: answer.inReasoning }) });
+        return { answer, guide, ...(request.logprobs === undefined ? {} : { rawCandidates: Math.max(1, request.logprobs), top: request.logprobs }) };
+      };
+    },
+
+    scores(id, raw, adjusted, adjustments, row) {
+      const normaliser = raw.max + Math.log(raw.sum);
+      const probability = (token: number, logit: number): TokenProbability => ({ ...textOf(tokenizer, token), logprob: Math.max(LEAST, logit - normaliser) });
+      const top = Array.from(raw.ids, (token, i) => probability(token, raw.values[i]!));
+      return { id, bytes: tokenizer.tokenBytes(id), logprob: Math.max(LEAST, rawLogit(id, raw, adjusted, adjustments, row) - normaliser), top };
+    },
+  };
+}
+
+/** Instead of −∞, which JSON does not have. */
+const LEAST = -9_999;
+
+const textOf = (tokenizer: Tokenizer, id: number): Omit<TokenProbability, 'logprob'> => ({
+  id,
+  token: Buffer.from(tokenizer.tokenBytes(id)).toString('utf8'),
+  bytes: Array.from(tokenizer.tokenBytes(id)),
+});
+
+/** The logit before adjustments: from the raw list, else from the adjusted one with its adjustment taken back. */
+export function rawLogit(id: number, raw: LogitSummary, adjusted: LogitSummary, adjustments: readonly LogitAdjustment[], row: Float32Array | null): number {
+  const inRaw = raw.ids.indexOf(id);
+  if (inRaw >= 0) return raw.values[inRaw]!;
+  const place = adjusted.ids.indexOf(id);
+  const value = place >= 0 ? adjusted.values[place]! : (row?.[id] ?? Number.NEGATIVE_INFINITY);
+  const change = adjustments.find((one) => one.id === id);
+  if (change === undefined) return value;
+  const before = value - change.add;
+  return before > 0 ? before * change.multiply : before / change.multiply;
+}
