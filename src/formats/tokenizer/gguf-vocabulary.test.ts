@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type GgufKey, openGguf, writeGguf } from '../gguf/index.ts';
+import { toByteCharacters } from './byte-level.ts';
 import { loadTokenizer, vocabularyFromGguf, vocabularyToGguf } from './index.ts';
-import { preTokenizerByName, preTokenizerByPart } from './pre-tokenizer-table.ts';
+import { createPreTokenizer } from './pre-tokenizer.ts';
+import { preTokenizerByName, preTokenizerByPart, preTokenizerNames } from './pre-tokenizer-table.ts';
 
 interface Golden {
   readonly model: string;
@@ -70,7 +72,7 @@ describe('[formats F14] vocabularies of four tokenizers', () => {
 test('every name of the table leads to a pre-tokenizer that leads back to its entry', () => {
   for (const name of ['gpt-2', 'smollm', 'llama-bpe', 'qwen2', 'qwen35', 'tekken', 'gpt-4o', 'deepseek-v3']) {
     const entry = preTokenizerByName(name)!;
-    expect(preTokenizerByPart(entry.preTokenizer)).toBe(entry);
+    expect(preTokenizerByPart(entry.preTokenizer, entry.ignoreMerges)).toBe(entry);
   }
   expect(preTokenizerByName('default')).toBeUndefined();
 });
@@ -78,4 +80,39 @@ test('every name of the table leads to a pre-tokenizer that leads back to its en
 test('more tokens than rows of the embedding, and vocabularies of other kinds, are refused', async () => {
   await expect(vocabularyToGguf(join(reference, 'byte-level-smollm'), 10)).rejects.toMatchObject({ code: 'tokenizer_invalid' });
   await expect(vocabularyToGguf(join(reference, 'unigram'), 1000)).rejects.toMatchObject({ code: 'tokenizer_invalid' });
+});
+
+test('every pre-tokenizer of the table compiles, loses no byte, and cuts where its name promises', () => {
+  const names = preTokenizerNames();
+  expect(new Set(names).size).toBe(names.length);
+  const cut = (name: string, text: string) => createPreTokenizer(preTokenizerByName(name)!.preTokenizer)([{ text, atStart: true }]).map((piece) => piece.text);
+  for (const name of names) for (const text of probes) expect({ name, text: cut(name, text).join('') }).toEqual({ name, text: toByteCharacters(text) });
+  const sample = "It's 1234 foo_bar\n";
+  const expected: Record<string, string[]> = {
+    'gpt-2': ['It', "'s", 'Ġ1234', 'Ġfoo', '_', 'bar', 'Ċ'],
+    smollm: ['It', "'s", 'Ġ', '1', '2', '3', '4', 'Ġfoo', '_', 'bar', 'Ċ'],
+    'llama-bpe': ['It', "'s", 'Ġ', '123', '4', 'Ġfoo', '_bar', 'Ċ'],
+    qwen2: ['It', "'s", 'Ġ', '1', '2', '3', '4', 'Ġfoo', '_bar', 'Ċ'],
+    'deepseek-llm': ['It', "'", 's', 'Ġ', '1', '2', '3', '4', 'Ġfoo', '_', 'bar', 'Ċ'],
+    'deepseek-coder': ['It', "'", 's', 'Ġ', '1', '2', '3', '4', 'Ġfoo', '_', 'bar', 'Ċ'],
+    falcon: ['It', "'", 's', 'Ġ', '123', '4', 'Ġfoo', '_', 'bar', 'Ċ'],
+  };
+  for (const [name, pieces] of Object.entries(expected)) expect({ name, pieces: cut(name, sample) }).toEqual({ name, pieces });
+});
+
+test('an older file without a key for the end of a turn gets the token that is known for it', async () => {
+  const golden = await readJson<Golden>('byte-level-smollm/gguf-vocabulary.json');
+  const folder = await mkdtemp(join(tmpdir(), 'hearth-vocabulary-'));
+  const tensor = { name: 'token_embd.weight', type: 'F32' as const, dims: [1, golden.tokens.length], data: new Uint8Array(4 * golden.tokens.length) };
+  const keys = (await vocabularyToGguf(join(reference, 'byte-level-smollm'), golden.tokens.length)).filter(({ key }) => !/\.(eos|eot|eom)_token_id$/.test(key));
+  const ends = async (name: string, more: readonly GgufKey[]) => {
+    await writeGguf(join(folder, name), [{ key: 'general.architecture', type: 'string', value: 'llama' }, ...keys, ...more], [tensor]);
+    await using file = await openGguf(join(folder, name));
+    return vocabularyFromGguf(file.header).generationConfig['eos_token_id'];
+  };
+  const [text, turn] = [golden.tokens.indexOf('<|endoftext|>'), golden.tokens.indexOf('<|im_end|>')];
+  const eos: GgufKey = { key: 'tokenizer.ggml.eos_token_id', type: 'u32', value: text };
+  expect(await ends('a.gguf', [eos])).toEqual([text, turn]);
+  expect(await ends('b.gguf', [eos, { key: 'tokenizer.ggml.eot_token_id', type: 'u32', value: text }])).toBe(text);
+  expect(await ends('c.gguf', [eos, { key: 'hearth.converter_version', type: 'string', value: '1' }])).toBe(text);
 });

@@ -36,7 +36,7 @@ export function vocabularyFromGguf(header: GgufHeader): VocabularyFiles {
   const vocabulary = { tokens, types, bos: token('bos'), addBos: ggufBoolean(header, 'tokenizer.ggml.add_bos_token') ?? pre?.addBos ?? true };
 
   const parts = pre === undefined ? sentencePiece(header, vocabulary) : byteLevel(header, vocabulary, pre);
-  const ends = ['eos', 'eot', 'eom'].map((name) => ggufNumber(header, `tokenizer.ggml.${name}_token_id`)).filter((id) => id !== undefined);
+  const ends = endIds(header, tokens, types);
   const config = { bos_token: vocabulary.bos, eos_token: token('eos'), unk_token: token('unknown'), pad_token: token('padding') };
   const bosId = ggufNumber(header, 'tokenizer.ggml.bos_token_id');
   const template = ggufString(header, 'tokenizer.chat_template');
@@ -58,9 +58,20 @@ export function vocabularyFromGguf(header: GgufHeader): VocabularyFiles {
     },
     generationConfig: {
       ...(bosId === undefined ? {} : { bos_token_id: bosId }),
-      ...(ends.length === 0 ? {} : { eos_token_id: ends.length === 1 ? ends[0] : [...new Set(ends)] }),
+      ...(ends.length === 0 ? {} : { eos_token_id: new Set(ends).size === 1 ? ends[0] : [...new Set(ends)] }),
     },
   };
+}
+
+/** Texts that end a turn in the templates of published models; files from before 2024 do not name the token by a key. */
+const TURN_ENDS = ['<|eot_id|>', '<|im_end|>', '<|end|>', '<end_of_turn>', '<|endoftext|>', '<|end_of_text|>', '<EOT>', '<｜end▁of▁sentence｜>'];
+
+function endIds(header: GgufHeader, tokens: readonly string[], types: readonly number[]): number[] {
+  const named = ['eos', 'eot', 'eom'].map((name) => ggufNumber(header, `tokenizer.ggml.${name}_token_id`)).filter((id) => id !== undefined);
+  // hearth's own files name all that the source had.
+  if (header.keys.has('tokenizer.ggml.eot_token_id') || header.keys.has('hearth.converter_version')) return named;
+  const found = TURN_ENDS.map((text) => tokens.indexOf(text)).find((id) => id >= 0 && types[id] === TOKEN_TYPE.control);
+  return found === undefined ? named : [...named, found];
 }
 
 function findPreTokenizer(header: GgufHeader) {

@@ -30,7 +30,7 @@ export function vocabularyKeys(files: TokenizerFiles, rows: number): GgufKey[] {
   const ends = endIds(files, tokenizer.eosIds);
   return [
     text('ggml.model', isByteLevel ? 'gpt2' : 'llama'),
-    text('ggml.pre', isByteLevel ? preName(json.pre_tokenizer) : 'default'),
+    text('ggml.pre', isByteLevel ? preName(json.pre_tokenizer, json.model['ignore_merges'] === true) : 'default'),
     list('tokens', 'string', tokens),
     ...(isByteLevel ? [] : [list('scores', 'f32', scoresOf(json, tokens, types))]),
     list('token_type', 'i32', types),
@@ -70,8 +70,8 @@ export function placeholderVocabulary(rows: number): GgufKey[] {
   ];
 }
 
-function preName(part: TokenizerPart | null): string {
-  const found = preTokenizerByPart(part);
+function preName(part: TokenizerPart | null, ignoreMerges: boolean): string {
+  const found = preTokenizerByPart(part, ignoreMerges);
   if (found !== undefined) return found.names[0]!;
   throw new HearthError(
     'tokenizer_pre_unknown',
