@@ -21,6 +21,8 @@ const LAST_LINES = 20;
 /** Output that a dead child's descendants may still hold open is not waited for longer than this. */
 const DRAIN_MS = 200;
 const CONFIRM_MS = 2_500;
+/** A child that has closed its channel is expected to end within this time. */
+const CHANNEL_END_MS = 1_000;
 
 /** Starts and ends single processes. Disposing it stops all that it started. */
 export function createSupervisor(options: SupervisorOptions = {}): Supervisor {
@@ -136,6 +138,10 @@ function openChannel(socket: Duplex, exited: Promise<ProcessExit>, end: (reason:
     socket.resume();
     end(reason);
   };
+  // A child that ends closes it too: only one that stays without a channel is of no use any more.
+  socket.once('end', async () => {
+    if (!(await within(exited, CHANNEL_END_MS))) refuse('it closed its channel');
+  });
   return {
     exited,
     refuse,

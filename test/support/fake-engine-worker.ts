@@ -2,7 +2,7 @@
  * A worker process that speaks the worker protocol (docs/spec/engines.md §1.4) without a model. It answers `echo: <last message or prompt>`,
  * one word per token, round robin over the requests that run, one token each per step. Flags make it misbehave; see FakeEngineFlags.
  */
-import { writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { ToWorker, WorkerGenerateRequest } from '../../src/engines/protocol/messages.ts';
 import { PROTOCOL_VERSION } from '../../src/engines/protocol/messages.ts';
@@ -21,6 +21,7 @@ const { values: flags } = parseArgs({
     'die-after-tokens': { type: 'string' },
     stall: { type: 'string' },
     garbage: { type: 'string' },
+    'drop-channel': { type: 'string' },
     'hang-load': { type: 'boolean', default: false },
     'fail-load': { type: 'string' },
     'silent-hello': { type: 'boolean', default: false },
@@ -200,6 +201,10 @@ function step(): void {
   steps++;
   batchSizes[running.length] = (batchSizes[running.length] ?? 0) + 1;
   for (const choice of [...running]) emit(choice);
+  if (flags['drop-channel'] !== undefined && generated >= Number(flags['drop-channel'])) {
+    closeSync(3);
+    return;
+  }
   if (flags.stall === undefined || generated < Number(flags.stall)) schedule();
 }
 

@@ -23,6 +23,8 @@ export interface FakeEngineFlags {
   readonly stallAfterTokens?: number;
   /** Sends something that is no message: right after hello, or after this many tokens. */
   readonly garbage?: 'hello' | number;
+  /** Closes its channel after this many tokens, and stays alive. */
+  readonly dropChannelAfterTokens?: number;
   readonly hangLoad?: boolean;
   /** Fails the load with this reason. */
   readonly failLoad?: string;
@@ -69,6 +71,7 @@ export function fakeProcessSpec(flags: FakeEngineFlags): ProcessSpec {
     ['die-after-tokens', flags.dieAfterTokens],
     ['stall', flags.stallAfterTokens],
     ['garbage', flags.garbage],
+    ['drop-channel', flags.dropChannelAfterTokens],
     ['fail-load', flags.failLoad],
   ];
   const switches: [string, boolean | undefined][] = [
