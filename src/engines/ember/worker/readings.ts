@@ -52,6 +52,36 @@ function normalise(vector: Float64Array): Float64Array {
   return length === 0 ? vector : vector.map((value) => value / length);
 }
 
+export interface RankingOptions {
+  readonly request: ActiveRequest;
+  /** Query and document, with their marks. */
+  readonly tokens: readonly number[];
+  /** Where the document begins. */
+  readonly secondText: number;
+  readonly width: number;
+  /** Score of the first token's row. */
+  readonly classify: (row: Float32Array) => number;
+  /** How well the document answers the query, 0 to 1. */
+  readonly done: (score: number) => void;
+}
+
+/** A query and a document read as one text by an encoder that was trained to judge them. */
+export function createRanking({ request, tokens, secondText, width, classify, done }: RankingOptions): Reading {
+  let score = 0;
+  return {
+    ...base(request, tokens),
+    wants: 'hidden',
+    whole: true,
+    secondText,
+    // Rows are the last ones of a step, and the first is wanted.
+    rows: (_, count) => count,
+    take(rows) {
+      score = 1 / (1 + Math.exp(-classify(rows.subarray(0, width))));
+    },
+    finish: () => done(score),
+  };
+}
+
 /** log p(token i + 1 | tokens 0 … i), for all but the last token. */
 export function createScoring(request: ActiveRequest, tokens: readonly number[], done: (logProbabilities: Float32Array) => void): Reading {
   const all = new Float32Array(tokens.length);
