@@ -21,7 +21,7 @@ const llama = config({ model_type: 'llama' });
 function safetensors(dtype = 'F16', metadata?: Record<string, string>): Buffer {
   const header = JSON.stringify({
     ...(metadata === undefined ? {} : { __metadata__: metadata }),
-    t: { dtype, shape: [1], data_offsets: [0, dtype === 'F64' ? 8 : 2] },
+    t: { dtype, shape: [dtype === 'U8' ? 2 : 1], data_offsets: [0, dtype === 'F64' ? 8 : 2] },
   });
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(header.length));
@@ -164,13 +164,18 @@ test('[store K41] [store K42] the first failing gate is the reason: vectors V1 t
   }
 });
 
-test('PyTorch weights pass when every header parses and holds plain floating-point tensors only', async () => {
+test('PyTorch weights pass when every header parses and holds plain floating-point tensors, or codes that the config explains', async () => {
+  const codes = safetensors('U8');
+  const refused = 'Incompatible framework: PyTorch';
   const found = await judged([
     ['org/x', { ...llama, 'model.safetensors': safetensors('F16', { format: 'pt' }) }],
     ['org/x', { ...llama, 'model.safetensors': safetensors('F64') }],
+    ['org/x', { ...llama, 'model.safetensors': safetensors('I16') }],
+    ['org/x', { 'config.json': '{"model_type":"llama","quantization_config":{"quant_method":"awq"}}', 'model.safetensors': codes }],
+    ['org/x', { ...llama, 'model.safetensors': codes }],
     ['org/x', { 'config.json': '{"model_type":"llama"}', 'pytorch_model.bin': 'x' }],
   ]);
-  expect(found.map((model) => model.reason)).toEqual([null, 'Incompatible framework: PyTorch', 'Incompatible framework: PyTorch']);
+  expect(found.map((model) => model.reason)).toEqual([null, refused, refused, null, refused, refused]);
 });
 
 test('a snapshot and its workspace copy get the same answer, by the origin of the sentinel', async () => {

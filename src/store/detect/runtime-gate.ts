@@ -3,7 +3,7 @@ import type { HealthVerdict } from '../health/check-health.ts';
 import { hasGgufHead } from '../health/check-health.ts';
 import type { ModelView } from '../model-view.ts';
 import type { Detection } from './detect.ts';
-import { plainSafetensors } from './weight-headers.ts';
+import { loadableSafetensors } from './weight-headers.ts';
 
 /** Which declared features an installed engine reaches, and the first reason against when none is (docs/spec/store.md §5). */
 export interface RuntimeVerdict {
@@ -55,7 +55,7 @@ async function frameworkReason(view: ModelView, detection: Detection): Promise<s
     for (const path of files) if (!(await hasGgufHead(view, path))) return reason;
     return files.length > 0 ? null : reason;
   }
-  if (detection.framework === 'PyTorch') return (await plainSafetensors(view, detection.facts.weightFiles)) ? null : reason;
+  if (detection.framework === 'PyTorch') return (await loadableSafetensors(view, detection.facts.weightFiles, detection.facts.config)) ? null : reason;
   return reason;
 }
 

@@ -14,6 +14,8 @@ export interface GgufSummary {
 }
 
 const PLAIN_DTYPES: ReadonlySet<string> = new Set(['F32', 'F16', 'BF16']);
+/** Codes, zeros, shapes and scales of AWQ, GPTQ, compressed-tensors and MXFP4 checkpoints. */
+const CODE_DTYPES: ReadonlySet<string> = new Set([...PLAIN_DTYPES, 'I32', 'U32', 'I64', 'U8', 'F8_E8M0']);
 
 export async function summariseGguf(file: ModelFile): Promise<GgufSummary | null> {
   const metadata = await readGgufMetadata(file.realPath);
@@ -60,14 +62,18 @@ export async function safetensorsFormat(file: ModelFile): Promise<string | null>
   }
 }
 
-/** Whether every weight file is safetensors with plain floating-point tensors: the only PyTorch models that are ever loaded. */
-export async function plainSafetensors(view: ModelView, weightFiles: readonly string[]): Promise<boolean> {
+/**
+ * Whether every weight file is safetensors with plain floating-point tensors, or with codes where the config says how they are to be read
+ * (an engine judges that): the only PyTorch models that are ever loaded.
+ */
+export async function loadableSafetensors(view: ModelView, weightFiles: readonly string[], config: Readonly<Record<string, unknown>>): Promise<boolean> {
+  const dtypes = isObject(config['quantization_config']) ? CODE_DTYPES : PLAIN_DTYPES;
   for (const path of weightFiles) {
     const file = view.find(path);
     if (file === undefined || !path.endsWith('.safetensors')) return false;
     try {
       await using opened = await openSafetensors(file.realPath);
-      for (const tensor of opened.tensors.values()) if (!PLAIN_DTYPES.has(tensor.dtype)) return false;
+      for (const tensor of opened.tensors.values()) if (!dtypes.has(tensor.dtype)) return false;
     } catch {
       return false;
     }
