@@ -1,6 +1,8 @@
 // Owns: the engine port and the engines behind it.
 // Refuses: spawning, HTTP, deciding what is loaded.
 // Called by: gateway, training, stack (through the port) and app.
+export { chooseEngineFor, type EngineCandidate, type EngineChoice, type EngineQuestion } from './choose-engine.ts';
 export { createEmberEngine, type EmberEngineSettings } from './ember/ember-engine.ts';
 export * from './port.ts';
+export { checkAnswerWishes } from './text/index.ts';
 export { connectWorker, SESSION_LIMITS, type SessionLimits } from './protocol/session.ts';

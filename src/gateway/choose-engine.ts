@@ -1,16 +1,16 @@
 import { HearthError } from '../core/index.ts';
-import type { Engine } from '../engines/index.ts';
+import { chooseEngineFor, type Engine } from '../engines/index.ts';
 import type { ResolvedModel } from './model-source.ts';
 
-/** The first engine that can run the model as text; throws capability_mismatch with each engine's reason. */
+/** The engine that runs the model: as text, or where it gives none, as vectors. Throws capability_mismatch with the reason. */
 export function chooseEngine(engines: readonly Engine[], model: ResolvedModel): Engine {
-  const reasons: string[] = [];
-  for (const engine of engines) {
-    const verdicts = engine.canRun(model.facts);
-    if (verdicts.chat.ok || verdicts.text.ok) return engine;
-    reasons.push(`${engine.id}: ${verdicts.chat.reason ?? verdicts.text.reason ?? 'no reason given'}`);
-  }
-  throw new HearthError('capability_mismatch', `No engine here can answer text with ${model.id} (${reasons.join('; ') || 'no engine is installed'}).`, {
-    details: { param: 'model' },
-  });
+  // Engines are handed over only where they are installed.
+  const candidates = engines.map((engine) => ({ id: engine.id, available: true, verdicts: engine.canRun(model.facts) }));
+  const platform = { os: process.platform, arch: process.arch };
+  const ask = (needs: 'text' | 'embeddings') => chooseEngineFor({ candidates, platform, facts: model.facts, needs: [needs], wanted: null });
+  const text = ask('text');
+  const choice = text.engine === null ? { ...text, engine: ask('embeddings').engine } : text;
+  const engine = engines.find(({ id }) => id === choice.engine);
+  if (engine !== undefined) return engine;
+  throw new HearthError('capability_mismatch', `No engine here can run ${model.id}: ${choice.reason}.`, { details: { param: 'model' } });
 }
