@@ -166,5 +166,6 @@ export type GenerateEvent =
       readonly completionTokens: number;
       readonly reasoningTokens: number;
     }
-  | { readonly kind: 'error'; readonly code: string; readonly message: string }
+  /** `param`: the field of the request that is at fault. */
+  | { readonly kind: 'error'; readonly code: string; readonly message: string; readonly param?: string }
   | { readonly kind: 'end' };

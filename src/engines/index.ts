@@ -4,5 +4,5 @@
 export { chooseEngineFor, type EngineCandidate, type EngineChoice, type EngineQuestion } from './choose-engine.ts';
 export { createEmberEngine, type EmberEngineSettings } from './ember/ember-engine.ts';
 export * from './port.ts';
-export { checkAnswerWishes } from './text/index.ts';
 export { connectWorker, SESSION_LIMITS, type SessionLimits } from './protocol/session.ts';
+export { checkAnswerWishes } from './text/index.ts';

@@ -64,6 +64,9 @@ export interface LoadReport {
   readonly kvType?: string | undefined;
   readonly measured: { readonly weightsBytes: number; readonly kvBytes: number; readonly computeBytes: number; readonly processBytes: number };
   readonly loadMs: number;
+  /** What the chat template can do; absent: as the engine says. */
+  readonly tools?: boolean | undefined;
+  readonly reasoning?: boolean | undefined;
   /** What the numbers of the weights are, where they are not those of the source. */
   readonly weightsNote?: string | undefined;
   /** What its user should know, such as a chat template that cannot be used. */

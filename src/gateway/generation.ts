@@ -67,7 +67,7 @@ export function startGeneration(order: GenerationOrder): Generation {
           return;
         }
         const event = next.value;
-        if (event.kind === 'text-delta' || event.kind === 'reasoning-delta') {
+        if (event.kind === 'text-delta' || event.kind === 'reasoning-delta' || event.kind === 'tool-start' || event.kind === 'tool-delta') {
           lastAt = order.nowMs();
           firstAt ??= lastAt;
         }

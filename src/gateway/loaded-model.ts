@@ -40,7 +40,13 @@ export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
     const session = await engine.connect(child.channel, signal);
     const report = await session.load(engineOptions, order.onProgress, signal);
     await probe(session, signal);
-    const capabilities = { ...engine.capabilities(model.facts, engineOptions), contextTokens: report.contextTokens };
+    const { tools, reasoning, contextTokens } = report;
+    const capabilities = {
+      ...engine.capabilities(model.facts, engineOptions),
+      contextTokens,
+      ...(tools === undefined ? {} : { tools, forcedToolChoice: tools }),
+      ...(reasoning === undefined ? {} : { reasoning }),
+    };
     return { model, engineId: engine.id, capabilities, session, process: child, report, loadedAtMs: Date.now() };
   } catch (error) {
     if (child) {

@@ -12,6 +12,11 @@ export const chatMessage = z.looseObject({
   tool_calls: z.array(z.looseObject({})).max(128).nullish(),
 });
 
+const tokenProbability = z.looseObject({ token: z.string(), logprob: z.number(), bytes: z.array(z.int()).nullable() });
+const tokenLogprob = tokenProbability.extend({ top_logprobs: z.array(tokenProbability) });
+const choiceLogprobs = z.looseObject({ content: z.array(tokenLogprob) }).nullable();
+export type ChoiceLogprobs = z.infer<typeof choiceLogprobs>;
+
 const stopStrings = z.union([z.string().max(256), z.array(z.string().max(256)).max(16)]);
 
 /** Fields that chat and plain completions share. */
@@ -45,12 +50,19 @@ export const chatRequest = z.looseObject({
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
   tools: z
-    .array(z.looseObject({ type: z.string() }))
+    .array(
+      z.looseObject({
+        type: z.string(),
+        function: z
+          .looseObject({ name: z.string().min(1).max(128), description: z.string().nullish(), parameters: z.record(z.string(), z.unknown()).nullish() })
+          .nullish(),
+      }),
+    )
     .max(128)
     .nullish(),
   tool_choice: z.union([z.string(), z.looseObject({})]).nullish(),
   parallel_tool_calls: z.boolean().nullish(),
-  response_format: z.looseObject({ type: z.string() }).nullish(),
+  response_format: z.looseObject({ type: z.string(), json_schema: z.looseObject({ schema: z.unknown() }).nullish() }).nullish(),
   reasoning_effort: z.string().max(32).nullish(),
   chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
   grammar: z.string().max(65_536).nullish(),
@@ -70,6 +82,7 @@ export type Usage = z.infer<typeof usage>;
 /** Our own extension on the finish chunk and the JSON answer; other clients ignore it (docs/spec/agents-training.md §1.3). */
 export const hearthExtension = z.looseObject({
   stop_string: z.string().optional(),
+  invalid_tool_calls: z.array(z.looseObject({ name: z.string().nullable(), raw: z.string(), reason: z.string() })).optional(),
   engine: z.string(),
   model: z.looseObject({ name: z.string(), hash: z.string().nullable() }),
   timings: z.looseObject({
@@ -102,9 +115,12 @@ export const chatReply = z.looseObject({
         content: z.string().nullable(),
         refusal: z.null(),
         reasoning_content: z.string().optional(),
+        tool_calls: z
+          .array(z.looseObject({ id: z.string(), type: z.literal('function'), function: z.looseObject({ name: z.string(), arguments: z.string() }) }))
+          .optional(),
       }),
       finish_reason: finishReason,
-      logprobs: z.null(),
+      logprobs: choiceLogprobs,
     }),
   ),
   usage,
@@ -125,9 +141,19 @@ export const chatChunk = z.looseObject({
         role: z.literal('assistant').optional(),
         content: z.string().nullish(),
         reasoning_content: z.string().optional(),
+        tool_calls: z
+          .array(
+            z.looseObject({
+              index: z.int(),
+              id: z.string().optional(),
+              type: z.literal('function').optional(),
+              function: z.looseObject({ name: z.string().optional(), arguments: z.string() }),
+            }),
+          )
+          .optional(),
       }),
       finish_reason: finishReason.nullable(),
-      logprobs: z.null(),
+      logprobs: choiceLogprobs,
     }),
   ),
   usage: usage.nullish(),

@@ -19,7 +19,14 @@ const completionChoice = z.looseObject({
   index: z.int(),
   text: z.string(),
   finish_reason: z.enum(['stop', 'length', 'content_filter']).nullable(),
-  logprobs: z.null(),
+  logprobs: z
+    .looseObject({
+      tokens: z.array(z.string()),
+      token_logprobs: z.array(z.number().nullable()),
+      top_logprobs: z.array(z.record(z.string(), z.number()).nullable()).nullable(),
+      text_offset: z.array(z.int()),
+    })
+    .nullable(),
 });
 
 export const completionReply = z.looseObject({

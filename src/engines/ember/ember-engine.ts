@@ -111,13 +111,14 @@ function capabilities(facts: ModelFacts, options: EmberEngineOptions): Capabilit
   const declared = facts.config['max_position_embeddings'];
   const contextTokens = options.contextTokens ?? DEFAULTS.contextTokens;
   return {
-    tools: false,
-    forcedToolChoice: false,
-    jsonSchema: false,
-    grammar: false,
+    // Whether the template has a place for tools, and a reasoning part, is told by the load.
+    tools: facts.hasChatTemplate,
+    forcedToolChoice: facts.hasChatTemplate,
+    jsonSchema: true,
+    grammar: true,
     logitBias: true,
     seed: true,
-    maxLogprobs: 0,
+    maxLogprobs: 20,
     maxChoices: 8,
     images: false,
     audio: false,
@@ -128,7 +129,7 @@ function capabilities(facts: ModelFacts, options: EmberEngineOptions): Capabilit
     adaptersPerRequest: false,
     batching: true,
     prefixCache: 'exact',
-    reasoning: false,
+    reasoning: facts.hasChatTemplate,
     contextTokens: typeof declared === 'number' && declared > 0 ? Math.min(declared, contextTokens) : contextTokens,
   };
 }

@@ -121,6 +121,9 @@ export const loadReport = z.object({
   kvType: z.string().optional(),
   measured: memory,
   loadMs: z.number(),
+  /** What the chat template can do; absent: not known. */
+  tools: z.boolean().optional(),
+  reasoning: z.boolean().optional(),
   weightsNote: z.string().optional(),
   warnings: z.array(z.string()).optional(),
 });
@@ -174,7 +177,7 @@ export const fromWorker = z.discriminatedUnion('kind', [
     invalidToolCalls: z.array(z.object({ name: z.string().nullable(), raw: z.string(), reason: z.string() })).optional(),
   }),
   z.object({ kind: z.literal('done'), sequence: id, promptTokens: count, cachedTokens: count, completionTokens: count, reasoningTokens: count }),
-  z.object({ kind: z.literal('error'), sequence: id.optional(), id: id.optional(), code: z.string(), message: z.string() }),
+  z.object({ kind: z.literal('error'), sequence: id.optional(), id: id.optional(), code: z.string(), message: z.string(), param: z.string().optional() }),
   z.object({ kind: z.literal('reply'), id, value: z.unknown() }),
   z.object({ kind: z.literal('log'), level: z.enum(['debug', 'info', 'warning', 'error']), message: z.string() }),
 ]);

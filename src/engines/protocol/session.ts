@@ -286,7 +286,14 @@ function toEvents(message: FromWorker): GenerateEvent[] {
       return [{ kind: 'usage', promptTokens, cachedTokens, completionTokens, reasoningTokens }, { kind: 'end' }];
     }
     case 'error':
-      return [{ kind: 'error', code: isErrorCode(message.code) ? message.code : 'internal_error', message: message.message }];
+      return [
+        {
+          kind: 'error',
+          code: isErrorCode(message.code) ? message.code : 'internal_error',
+          message: message.message,
+          ...(message.param === undefined ? {} : { param: message.param }),
+        },
+      ];
     default:
       return [];
   }

@@ -80,6 +80,11 @@ function pick(list: LogitCandidates, complete: boolean, options: SamplingOptions
   let to = ids.length;
   /** Whether tokens beyond the list are still in. */
   let open = !complete;
+  // Masked tokens: where the list reaches them, nothing beyond it is in.
+  while (to > 1 && values[to - 1] === Number.NEGATIVE_INFINITY) {
+    to--;
+    open = false;
+  }
 
   if (options.topK > 0) {
     if (options.topK > to && open) return null;

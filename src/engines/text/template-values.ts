@@ -30,7 +30,7 @@ function objectOf(json: string): unknown {
   try {
     return JSON.parse(json);
   } catch {
-    return {};
+    return json;
   }
 }
 

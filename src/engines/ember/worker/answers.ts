@@ -26,7 +26,7 @@ export interface ChoiceAnswer {
 }
 
 export interface Answers {
-  /** Reads what a request asks of its answer, and gives what each choice needs. Throws invalid_value, invalid_json_schema, capability_mismatch. */
+  /** Reads what a request asks of its answer, and gives what each choice needs. Throws invalid_value, invalid_json_schema, unsupported_parameter. */
   plan(request: GenerateRequest, prompt: readonly number[], maxTokens: number): () => ChoiceAnswer;
   /** Scores of a drawn token from the raw logits; `row` is the adjusted row where the token is in no list. */
   scores(id: number, raw: LogitSummary, adjusted: LogitSummary, adjustments: readonly LogitAdjustment[], row: Float32Array | null): TokenScores;

@@ -112,6 +112,8 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
       kvType,
       measured,
       loadMs: performance.now() - startedAt,
+      tools: text.dialect.family !== null,
+      reasoning: text.dialect.reasoning.length > 0,
       ...(note === undefined ? {} : { weightsNote: note }),
       warnings: [
         ...(problem === null ? [] : [`${problem}. Plain conversation blocks are used instead.`]),

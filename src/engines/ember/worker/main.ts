@@ -129,8 +129,9 @@ function answer(to: { sequence: number } | { id: number }, work: (loaded: Loaded
 
 function refuse(to: { sequence: number } | { id: number }): (error: unknown) => void {
   return (error) => {
-    const { code, message } = toHearthError(error);
-    channel.send({ kind: 'error', ...to, code, message });
+    const { code, message, details } = toHearthError(error);
+    const param = details?.['param'];
+    channel.send({ kind: 'error', ...to, code, message, ...(typeof param === 'string' ? { param } : {}) });
   };
 }
 

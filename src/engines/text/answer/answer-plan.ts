@@ -1,6 +1,7 @@
 import type { AnswerFormat, ReasoningOptions, ToolDefinition, ToolUse } from '../../../contract/index.ts';
 import { HearthError, isHearthError } from '../../../core/index.ts';
 import {
+  checkGrammar,
   choice,
   createSchemaConverter,
   EMPTY,
@@ -59,7 +60,7 @@ const MOST_CALLS = 16;
 /**
  * How an answer is read and what it has to be. One grammar covers all of it: the reasoning part and text before calls are free in it, so that
  * marks may lie anywhere in the tokens. `prompt`: the end of the rendered prompt, which may have opened the reasoning part.
- * Throws invalid_value, invalid_json_schema, capability_mismatch.
+ * Throws invalid_value, invalid_json_schema, unsupported_parameter.
  */
 export function planAnswer(dialect: AnswerDialect, wishes: AnswerWishes, prompt: string): AnswerPlan {
   const tools = wishes.tools !== undefined && wishes.tools.definitions.length > 0 ? wishes.tools : null;
@@ -83,7 +84,7 @@ const pairsOf = (dialect: AnswerDialect, inside: ReasoningMarks | null): readonl
 
 function requireTools(dialect: AnswerDialect): void {
   const problem = !dialect.hasToolSlot ? 'its chat template has no place for them' : dialect.family === null ? 'how it writes calls is not known' : null;
-  if (problem !== null) throw new HearthError('capability_mismatch', `This model takes no tools: ${problem}.`, { details: { param: 'tools' } });
+  if (problem !== null) throw new HearthError('unsupported_parameter', `This model takes no tools: ${problem}.`, { details: { param: 'tools' } });
 }
 
 /** The pair that the prompt leaves open. */
@@ -103,6 +104,13 @@ function formatNode(format: AnswerFormat, rules: Map<string, GrammarNode>): Gram
   if (format.kind === 'json') return JSON_OBJECT_GRAMMAR.root;
   if (format.kind === 'json-schema') return adopt(createSchemaConverter(format.schema, 'answer '), rules);
   return adopt(parseGbnf(format.text), rules);
+}
+
+/** Throws invalid_value or invalid_json_schema for a format or tools that cannot be enforced on any model; loads nothing. */
+export function checkAnswerWishes({ format, tools }: AnswerWishes): void {
+  const rules = new Map(JSON_RULES);
+  if (format !== undefined) checkGrammar({ root: formatNode(format, rules), rules });
+  for (const tool of tools?.definitions ?? []) convert(tool, { type: 'object', ...tool.parameters }, '');
 }
 
 function adopt(

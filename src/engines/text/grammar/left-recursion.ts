@@ -1,6 +1,11 @@
 import { HearthError } from '../../../core/index.ts';
 import type { Grammar, GrammarNode } from './grammar.ts';
-import { nullable } from './nullable.ts';
+import { nullable, nullableRules } from './nullable.ts';
+
+/** Throws invalid_value for a grammar that cannot be matched on any vocabulary. */
+export function checkGrammar(grammar: Grammar): void {
+  refuseLeftRecursion(grammar, nullableRules(grammar.rules));
+}
 
 /** Throws invalid_value for a rule that can call itself before it has matched anything: such a rule has no beginning. */
 export function refuseLeftRecursion({ rules }: Grammar, emptyRules: ReadonlySet<string>): void {

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { GenerateEvent, HearthExtension, Usage } from '../../../contract/index.ts';
+import type { AnswerPart, GenerateEvent, HearthExtension, Usage } from '../../../contract/index.ts';
 import { type ErrorCode, isErrorCode } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import type { Generation } from '../../generation.ts';
@@ -36,12 +36,13 @@ const wireUsage = (event: UsageEvent): Usage => ({
   completion_tokens_details: { reasoning_tokens: event.reasoningTokens },
 });
 
-function extensionOf(generation: Generation, usage: UsageEvent, stopString: string | undefined): HearthExtension {
+function extensionOf(generation: Generation, usage: UsageEvent, { stopString, invalidToolCalls }: FinishEvent): HearthExtension {
   const { loaded } = generation;
   const timings = generation.timings();
   const computed = usage.promptTokens - usage.cachedTokens;
   return {
     ...(stopString === undefined ? {} : { stop_string: stopString }),
+    ...(invalidToolCalls === undefined ? {} : { invalid_tool_calls: invalidToolCalls.map((call) => ({ ...call })) }),
     engine: loaded.engineId,
     model: { name: loaded.model.id, hash: loaded.model.hash },
     timings: {
@@ -60,18 +61,19 @@ function extensionOf(generation: Generation, usage: UsageEvent, stopString: stri
 const round = (ms: number): number => Math.round(ms * 10) / 10;
 const rate = (tokens: number, ms: number): number => (tokens > 0 && ms > 0 ? round((tokens * 1000) / ms) : 0);
 
-function eventError(event: { readonly code: string; readonly message: string }): HearthError {
+function eventError(event: Extract<GenerateEvent, { kind: 'error' }>): HearthError {
   const code: ErrorCode = isErrorCode(event.code) ? event.code : 'engine_protocol';
-  return new HearthError(code, event.message);
+  return new HearthError(code, event.message, event.param === undefined ? {} : { details: { param: event.param } });
 }
 
 /** One step of an answer, for the chunk encoder and the fold alike. */
 export type AnswerStep =
   | { readonly kind: 'progress'; readonly doneTokens: number; readonly totalTokens: number }
-  | { readonly kind: 'text' | 'reasoning'; readonly choice: number; readonly text: string }
+  | { readonly kind: 'part'; readonly choice: number; readonly part: AnswerPart }
   | { readonly kind: 'finish'; readonly choice: number; readonly reason: FinishReason; readonly extension?: HearthExtension }
   | { readonly kind: 'usage'; readonly usage: Usage };
-type FinishReason = Extract<GenerateEvent, { kind: 'finish' }>['reason'];
+type FinishEvent = Extract<GenerateEvent, { kind: 'finish' }>;
+type FinishReason = FinishEvent['reason'];
 
 /**
  * The generation's events with the rules of answers applied: exactly one finish per choice, the last one held until the
@@ -79,7 +81,7 @@ type FinishReason = Extract<GenerateEvent, { kind: 'finish' }>['reason'];
  */
 export async function* answerSteps(generation: Generation, choices: number): AsyncGenerator<AnswerStep, void> {
   const open = new Set(Array.from({ length: choices }, (_, choice) => choice));
-  let held: Extract<GenerateEvent, { kind: 'finish' }> | null = null;
+  let held: FinishEvent | null = null;
   for await (const event of generation.events) {
     switch (event.kind) {
       case 'prefill-progress':
@@ -87,8 +89,12 @@ export async function* answerSteps(generation: Generation, choices: number): Asy
         break;
       case 'text-delta':
       case 'reasoning-delta':
-        if (open.has(event.choice) && event.text !== '')
-          yield { kind: event.kind === 'text-delta' ? 'text' : 'reasoning', choice: event.choice, text: event.text };
+        if (open.has(event.choice) && event.text !== '') yield { kind: 'part', choice: event.choice, part: event };
+        break;
+      case 'tool-start':
+      case 'tool-delta':
+      case 'tool-end':
+        if (open.has(event.choice)) yield { kind: 'part', choice: event.choice, part: event };
         break;
       case 'finish':
         if (!open.delete(event.choice)) break;
@@ -97,7 +103,7 @@ export async function* answerSteps(generation: Generation, choices: number): Asy
         break;
       case 'usage':
         if (!held) throw new HearthError('engine_protocol', 'The engine counted an answer that it had not finished.');
-        yield { kind: 'finish', choice: held.choice, reason: held.reason, extension: extensionOf(generation, event, held.stopString) };
+        yield { kind: 'finish', choice: held.choice, reason: held.reason, extension: extensionOf(generation, event, held) };
         yield { kind: 'usage', usage: wireUsage(event) };
         held = null;
         break;

@@ -1,4 +1,4 @@
-import type { CompletionReply, CompletionRequest, GenerateRequest, HearthExtension, Usage } from '../../../contract/index.ts';
+import type { AnswerPart, CompletionReply, CompletionRequest, GenerateRequest, HearthExtension, Usage } from '../../../contract/index.ts';
 import type { Gateway, Target } from '../../gateway.ts';
 import type { Generation } from '../../generation.ts';
 import { type AnswerHead, answerHead, answerSteps } from './answer.ts';
@@ -8,7 +8,8 @@ import { decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsuppor
 /** One canonical request per prompt; token ids and text are both used without a template. */
 export function decodeCompletion(body: CompletionRequest, target: Target, requestId: string, defaults: Gateway['sampling']): GenerateRequest[] {
   if (isPresent(body.suffix) && body.suffix !== '') throw unsupported('suffix', target);
-  if (isPresent(body.logprobs)) throw unsupported('logprobs', target);
+  if (isPresent(body.logprobs) && body.logprobs > target.capabilities.maxLogprobs) throw unsupported('logprobs', target);
+  if (isPresent(body.logprobs) && body.echo === true) throw invalid('echo', 'Log probabilities are given for the answer only; leave out echo or logprobs.');
   if (isPresent(body.adapter)) throw unsupported('adapter', target);
   const choices = decodeChoices(body.n, target);
   if (isPresent(body.best_of) && body.best_of !== choices) throw invalid('best_of', 'best_of has to equal n.');
@@ -17,6 +18,7 @@ export function decodeCompletion(body: CompletionRequest, target: Target, reques
     stop: decodeStop(body.stop),
     sampling: decodeSampling(body, target, defaults),
     choices,
+    ...(isPresent(body.logprobs) ? { logprobs: body.logprobs } : {}),
   };
   return prompts(body.prompt).map((prompt, index) => ({
     requestId: index === 0 ? requestId : `${requestId}.${index}`,
@@ -51,17 +53,22 @@ export async function* encodeCompletionStream(
     head ??= answerHead('cmpl', generation);
     const same = head;
     const first = prompt * encoding.choices;
-    const chunk = (choice: number, text: string, finish: Choice['finish_reason'], extension?: HearthExtension): Frame<CompletionReply> => ({
-      kind: 'data',
-      data: makeReply(same, [makeChoice(first + choice, text, finish)], encoding.includeUsage ? { usage: null } : {}, extension),
-    });
+    const offsets: number[] = [];
+    const chunk = (choice: number, text: string, finish: Choice['finish_reason'], extension?: HearthExtension, part?: AnswerPart): Frame<CompletionReply> => {
+      const logprobs = part === undefined ? null : legacyLogprobs(part, offsets[choice] ?? 0);
+      offsets[choice] = (offsets[choice] ?? 0) + text.length;
+      return {
+        kind: 'data',
+        data: makeReply(same, [{ ...makeChoice(first + choice, text, finish), logprobs }], encoding.includeUsage ? { usage: null } : {}, extension),
+      };
+    };
     const echo = encoding.echo[prompt];
     if (echo) for (let choice = 0; choice < encoding.choices; choice += 1) yield chunk(choice, echo, null);
     for await (const step of answerSteps(generation, encoding.choices)) {
       if (step.kind === 'progress') yield { kind: 'comment', text: `prefill ${step.doneTokens}/${step.totalTokens}` };
       else if (step.kind === 'usage') total = addUsage(total, step.usage);
       else if (step.kind === 'finish') yield chunk(step.choice, '', plainFinish(step.reason), step.extension);
-      else yield chunk(step.choice, step.text, null);
+      else yield chunk(step.choice, textOf(step.part), null, undefined, step.part);
     }
     prompt += 1;
   }
@@ -78,8 +85,11 @@ export async function foldCompletion(generations: readonly Generation[], encodin
       makeChoice(prompt * encoding.choices + choice, encoding.echo[prompt] ?? '', 'stop'),
     );
     for await (const step of answerSteps(generation, encoding.choices)) {
-      if (step.kind === 'text' || step.kind === 'reasoning') choices[step.choice]!.text += step.text;
-      else if (step.kind === 'usage') usage = addUsage(usage, step.usage);
+      if (step.kind === 'part') {
+        const choice = choices[step.choice]!;
+        choice.logprobs = joinLogprobs(choice.logprobs, legacyLogprobs(step.part, choice.text.length));
+        choice.text += textOf(step.part);
+      } else if (step.kind === 'usage') usage = addUsage(usage, step.usage);
       else if (step.kind === 'finish') {
         choices[step.choice]!.finish_reason = plainFinish(step.reason);
         extension = step.extension ?? extension;
@@ -89,6 +99,39 @@ export async function foldCompletion(generations: readonly Generation[], encodin
   });
   const choices = (await Promise.all(folded)).flat();
   return makeReply(head, choices, { usage }, generations.length === 1 ? extension : undefined);
+}
+
+/** Without a template there are neither reasoning parts nor calls. */
+const textOf = (part: AnswerPart): string => (part.kind === 'text-delta' || part.kind === 'reasoning-delta' ? part.text : '');
+
+type Logprobs = Choice['logprobs'];
+
+/** The older form of the API: parallel lists; `offset` is where the text of the part begins. */
+function legacyLogprobs(part: AnswerPart, offset: number): Logprobs {
+  if (part.kind !== 'text-delta' || part.logprobs === undefined) return null;
+  const list = part.logprobs;
+  let at = offset;
+  const text_offset = list.map(({ token }) => {
+    const start = at;
+    at += token.length;
+    return start;
+  });
+  return {
+    tokens: list.map(({ token }) => token),
+    token_logprobs: list.map(({ logprob }) => logprob),
+    top_logprobs: list.some(({ top }) => top.length > 0) ? list.map(({ top }) => Object.fromEntries(top.map(({ token, logprob }) => [token, logprob]))) : null,
+    text_offset,
+  };
+}
+
+function joinLogprobs(a: Logprobs, b: Logprobs): Logprobs {
+  if (a === null || b === null) return a ?? b;
+  return {
+    tokens: [...a.tokens, ...b.tokens],
+    token_logprobs: [...a.token_logprobs, ...b.token_logprobs],
+    top_logprobs: a.top_logprobs === null || b.top_logprobs === null ? null : [...a.top_logprobs, ...b.top_logprobs],
+    text_offset: [...a.text_offset, ...b.text_offset],
+  };
 }
 
 const plainFinish = (reason: string): Choice['finish_reason'] => (reason === 'length' || reason === 'content_filter' ? reason : 'stop');

@@ -114,6 +114,6 @@ describe('decodeChat', () => {
     expect(refusal({ tools: [], tool_choice: null, response_format: null, logprobs: null, grammar: null, n: null, adapter: null })).toBeNull();
     expect(refusal({ response_format: { type: 'text' }, tool_choice: 'none' })).toBeNull();
     expect(refusal({ response_format: { type: 'json_object' } })).toBe('unsupported_parameter response_format');
-    expect(refusal({ tool_choice: 'required' })).toBe('unsupported_parameter tool_choice');
+    expect(refusal({ tool_choice: 'required' })).toBe('invalid_value tool_choice');
   });
 });

@@ -1,17 +1,25 @@
-import type { ChatMessage, ChatRequest, GenerateRequest, TextPart } from '../../../contract/index.ts';
+import type { ChatMessage, ChatRequest, GenerateRequest, TextPart, ToolCall } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
+import { checkAnswerWishes } from '../../../engines/index.ts';
 import type { Gateway, Target } from '../../gateway.ts';
 import { decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from './sampling.ts';
+import { decodeFormat, decodeLogprobs, decodeReasoning, decodeTools } from './structure.ts';
 
 /** A chat request as a canonical one; throws 400 naming the first field that model or engine cannot honour. */
 export function decodeChat(body: ChatRequest, target: Target, requestId: string, defaults: Gateway['sampling']): GenerateRequest {
   refuseUnsupported(body, target);
   const maxTokens = body.max_completion_tokens ?? body.max_tokens;
-  const templateArguments = body.chat_template_kwargs;
+  const { templateArguments, reasoning } = decodeReasoning(body, target);
+  const wishes = { ...decodeTools(body, target), ...decodeFormat(body, target) };
+  // Refused here, before anything is loaded.
+  checkAnswerWishes(wishes);
   return {
     requestId,
     messages: decodeMessages(body.messages),
-    ...(isPresent(templateArguments) ? { templateArguments } : {}),
+    ...(templateArguments === undefined ? {} : { templateArguments }),
+    ...(reasoning === undefined ? {} : { reasoning }),
+    ...wishes,
+    ...decodeLogprobs(body, target),
     ...(isPresent(maxTokens) ? { maxTokens } : {}),
     stop: decodeStop(body.stop),
     sampling: decodeSampling(body, target, defaults),
@@ -24,16 +32,8 @@ function refuseUnsupported(body: ChatRequest, target: Target): void {
   for (const legacy of ['functions', 'function_call', 'audio'] as const) if (isPresent(body[legacy])) throw unsupported(legacy, target);
   const modalities = body['modalities'];
   if (Array.isArray(modalities) && modalities.some((modality) => modality !== 'text')) throw unsupported('modalities', target);
-  // Fields of the API that no engine here honours yet: refused, so that nobody takes an answer for one that kept to them.
-  if (body.tools && body.tools.length > 0) throw unsupported('tools', target);
-  if (isPresent(body.tool_choice) && body.tool_choice !== 'none' && body.tool_choice !== 'auto') throw unsupported('tool_choice', target);
-  if (body.response_format && body.response_format.type !== 'text') throw unsupported('response_format', target);
-  if (isPresent(body.grammar)) throw unsupported('grammar', target);
-  if (body.logprobs === true) throw unsupported('logprobs', target);
-  if (isPresent(body.top_logprobs) && body.top_logprobs > 0) throw unsupported('top_logprobs', target);
   if (isPresent(body.adapter)) throw unsupported('adapter', target);
   if (isPresent(body.adapter_scale)) throw unsupported('adapter_scale', target);
-  if (isPresent(body.reasoning_effort) && !target.capabilities.reasoning) throw unsupported('reasoning_effort', target);
 }
 
 /** Messages of the wire as canonical ones; `developer` is `system`. */
@@ -41,9 +41,7 @@ export function decodeMessages(messages: ChatRequest['messages']): ChatMessage[]
   return messages.map((message, index) => {
     const at = `messages.${index}`;
     if (message.role === 'function') throw invalid(`${at}.role`, 'The role function is no longer taken; use tool.');
-    if (message.tool_calls && message.tool_calls.length > 0) {
-      throw new HearthError('unsupported_parameter', 'Tool calls in the history are not supported yet.', { details: { param: `${at}.tool_calls` } });
-    }
+    const toolCalls = (message.tool_calls ?? []).map((call, i) => decodeToolCall(call, `${at}.tool_calls.${i}`));
     const reasoning = message['reasoning_content'];
     if (!isPresent(message.content) && message.role !== 'assistant' && typeof reasoning !== 'string') {
       throw invalid(`${at}.content`, `The message ${index} with the role ${message.role} needs content.`);
@@ -53,8 +51,18 @@ export function decodeMessages(messages: ChatRequest['messages']): ChatMessage[]
       content: decodeContent(message.content, `${at}.content`),
       ...(isPresent(message.name) ? { name: message.name } : {}),
       ...(isPresent(message.tool_call_id) ? { toolCallId: message.tool_call_id } : {}),
+      ...(toolCalls.length === 0 ? {} : { toolCalls }),
+      ...(typeof reasoning === 'string' && reasoning !== '' ? { reasoning } : {}),
     };
   });
+}
+
+/** A call that the model made earlier; arguments are a JSON text, or already an object. */
+function decodeToolCall(call: Readonly<Record<string, unknown>>, at: string): ToolCall {
+  const { name, arguments: given } = (call['function'] ?? {}) as { name?: unknown; arguments?: unknown };
+  if (typeof name !== 'string' || name === '') throw invalid(`${at}.function.name`, 'A tool call needs the name of its function.');
+  const json = typeof given === 'string' ? given : JSON.stringify(given ?? {});
+  return { id: typeof call['id'] === 'string' ? call['id'] : '', name, arguments: json === '' ? '{}' : json };
 }
 
 function decodeContent(content: ChatRequest['messages'][number]['content'], at: string): TextPart[] {

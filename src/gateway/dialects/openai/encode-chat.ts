@@ -1,4 +1,4 @@
-import type { ChatChunk, ChatReply, HearthExtension, Usage } from '../../../contract/index.ts';
+import type { AnswerPart, ChatChunk, ChatReply, ChoiceLogprobs, HearthExtension, TokenLogprob, Usage } from '../../../contract/index.ts';
 import type { Generation } from '../../generation.ts';
 import { type AnswerHead, answerHead, answerSteps } from './answer.ts';
 
@@ -32,15 +32,35 @@ export async function* encodeChatStream(generation: Generation, encoding: ChatEn
       yield chunk({ index: step.choice, delta: { role: 'assistant', content: null }, finish_reason: null, logprobs: null });
     }
     if (step.kind === 'finish') yield chunk({ index: step.choice, delta: {}, finish_reason: step.reason, logprobs: null }, step.extension);
-    else
-      yield chunk({
-        index: step.choice,
-        delta: step.kind === 'text' ? { content: step.text } : { reasoning_content: step.text },
-        finish_reason: null,
-        logprobs: null,
-      });
+    else if (step.part.kind !== 'tool-end')
+      yield chunk({ index: step.choice, delta: deltaOf(step.part), finish_reason: null, logprobs: logprobsOf(step.part) });
   }
 }
+
+/** A repeated id, name or type of a call would be joined to itself by clients: only the first delta of a call has them. */
+function deltaOf(part: Exclude<AnswerPart, { kind: 'tool-end' }>): Choice['delta'] {
+  switch (part.kind) {
+    case 'text-delta':
+      return { content: part.text };
+    case 'reasoning-delta':
+      return { reasoning_content: part.text };
+    case 'tool-start':
+      return { tool_calls: [{ index: part.toolIndex, id: part.id, type: 'function', function: { name: part.name, arguments: '' } }] };
+    case 'tool-delta':
+      return { tool_calls: [{ index: part.toolIndex, function: { arguments: part.argumentsJson } }] };
+  }
+}
+
+const logprobsOf = (part: AnswerPart): ChoiceLogprobs =>
+  part.kind === 'text-delta' && part.logprobs !== undefined ? { content: part.logprobs.map(wireLogprob) } : null;
+
+type WireLogprob = NonNullable<ChoiceLogprobs>['content'][number];
+const wireLogprob = ({ token, logprob, bytes, top }: TokenLogprob): WireLogprob => ({
+  token,
+  logprob,
+  bytes: [...bytes],
+  top_logprobs: top.map((other) => ({ token: other.token, logprob: other.logprob, bytes: [...other.bytes] })),
+});
 
 const makeChunk = (head: AnswerHead, encoding: ChatEncoding, choices: Choice[], extension?: HearthExtension): ChatChunk => ({
   id: head.id,
@@ -53,18 +73,28 @@ const makeChunk = (head: AnswerHead, encoding: ChatEncoding, choices: Choice[], 
   ...(extension ? { hearth: extension } : {}),
 });
 
+type Message = ChatReply['choices'][number]['message'];
+
+/** What one choice of a JSON answer is gathered in. */
+interface Folded {
+  text: string;
+  reasoning: string;
+  readonly calls: NonNullable<Message['tool_calls']>;
+  logprobs: WireLogprob[] | null;
+  finish: ChatReply['choices'][number]['finish_reason'];
+}
+
 /** The JSON answer: a fold of the same steps, so that both forms agree. */
 export async function foldChat(generation: Generation, choices: number): Promise<ChatReply> {
   const head = answerHead('chatcmpl', generation);
-  const parts = Array.from({ length: choices }, () => ({ text: '', reasoning: '', finish: 'stop' as ChatReply['choices'][number]['finish_reason'] }));
+  const folded = Array.from({ length: choices }, (): Folded => ({ text: '', reasoning: '', calls: [], logprobs: null, finish: 'stop' }));
   let usage: Usage | null = null;
   let extension: HearthExtension | undefined;
   for await (const step of answerSteps(generation, choices)) {
-    if (step.kind === 'text') parts[step.choice]!.text += step.text;
-    else if (step.kind === 'reasoning') parts[step.choice]!.reasoning += step.text;
+    if (step.kind === 'part') addPart(folded[step.choice]!, step.part);
     else if (step.kind === 'usage') usage = step.usage;
     else if (step.kind === 'finish') {
-      parts[step.choice]!.finish = step.reason;
+      folded[step.choice]!.finish = step.reason;
       extension = step.extension ?? extension;
     }
   }
@@ -74,13 +104,28 @@ export async function foldChat(generation: Generation, choices: number): Promise
     created: head.created,
     model: head.model,
     system_fingerprint: head.system_fingerprint,
-    choices: parts.map(({ text, reasoning, finish }, index) => ({
+    choices: folded.map(({ text, reasoning, calls, logprobs, finish }, index) => ({
       index,
-      message: { role: 'assistant', content: text, refusal: null, ...(reasoning === '' ? {} : { reasoning_content: reasoning }) },
+      message: {
+        role: 'assistant',
+        content: text === '' && calls.length > 0 ? null : text,
+        refusal: null,
+        ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
+        ...(calls.length === 0 ? {} : { tool_calls: calls }),
+      },
       finish_reason: finish,
-      logprobs: null,
+      logprobs: logprobs === null ? null : { content: logprobs },
     })),
     usage: usage!,
     ...(extension ? { hearth: extension } : {}),
   };
+}
+
+function addPart(folded: Folded, part: AnswerPart): void {
+  if (part.kind === 'text-delta') {
+    folded.text += part.text;
+    if (part.logprobs !== undefined) folded.logprobs = [...(folded.logprobs ?? []), ...part.logprobs.map(wireLogprob)];
+  } else if (part.kind === 'reasoning-delta') folded.reasoning += part.text;
+  else if (part.kind === 'tool-start') folded.calls.push({ id: part.id, type: 'function', function: { name: part.name, arguments: '' } });
+  else if (part.kind === 'tool-delta') folded.calls[part.toolIndex]!.function.arguments += part.argumentsJson;
 }
