@@ -59,6 +59,8 @@ export interface Kernels {
   matmulPlain(type: PlainType, w: number, x: number, y: number, yStride: number, r0: number, r1: number, k: number, tokens: number): void;
   /** y[t, r] += factor·Σ w[r, i]·x[t, i], as matmulPlain (low-rank adapters). */
   matmulPlainAdd(type: PlainType, w: number, x: number, y: number, yStride: number, r0: number, r1: number, k: number, tokens: number, factor: number): void;
+  /** y[t, r] += factor·Σ b[j, r]·z[t, j] for b [rank, rows] f32, z [tokens, rank] f32: the second half of a low-rank delta, whose lines are long and few. */
+  addLowRank(b: number, z: number, y: number, yStride: number, rows: number, rank: number, tokens: number, factor: number): void;
   /** y [k] f32 = row `row` of quantised weights (an embedding row). */
   dequantiseRow(bits: number, group: number, scaleType: ScaleType, w: number, scales: number, biases: number, row: number, k: number, y: number): void;
   /** y [n] f32 = n plain values at src. */

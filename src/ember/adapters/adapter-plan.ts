@@ -1,4 +1,4 @@
-import type { AdapterModule } from '../../formats/index.ts';
+import { type AdapterModule, transpose } from '../../formats/index.ts';
 import type { MatrixPlacement, RankPlan } from '../load/rank-plan.ts';
 import { placedMatrices } from './base-modules.ts';
 
@@ -9,7 +9,7 @@ export interface AdapterPlacement {
   readonly scale: number;
   /** [rank, columns of the matrix]. */
   readonly a: number;
-  /** [rows of the matrix, rank]. */
+  /** [rank, rows of the matrix]: its lines are long. */
   readonly b: number;
   readonly dora: DoraPlacement | null;
 }
@@ -85,7 +85,9 @@ export async function cutAdapter(
           into.set(module.a.subarray(from, from + columns), j * columns);
         }
       });
-      const b = place(`${path} b ${firstRow}`, rows * rank, (into) => into.set(module.b.subarray(firstRow * rank, (firstRow + rows) * rank)));
+      const b = place(`${path} b ${firstRow}`, rows * rank, (into) =>
+        into.set(transpose(module.b.subarray(firstRow * rank, (firstRow + rows) * rank), rows, rank)),
+      );
       const dora = m && {
         m: place(`${path} m ${firstRow}`, rows, (into) => into.set(m.subarray(firstRow, firstRow + rows))),
         norms: take(rows * 3),

@@ -69,7 +69,7 @@ export function createLowRank(kernels: Kernels, memory: WebAssembly.Memory): Low
     const low = resident.block + resident.adapter.scratch;
     const out = y + first * rows * 4;
     kernels.matmulPlain(F32, resident.block + placement.a, x + first * columns * 4, low, rank, 0, rank, columns, count);
-    kernels.matmulPlainAdd(F32, resident.block + placement.b, low, out, rows, 0, rows, rank, count, placement.scale * scale);
+    kernels.addLowRank(resident.block + placement.b, low, out, rows, rows, rank, count, placement.scale * scale);
     if (placement.dora === null) return;
     const factors = doraFactors(resident, placement, scale);
     const values = view(out, count * rows);
@@ -106,8 +106,10 @@ export function createLowRank(kernels: Kernels, memory: WebAssembly.Memory): Low
       if (!segment || !resident || !placement) return;
       const { rank, matrix, scale, dora } = placement;
       const { columns } = matrix;
-      const factors = view(resident.block + placement.b + row * rank * 4, rank);
-      for (let j = 0; j < rank; j++) kernels.addScaled(y, resident.block + placement.a + j * columns * 4, columns, scale * segment.scale * factors[j]!);
+      for (let j = 0; j < rank; j++) {
+        const factor = floats[(resident.block + placement.b) / 4 + j * matrix.rows + row]!;
+        kernels.addScaled(y, resident.block + placement.a + j * columns * 4, columns, scale * segment.scale * factor);
+      }
       if (dora) kernels.scaleBy(y, columns, doraFactors(resident, placement, segment.scale)[row]!);
     },
     load(slot, { values, ...adapter }, block) {
@@ -131,6 +133,7 @@ export function createLowRank(kernels: Kernels, memory: WebAssembly.Memory): Low
       resident.grams.set(placement, gram);
       const row = resident.block + resident.adapter.rowScratch;
       const products = resident.block + resident.adapter.scratch;
+      const b = new Float32Array(rank);
       const result = new Float32Array(count * 3);
       for (let i = 0; i < count; i++) {
         readRow(kernels, matrix, first + i, row);
@@ -138,7 +141,7 @@ export function createLowRank(kernels: Kernels, memory: WebAssembly.Memory): Low
         result[3 * i] = floats[products / 4]!;
         kernels.matmulPlain(F32, a, row, products, rank, 0, rank, columns, 1);
         const own = view(products, rank);
-        const b = view(resident.block + placement.b + (first + i) * rank * 4, rank);
+        for (let j = 0; j < rank; j++) b[j] = floats[(resident.block + placement.b) / 4 + j * matrix.rows + first + i]!;
         let cross = 0;
         let square = 0;
         for (let j = 0; j < rank; j++) {

@@ -8,6 +8,7 @@ export { prepare } from './prepare';
 export { matmul } from './matmul';
 export { dequantiseRow } from './dequantise';
 export { matmulPlain, matmulPlainAdd, widen } from './plain';
+export { addLowRank } from './low-rank';
 export { addBias, addInto, addScaled, layerNorm, rmsNorm, rope, scaleBy, siluMultiply } from './elementwise';
 export { gelu, geluMultiply, softCap, swigluClamped } from './activation-functions';
 export { attend, attendScratchBytes } from './attention';

@@ -2,6 +2,7 @@ import type { Kernels } from '../kernel-interface.ts';
 import { createAttentionReference } from './attention.ts';
 import { viewBytes } from './bytes.ts';
 import { createElementwiseReference } from './elementwise.ts';
+import { createLowRankReference } from './low-rank.ts';
 import { createMatmulReference } from './matmul.ts';
 import { createSamplingReference } from './sampling.ts';
 
@@ -14,6 +15,7 @@ export function createReferenceKernels(buffer: ArrayBuffer | SharedArrayBuffer):
   return {
     ...createMatmulReference(bytes),
     ...createElementwiseReference(bytes),
+    ...createLowRankReference(bytes),
     ...createAttentionReference(bytes),
     ...createSamplingReference(bytes),
   };

@@ -10,6 +10,7 @@ export {
   type LowRankAdapter,
   type MlxSelection,
   sortedModules,
+  transpose,
 } from './adapter-table.ts';
 export { type BaseModule, checkAdapter, wrappedModules } from './check-adapter.ts';
 export { fuseRows } from './fuse.ts';
