@@ -16,7 +16,8 @@ export function canRun(facts: ModelFacts, options: EmberEngineOptions = {}): Rea
   return { text: answers, chat: answers, vision: not('images'), audio: not('audio'), embeddings: text, rerank: text };
 }
 
-const isEncoder = ({ framework, config }: ModelFacts): boolean => framework !== 'GGUF' && modelGraph(config).head === null;
+const isEncoder = ({ framework, architecture, config }: ModelFacts): boolean =>
+  framework === 'GGUF' ? architecture === 'bert' : modelGraph(config).head === null;
 
 function refusal(facts: ModelFacts): string | null {
   const type = facts.architecture;

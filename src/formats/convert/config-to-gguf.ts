@@ -56,7 +56,10 @@ export function configToGguf(whole: Config): ExportedConfig {
         ...rope.keys,
         u32('vocab_size', number('vocab_size')),
       ]
-    : [{ key: `${a}.attention.causal`, type: 'bool', value: false } as const];
+    : [
+        { key: `${a}.attention.causal`, type: 'bool', value: false } as const,
+        { key: 'tokenizer.ggml.token_type_count', type: 'u32', value: optional('type_vocab_size', 2) } as const,
+      ];
   return {
     family,
     headDim,

@@ -10,6 +10,7 @@ import { refuseExisting, requireSpace } from './directory.ts';
 import { type ExportStep, layerRows, planExport } from './export-plan.ts';
 import { encodeRows, valuesOf } from './export-type.ts';
 import { rowOrder } from './names.ts';
+import { poolingKeys } from './pooling.ts';
 import { CONVERTER_VERSION, type ConversionReport, createErrorCounter, type ErrorCounter, sumReports } from './report.ts';
 import { describeLlama3, LLAMA3_KEY, llama3Divisors } from './rope.ts';
 
@@ -48,8 +49,15 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
     }),
   );
   const { keys: vocabularyKeys, warnings } = await vocabulary(checkpoint, steps);
+  const pooling = await poolingKeys(checkpoint.directory, exported.family);
   // What is inexact is known only when all numbers have been seen, so the key says what was asked for and conversion.json what came out.
-  const keys = [...(await generalKeys(checkpoint, exported.family.architecture, steps, options)), ...exported.keys, ...ropeKey(exported), ...vocabularyKeys];
+  const keys = [
+    ...(await generalKeys(checkpoint, exported.family.architecture, steps, options)),
+    ...exported.keys,
+    ...ropeKey(exported),
+    ...pooling,
+    ...vocabularyKeys,
+  ];
   try {
     await writeGguf(path, keys, [...ropeTensors(exported), ...sources]);
   } catch (error) {

@@ -37,8 +37,7 @@ export async function planExport(
   const dropped: string[] = [];
   for (const [name, entry] of checkpoint.tensors) {
     const { module, leaf } = splitLeaf(name);
-    // The names of a multimodal family's text model.
-    const own = name.replace(/^language_model\./, '');
+    const own = ownName(name, exported.family.namePrefix);
     if (exported.family.dropped.test(own) || (exported.tied && own.startsWith('lm_head.'))) {
       dropped.push(name);
       continue;
@@ -75,6 +74,12 @@ export async function planExport(
 }
 
 const describe = ({ mode, bits, group }: Quantization): string => `${mode}-${bits}-g${group}`;
+
+/** The names of a multimodal family's text model, and of an encoder's class with a head. */
+function ownName(name: string, prefix: string | undefined): string {
+  const inner = name.replace(/^language_model\./, '');
+  return prefix !== undefined && inner.startsWith(prefix) ? inner.slice(prefix.length) : inner;
+}
 
 type Choice = Pick<ExportStep, 'type' | 'from' | 'keepCodes' | 'mayDiffer'>;
 

@@ -7,6 +7,7 @@ import { loadTokenizer, vocabularyFromGguf } from '../tokenizer/index.ts';
 import { configFromGguf } from './config-from-gguf.ts';
 import { fillDirectory, refuseExisting, requireSpace } from './directory.ts';
 import { type ImportPlan, type ImportStep, planImport } from './import-plan.ts';
+import { writePooling } from './pooling.ts';
 import { quantizationBlock } from './quantization-block.ts';
 import { CONVERTER_VERSION, type ConversionReport, sumReports } from './report.ts';
 import { requireFinite } from './require-finite.ts';
@@ -58,6 +59,7 @@ async function run(file: GgufFile, destination: string, options: ImportOptions):
     await writeJson(join(temporary, 'tokenizer_config.json'), vocabulary.tokenizerConfig);
     await writeFileAtomic(join(temporary, 'tokenizer.json'), JSON.stringify(vocabulary.tokenizer), 0o644);
     await loadTokenizer(temporary);
+    await writePooling(file.header, imported.family, temporary);
     const progress = progressOf(options, bytesAfter);
     await writeShardedCheckpoint(
       temporary,

@@ -1,4 +1,4 @@
-import { copyFile, readdir, stat } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { HearthError, writeFileAtomic } from '../../core/index.ts';
 import { type Checkpoint, foreignModules, openCheckpoint, type Quantization } from '../mlx/index.ts';
@@ -155,9 +155,16 @@ function newConfig(checkpoint: Checkpoint, chosen: ReadonlyMap<string, Quantizat
   return { ...config, quantization: block, quantization_config: block };
 }
 
+/** Of embedding models; the one file that is looked for in a folder below. */
+const POOLING = join('1_Pooling', 'config.json');
+
 async function copyTextFiles(from: string, to: string): Promise<void> {
   for (const name of await readdir(from)) {
     if (OWN_FILES.test(name) || !TEXT_FILES.test(name) || !(await stat(join(from, name))).isFile()) continue;
     await copyFile(join(from, name), join(to, name));
   }
+  const pooling = await readFile(join(from, POOLING)).catch(() => null);
+  if (pooling === null) return;
+  await mkdir(join(to, '1_Pooling'));
+  await writeFileAtomic(join(to, POOLING), pooling, 0o644);
 }

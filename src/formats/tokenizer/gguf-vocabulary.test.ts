@@ -77,6 +77,29 @@ test('every name of the table leads to a pre-tokenizer that leads back to its en
   expect(preTokenizerByName('default')).toBeUndefined();
 });
 
+test('a WordPiece vocabulary goes into GGUF and back with its ids, marks and all', async () => {
+  const source = join(reference, 'word-piece');
+  const folder = await mkdtemp(join(tmpdir(), 'hearth-vocabulary-'));
+  const before = await loadTokenizer(source);
+  const rows = before.vocabularySize + 3;
+  const keys = await vocabularyToGguf(source, rows);
+  expect(keyValue(keys, 'model')).toBe('bert');
+  const tokens = keyValue(keys, 'tokens') as string[];
+  expect([tokens[2], tokens[5], tokens.at(-1)]).toEqual(['[CLS]', '▁!', `[PAD${rows - 1}]`]);
+  const tensor = { name: 'token_embd.weight', type: 'F32' as const, dims: [1, rows], data: new Uint8Array(4 * rows) };
+  await writeGguf(join(folder, 'm.gguf'), [{ key: 'general.architecture', type: 'string', value: 'bert' }, ...keys], [tensor]);
+  await using file = await openGguf(join(folder, 'm.gguf'));
+  const { tokenizer } = vocabularyFromGguf(file.header);
+  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer));
+  const after = await loadTokenizer(folder);
+  for (const text of probes)
+    for (const special of [true, false]) expect({ text, ids: after.encode(text, { special }) }).toEqual({ text, ids: before.encode(text, { special }) });
+  expect(after.specialTokens).toEqual(before.specialTokens);
+  const json = JSON.parse(await readFile(join(source, 'tokenizer.json'), 'utf8')) as Record<string, unknown>;
+  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify({ ...json, normalizer: { type: 'BertNormalizer', lowercase: false } }));
+  await expect(vocabularyToGguf(folder, rows)).rejects.toMatchObject({ code: 'tokenizer_invalid' });
+});
+
 test('more tokens than rows of the embedding, and vocabularies of other kinds, are refused', async () => {
   await expect(vocabularyToGguf(join(reference, 'byte-level-smollm'), 10)).rejects.toMatchObject({ code: 'tokenizer_invalid' });
   await expect(vocabularyToGguf(join(reference, 'unigram'), 1000)).rejects.toMatchObject({ code: 'tokenizer_invalid' });

@@ -1,10 +1,9 @@
 import { HearthError } from '../../core/index.ts';
 import { type GgufHeader, ggufBoolean, ggufNumber, ggufNumbers, ggufString, ggufStrings } from '../gguf/index.ts';
 import { preTokenizerByName } from './pre-tokenizer-table.ts';
+import { TOKEN_TYPE } from './token-type.ts';
 import { type AddedTokenEntry, invalid, type TokenizerPart } from './tokenizer-json.ts';
-
-/** Token types of GGUF. */
-export const TOKEN_TYPE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
+import { wordPieceParts } from './word-piece-vocabulary.ts';
 
 /** The files of a checkpoint that describe its tokenizer, as JSON values. */
 export interface VocabularyFiles {
@@ -30,6 +29,7 @@ export function vocabularyFromGguf(header: GgufHeader): VocabularyFiles {
   const kind = ggufString(header, 'tokenizer.ggml.model');
   const types = ggufNumbers(header, 'tokenizer.ggml.token_type') ?? tokens.map(() => TOKEN_TYPE.normal);
   const token = (name: string) => tokens[ggufNumber(header, `tokenizer.ggml.${name}_token_id`) ?? -1] ?? null;
+  if (kind === 'bert') return wordPiece(header, tokens, types);
   const isByteLevel = kind === 'gpt2';
   if (!isByteLevel && kind !== 'llama') throw invalid(`The vocabulary kind ${JSON.stringify(kind)} of the GGUF file is not supported.`);
   const pre = isByteLevel ? findPreTokenizer(header) : undefined;
@@ -60,6 +60,15 @@ export function vocabularyFromGguf(header: GgufHeader): VocabularyFiles {
       ...(bosId === undefined ? {} : { bos_token_id: bosId }),
       ...(ends.length === 0 ? {} : { eos_token_id: new Set(ends).size === 1 ? ends[0] : [...new Set(ends)] }),
     },
+  };
+}
+
+function wordPiece(header: GgufHeader, tokens: readonly string[], types: readonly number[]): VocabularyFiles {
+  const { parts, added } = wordPieceParts(header, tokens, types);
+  return {
+    tokenizer: { version: '1.0', truncation: null, padding: null, added_tokens: added, ...parts },
+    tokenizerConfig: { tokenizer_class: 'BertTokenizer', do_lower_case: true, clean_up_tokenization_spaces: true },
+    generationConfig: {},
   };
 }
 

@@ -3,6 +3,7 @@
 // Called by: convert, and engines for prompts and answers.
 export type { Detokenizer } from './detokenizer.ts';
 export type { TextSegment } from './encoder.ts';
-export { TOKEN_TYPE, type VocabularyFiles, vocabularyFromGguf } from './gguf-vocabulary.ts';
+export { type VocabularyFiles, vocabularyFromGguf } from './gguf-vocabulary.ts';
+export { TOKEN_TYPE } from './token-type.ts';
 export { loadTokenizer, type Tokenizer } from './tokenizer.ts';
 export { placeholderVocabulary, vocabularyToGguf } from './vocabulary-to-gguf.ts';

@@ -1,4 +1,5 @@
-import { mergesByScore, TOKEN_TYPE } from './gguf-vocabulary.ts';
+import { mergesByScore } from './gguf-vocabulary.ts';
+import { TOKEN_TYPE } from './token-type.ts';
 import { type AddedTokenEntry, invalid, type TokenizerJson, type TokenizerPart } from './tokenizer-json.ts';
 
 /** The parts of a SentencePiece `ModelProto` that say how text becomes pieces. */

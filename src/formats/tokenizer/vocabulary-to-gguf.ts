@@ -1,12 +1,13 @@
 import { HearthError } from '../../core/index.ts';
 import type { GgufKey } from '../gguf/index.ts';
 import { CHARACTER_OF_BYTE } from './byte-level.ts';
-import { TOKEN_TYPE } from './gguf-vocabulary.ts';
 import { metaspaceScheme } from './pre-tokenizer.ts';
 import { preTokenizerByPart } from './pre-tokenizer-table.ts';
+import { TOKEN_TYPE } from './token-type.ts';
 import { createTokenizer } from './tokenizer.ts';
 import { readTokenizerFiles, type TokenizerFiles } from './tokenizer-files.ts';
 import { invalid, isObject, type TokenizerJson, type TokenizerPart } from './tokenizer-json.ts';
+import { wordPieceKeys } from './word-piece-vocabulary.ts';
 
 /**
  * The vocabulary keys of GGUF for the tokenizer of a checkpoint (docs/spec/formats.md §4). `rows`: rows of the embedding; ids
@@ -19,6 +20,7 @@ export async function vocabularyToGguf(directory: string, rows: number): Promise
 
 export function vocabularyKeys(files: TokenizerFiles, rows: number): GgufKey[] {
   const { json } = files;
+  if (json.model.type === 'WordPiece') return bertKeys(json, rows);
   if (json.model.type !== 'BPE') throw invalid(`A ${json.model.type} vocabulary cannot be written to GGUF.`);
   const isByteLevel = json.decoder?.type === 'ByteLevel';
   const { tokens, types } = listTokens(json, rows, isByteLevel);
@@ -51,6 +53,17 @@ export function vocabularyKeys(files: TokenizerFiles, rows: number): GgufKey[] {
     { key: 'tokenizer.ggml.add_bos_token', type: 'bool', value: tokenizer.addBos },
     { key: 'tokenizer.ggml.add_space_prefix', type: 'bool', value: addsSpace(json) },
     ...(tokenizer.chatTemplate === null ? [] : [text('chat_template', tokenizer.chatTemplate)]),
+  ];
+}
+
+function bertKeys(json: TokenizerJson, rows: number): GgufKey[] {
+  const { tokens, types, marks } = wordPieceKeys(json, rows);
+  return [
+    { key: 'tokenizer.ggml.model', type: 'string', value: 'bert' },
+    { key: 'tokenizer.ggml.pre', type: 'string', value: 'default' },
+    { key: 'tokenizer.ggml.tokens', type: 'string', value: tokens },
+    { key: 'tokenizer.ggml.token_type', type: 'i32', value: types },
+    ...marks,
   ];
 }
 

@@ -46,6 +46,8 @@ export interface Family {
   readonly routers: readonly string[];
   readonly fields: readonly Field[];
   readonly fixed: readonly FixedSetting[];
+  /** Put in front of all names by classes with a head. */
+  readonly namePrefix?: string;
   /** MLX tensors that GGUF does not have. */
   readonly dropped: RegExp;
   /** Encoders neither rotate nor have a head. */

@@ -77,6 +77,7 @@ export const bert = family({
     { key: 'hidden_act', value: 'gelu', accept: ['gelu', undefined] },
     { key: 'position_embedding_type', value: 'absolute', accept: ['absolute', undefined, null] },
   ],
+  namePrefix: 'bert.',
   dropped: /(^pooler\.|^embeddings\.position_ids$)/,
   rotates: false,
 });
