@@ -102,7 +102,11 @@ function reasoningNode(dialect: AnswerDialect, inside: ReasoningMarks | null, op
 
 function formatNode(format: AnswerFormat, rules: Map<string, GrammarNode>): GrammarNode {
   if (format.kind === 'json') return JSON_OBJECT_GRAMMAR.root;
-  if (format.kind === 'json-schema') return adopt(createSchemaConverter(format.schema, 'answer '), rules);
+  if (format.kind === 'json-schema')
+    return adopt(
+      blaming('response_format', '', () => createSchemaConverter(format.schema, 'answer ')),
+      rules,
+    );
   return adopt(parseGbnf(format.text), rules);
 }
 
@@ -158,11 +162,15 @@ function withDefinitions(tool: ToolDefinition, schema: unknown): unknown {
   return { ...($defs === undefined ? {} : { $defs }), ...(definitions === undefined ? {} : { definitions }), ...schema };
 }
 
-function convert(tool: ToolDefinition, schema: unknown, prefix: string): ReturnType<typeof createSchemaConverter> {
+const convert = (tool: ToolDefinition, schema: unknown, prefix: string): ReturnType<typeof createSchemaConverter> =>
+  blaming('tools', `Tool ${tool.name}: `, () => createSchemaConverter(schema, prefix));
+
+/** Names the field of the request in what is thrown. */
+function blaming<T>(param: string, prefix: string, work: () => T): T {
   try {
-    return createSchemaConverter(schema, prefix);
+    return work();
   } catch (error) {
     if (!isHearthError(error)) throw error;
-    throw new HearthError(error.code, `Tool ${tool.name}: ${error.message}`, { details: { ...error.details, param: 'tools' } });
+    throw new HearthError(error.code, prefix + error.message, { cause: error, details: { ...error.details, param } });
   }
 }

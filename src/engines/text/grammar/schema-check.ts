@@ -17,7 +17,7 @@ const MAX_DEPTH = 32;
 const MAX_PATTERN = 1_024;
 
 export function schemaProblem(pointer: string, message: string): HearthError {
-  return new HearthError('invalid_json_schema', `The JSON schema cannot be enforced at ${pointer === '' ? 'its root' : pointer}: ${message}.`, {
+  return new HearthError('invalid_json_schema', `The JSON schema cannot be enforced at ${pointer === '' ? 'its root' : `#${pointer}`}: ${message}.`, {
     details: { pointer },
   });
 }
