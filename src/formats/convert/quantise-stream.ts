@@ -1,5 +1,5 @@
 import { HearthError } from '../../core/index.ts';
-import { type Quantization, quantise } from '../mlx/index.ts';
+import { type Quantization, quantiseWords } from '../mlx/index.ts';
 import { decodeFloats, encodeFloats, type FloatDtype } from '../safetensors/index.ts';
 import { requireFinite } from './require-finite.ts';
 import type { Spill, SpillRange } from './spill.ts';
@@ -19,7 +19,7 @@ export function quantiseStream(source: TensorStream, quantization: Quantization,
   async function* pass(): AsyncGenerator<Uint8Array> {
     const found = { scales: [] as SpillRange[], biases: [] as SpillRange[] };
     for await (const bytes of source.data()) {
-      const made = quantise(quantization, decodeFloats(dtype, requireFinite(dtype, bytes, source.name)), dtype);
+      const made = quantiseWords(quantization, decodeFloats(dtype, requireFinite(dtype, bytes, source.name)), dtype);
       const scales = made.scales as Float32Array;
       if (!scales.every(Number.isFinite) || !made.biases!.every(Number.isFinite))
         throw new HearthError('convert_not_finite', `The tensor ${source.name} holds numbers that are too large for scales in ${dtype}.`);

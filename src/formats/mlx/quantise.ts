@@ -1,10 +1,10 @@
 import { decodeFloats, encodeFloats, type FloatDtype } from '../safetensors/index.ts';
-import { packCodes } from './packing.ts';
+import { packCodes, unpackCodes } from './packing.ts';
 import type { Quantization } from './quantization.ts';
 import { E4M3_VALUES, numberToE4m3, numberToFp4 } from './small-floats.ts';
 
-export interface Quantised {
-  readonly codes: Uint8Array;
+/** Packed codes with what they stand for. */
+export interface QuantisedWords {
   readonly words: Uint32Array;
   /** Affine: numbers, already rounded to the scale dtype; else bytes of E8M0 or E4M3. */
   readonly scales: Float32Array | Uint8Array;
@@ -12,41 +12,52 @@ export interface Quantised {
   readonly biases?: Float32Array;
 }
 
+export interface Quantised extends QuantisedWords {
+  readonly codes: Uint8Array;
+}
+
 const { fround } = Math;
 /** Added and taken away again, it rounds |x| < 2^51 half to even: between 2^52 and 2^53 the unit of a double is 1. */
 const MAGIC = 1.5 * 2 ** 52;
+
+/** `quantiseWords` with the codes one by one. */
+export function quantise(quantization: Quantization, values: Float32Array, scaleDtype: FloatDtype = 'F32'): Quantised {
+  const made = quantiseWords(quantization, values, scaleDtype);
+  return { ...made, codes: unpackCodes(quantization.bits, made.words) };
+}
 
 /**
  * MLX's own rule (docs/spec/formats.md §3.3): float32 steps over groups of the row, then scale and bias are rounded to `scaleDtype`.
  * `values` are whole rows, each a multiple of the group. A value in the middle between two codes takes the even one, as MLX does on the
  * CPU; its GPU kernels take the one farther from zero.
  */
-export function quantise(quantization: Quantization, values: Float32Array, scaleDtype: FloatDtype = 'F32'): Quantised {
+export function quantiseWords(quantization: Quantization, values: Float32Array, scaleDtype: FloatDtype = 'F32'): QuantisedWords {
   const { mode, bits, group } = quantization;
   if (values.length % group !== 0) throw new RangeError(`${values.length} values are not whole groups of ${group}`);
   const groups = values.length / group;
-  const codes = new Uint8Array(values.length);
   if (mode !== 'affine') {
+    const codes = new Uint8Array(values.length);
     const scales = new Uint8Array(groups);
     for (let g = 0; g < groups; g++) scales[g] = quantiseFloatGroup(mode, values.subarray(g * group, (g + 1) * group), codes.subarray(g * group));
-    return { codes, words: packCodes(bits, codes), scales };
+    return { words: packCodes(bits, codes), scales };
   }
   const scales = new Float32Array(groups);
   const biases = new Float32Array(groups);
-  quantiseAffine(2 ** bits - 1, group, values, codes, scales, biases);
+  const top = 2 ** bits - 1;
   const round = (x: Float32Array): Float32Array => decodeFloats(scaleDtype, encodeFloats(scaleDtype, x));
-  return { codes, words: packCodes(bits, codes), scales: round(scales), biases: round(biases) };
+  findScales(top, group, values, scales, biases);
+  // The two widths of `options.quantize` are packed on the way: a model waits for this at its first load.
+  const words = bits === 4 ? writeNibbles(group, values, scales, biases) : packCodes(bits, writeCodes(top, group, values, scales, biases));
+  return { words, scales: round(scales), biases: round(biases) };
 }
 
 const SMALLEST_SCALE = fround(1e-7);
 
-/** All groups in one function without calls: this is what quantising a model at load waits for. */
-function quantiseAffine(top: number, group: number, values: Float32Array, codes: Uint8Array, scales: Float32Array, biases: Float32Array): void {
-  for (let g = 0, start = 0; g < scales.length; g++, start += group) {
-    const end = start + group;
+function findScales(top: number, group: number, values: Float32Array, scales: Float32Array, biases: Float32Array): void {
+  for (let g = 0, i = 0; g < scales.length; g++) {
     let min = Number.POSITIVE_INFINITY;
     let max = Number.NEGATIVE_INFINITY;
-    for (let i = start; i < end; i++) {
+    for (const end = i + group; i < end; i++) {
       const value = values[i]!;
       if (value < min) min = value;
       if (value > max) max = value;
@@ -57,15 +68,37 @@ function quantiseAffine(top: number, group: number, values: Float32Array, codes:
     if (!fromMin) scale = -scale;
     const edge = fromMin ? min : max;
     const steps = fround(edge / scale) + MAGIC - MAGIC;
-    const bias = steps === 0 ? 0 : edge;
-    if (steps !== 0) scale = fround(edge / steps);
-    for (let i = start; i < end; i++) {
+    scales[g] = steps === 0 ? scale : fround(edge / steps);
+    biases[g] = steps === 0 ? 0 : edge;
+  }
+}
+
+function writeCodes(top: number, group: number, values: Float32Array, scales: Float32Array, biases: Float32Array): Uint8Array {
+  const codes = new Uint8Array(values.length);
+  for (let g = 0, i = 0; g < scales.length; g++) {
+    const scale = scales[g]!;
+    const bias = biases[g]!;
+    for (const end = i + group; i < end; i++) {
       const code = fround(fround(values[i]! - bias) / scale) + MAGIC - MAGIC;
       codes[i] = code < 0 ? 0 : code > top ? top : code;
     }
-    scales[g] = scale;
-    biases[g] = bias;
   }
+  return codes;
+}
+
+function writeNibbles(group: number, values: Float32Array, scales: Float32Array, biases: Float32Array): Uint32Array {
+  const words = new Uint32Array(values.length / 8);
+  const bytes = new Uint8Array(words.buffer);
+  for (let g = 0, i = 0; g < scales.length; g++) {
+    const scale = scales[g]!;
+    const bias = biases[g]!;
+    for (const end = i + group; i < end; i += 2) {
+      const low = fround(fround(values[i]! - bias) / scale) + MAGIC - MAGIC;
+      const high = fround(fround(values[i + 1]! - bias) / scale) + MAGIC - MAGIC;
+      bytes[i >> 1] = (low < 0 ? 0 : low > 15 ? 15 : low) | ((high < 0 ? 0 : high > 15 ? 15 : high) << 4);
+    }
+  }
+  return words;
 }
 
 /** Gives the byte of the scale. */
