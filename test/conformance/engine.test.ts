@@ -1,3 +1,5 @@
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, describe } from 'vitest';
 import { createEmberEngine } from '../../src/engines/index.ts';
 import { temporaryDirectory } from '../support/engine-run.ts';
@@ -6,7 +8,7 @@ import { type GoldenModel, makeGoldenModel } from '../support/golden-model.ts';
 import { describeEngine } from './engine.ts';
 
 const later = 'not built yet';
-const common = { logprobs: later, grammar: later, adapters: later };
+const common = { logprobs: later, grammar: later };
 const model = 'it has no model';
 
 describe('[house H10] the engine port', () => {
@@ -18,13 +20,15 @@ describe('[house H10] the engine port', () => {
     name: 'ember',
     setUp() {
       golden = makeGoldenModel(`${home.path}/model`);
+      cpSync(join(import.meta.dirname, '../reference/adapters/llama-q4-mlp/mlx'), `${home.path}/adapters/mlp`, { recursive: true });
       return {
-        engine: createEmberEngine({ convertedDirectory: `${home.path}/converted` }),
+        engine: createEmberEngine({ convertedDirectory: `${home.path}/converted`, adaptersDirectory: `${home.path}/adapters` }),
         facts: golden.facts,
         options: { contextTokens: 256, activations: 'f32', threads: 1 },
       };
     },
     golden: () => ({ prompt: golden!.golden.prompt, text: golden!.golden.text, tokens: golden!.golden.greedy.length }),
+    adapter: () => 'mlp',
     longPrompt: 'x',
     lacks: common,
   });
@@ -45,6 +49,7 @@ describe('[house H10] the engine port', () => {
       bias: model,
       embeddings: model,
       rerank: model,
+      adapters: model,
       score: model,
     },
     faulty: {

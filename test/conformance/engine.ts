@@ -24,6 +24,8 @@ export interface EngineSubject {
   setUp(): { readonly engine: Engine; readonly facts: ModelFacts; readonly options: Record<string, unknown> };
   /** A prompt and what a reference continues it with; its text holds a character of several tokens. */
   readonly golden?: () => { readonly prompt: readonly number[]; readonly text: string; readonly tokens: number };
+  /** Directory of an adapter of its model, as its sessions take it. */
+  readonly adapter?: () => string;
   /** A prompt whose answer takes a while. */
   readonly longPrompt: string;
   readonly lacks: Partial<Readonly<Record<Capability, string>>>;
@@ -236,7 +238,23 @@ export function describeEngine(subject: EngineSubject): void {
       expect(scores.indexOf(Math.max(...scores))).toBe(1);
       expect(promptTokens).toBeGreaterThan(0);
     });
-    given('adapters', 'an adapter changes the answer, and without it the answer is as before', unwritten);
+    given('adapters', 'an adapter changes the answer, at a scale of 0 and without it the answer is as before', async () => {
+      const { adapters } = running.session;
+      const before = (await running.ask({ maxTokens: 12 })).text;
+      const report = await adapters.load('mine', subject.adapter!());
+      expect(report.memoryBytes).toBeGreaterThan(0);
+      expect(await adapters.list()).toEqual([report]);
+      const asks = [{}, { adapter: { name: 'mine', scale: 1 } }, { adapter: { name: 'mine', scale: 0 } }].map((more) =>
+        running.ask({ maxTokens: 12, ...more }),
+      );
+      const [without, one, none] = (await Promise.all(asks)).map(({ text }) => text);
+      expect([without, none]).toEqual([before, before]);
+      expect(one).not.toBe(before);
+      await adapters.unload('mine');
+      expect((await running.ask({ adapter: { name: 'mine', scale: 1 } })).error).toMatchObject({ code: 'adapter_not_found' });
+      await expect(adapters.load('x', 'nowhere')).rejects.toMatchObject({ code: expect.stringMatching(/^adapter_/) });
+      expect([(await running.ask({ maxTokens: 12 })).text, await adapters.list()]).toEqual([before, []]);
+    });
     given('score', 'given tokens are scored in one pass: the greedy continuation is likelier than any change of it', async () => {
       const golden = subject.golden!();
       const continued = await running.session.tokenize({ text: golden.text.slice(0, 4), addSpecial: false, parseSpecial: false });
@@ -249,6 +267,7 @@ export function describeEngine(subject: EngineSubject): void {
 
     test('what it cannot do is refused, not emulated', async () => {
       if (subject.lacks.embeddings !== undefined) await expect(running.session.embed(['x'])).rejects.toMatchObject({ code: 'not_implemented' });
+      if (subject.lacks.adapters !== undefined) await expect(running.session.adapters.load('x', 'x')).rejects.toMatchObject({ code: 'not_implemented' });
       if (subject.lacks.score !== undefined) await expect(running.session.score([1, 2])).rejects.toMatchObject({ code: 'not_implemented' });
     });
 

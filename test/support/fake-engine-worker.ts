@@ -113,6 +113,9 @@ function receive(message: ToWorker): void {
     case 'embed':
     case 'rerank':
     case 'score':
+    case 'adapter-load':
+    case 'adapter-unload':
+    case 'adapter-list':
       channel.send({ kind: 'error', id: message.id, code: 'not_implemented', message: 'The fake engine has no model.' });
       break;
     case 'threads':
