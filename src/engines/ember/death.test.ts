@@ -59,9 +59,14 @@ describe('[engines E42] the death of a child', () => {
 
   test.each([false, true])('follows that of its parent, however it died (busy: %s)', async (busy) => {
     const program = join(import.meta.dirname, '../../../test/support/engine-parent.ts');
-    const parent = spawn(process.execPath, [program], { stdio: ['pipe', 'pipe', 'ignore'] });
+    const parent = spawn(process.execPath, [program], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const errors: string[] = [];
+    parent.stderr.on('data', (bytes: Buffer) => errors.push(bytes.toString()));
     parent.stdin.end(JSON.stringify({ facts, convertedDirectory, busy }));
-    const pid = await new Promise<number>((resolve) => parent.stdout.once('data', (bytes: Buffer) => resolve(Number(bytes.toString()))));
+    const pid = await new Promise<number>((resolve, reject) => {
+      parent.stdout.once('data', (bytes: Buffer) => resolve(Number(bytes.toString())));
+      parent.once('exit', () => reject(new Error(errors.join(''))));
+    });
     expect(process.kill(pid, 0)).toBe(true);
     parent.kill('SIGKILL');
     // Looked for every 50 ms, for ten seconds at most.
