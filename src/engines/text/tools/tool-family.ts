@@ -58,5 +58,23 @@ export function parametersOf(tool: ToolDefinition): {
 } {
   const properties = (tool.parameters?.['properties'] ?? {}) as Readonly<Record<string, unknown>>;
   const required = tool.parameters?.['required'];
-  return { names: Object.keys(properties), required: Array.isArray(required) ? (required as string[]) : [], schemaOf: (name) => properties[name] };
+  return {
+    names: Object.keys(properties),
+    required: Array.isArray(required) ? (required as string[]) : [],
+    schemaOf: (name) => resolved(tool, properties[name]),
+  };
+}
+
+/** The schema that a local reference leads to. */
+function resolved(tool: ToolDefinition, schema: unknown): unknown {
+  let at = schema;
+  for (let steps = 0; steps < 16; steps++) {
+    const reference = (at as { $ref?: unknown } | undefined)?.$ref;
+    if (typeof reference !== 'string' || !reference.startsWith('#/')) break;
+    at = reference
+      .slice(2)
+      .split('/')
+      .reduce<unknown>((node, key) => (node as Record<string, unknown> | undefined)?.[key.replaceAll('~1', '/').replaceAll('~0', '~')], tool.parameters);
+  }
+  return at;
 }

@@ -1,0 +1,130 @@
+import { describe, expect, test } from 'vitest';
+import { randomNumbers } from '../../../../test/support/random-text.ts';
+import type { TokenLogprob } from '../../../contract/index.ts';
+import { createAnswerText } from '../answer-text.ts';
+import { createAnswerGuide } from './answer-guide.ts';
+import type { ReaderOptions } from './answer-reader.ts';
+import { reasoningPairs } from './reasoning-marks.ts';
+
+/** Reads a text cut into pieces, one token each. */
+function read(pieces: readonly string[], options: Omit<ReaderOptions, 'stops'> & { stops?: readonly string[]; logprobs?: boolean }) {
+  const answer = createAnswerText({ push: (id) => pieces[id]!, flush: () => '' }, options.stops ?? [], options);
+  let content = '';
+  let reasoning = '';
+  let stopString: string | undefined;
+  const logprobs: TokenLogprob[] = [];
+  const take = (out: ReturnType<typeof answer.push>): void => {
+    for (const part of out.parts) {
+      if (part.kind === 'text-delta') content += part.text;
+      if (part.kind === 'text-delta') logprobs.push(...(part.logprobs ?? []));
+      if (part.kind === 'reasoning-delta') reasoning += part.text;
+    }
+    stopString = out.stopString;
+  };
+  for (const [id, piece] of pieces.entries()) {
+    take(answer.push(id, options.logprobs === true ? { id, logprob: -id, bytes: new TextEncoder().encode(piece), top: [] } : undefined));
+    if (stopString !== undefined) break;
+  }
+  if (stopString === undefined) take(answer.flush());
+  return { content, reasoning, stopString, logprobs, reasoningTokens: answer.reasoningTokens };
+}
+
+/** The text as one piece, as characters, and cut at each place. */
+const cutsOf = (text: string): string[][] => [[text], [...text], ...[...text].slice(1).map((_, at) => [text.slice(0, at + 1), text.slice(at + 1)])];
+
+const think = { pairs: reasoningPairs(''), inside: null };
+
+describe('reasoning parts', () => {
+  test('marks split over tokens are found, and reasoning never is content', () => {
+    for (const pieces of cutsOf('\n<think>\nHm, <b> </thin king\n</think>\n\nYes </think>.'))
+      expect(read(pieces, { reasoning: think })).toMatchObject({ content: 'Yes </think>.', reasoning: 'Hm, <b> </thin king' });
+    for (const pieces of cutsOf('Hm\n</think>Yes'))
+      expect(read(pieces, { reasoning: { pairs: [], inside: reasoningPairs('')[0]! } })).toMatchObject({ content: 'Yes', reasoning: 'Hm' });
+    for (const pieces of cutsOf('<thinking>a</thinking>b')) expect(read(pieces, { reasoning: think })).toMatchObject({ content: 'b', reasoning: 'a' });
+  });
+
+  test('a mark inside content is content, and an answer may end inside the part', () => {
+    for (const pieces of cutsOf('Use <think> to think</think>'))
+      expect(read(pieces, { reasoning: think })).toMatchObject({ content: 'Use <think> to think</think>', reasoning: '' });
+    for (const pieces of cutsOf('<think>and so on</th')) expect(read(pieces, { reasoning: think })).toMatchObject({ content: '', reasoning: 'and so on</th' });
+  });
+
+  test('templates tell their marks', () => {
+    expect(reasoningPairs('{{ x }}<longcat_think>')).toMatchObject([{ close: '</longcat_think>' }]);
+    expect(reasoningPairs("content.split('</think>')[-1]")).toMatchObject([{ open: '<think>' }]);
+    expect(reasoningPairs('<|channel>thought')).toMatchObject([{ close: '<channel|>' }]);
+    expect(reasoningPairs('{{ x }}')).toEqual([]);
+  });
+
+  test('tokens of the part are counted, and the budget forces its end', () => {
+    const it = read(['<think>', 'a', 'b', '</think>', 'c'], { reasoning: think });
+    expect(it.reasoningTokens).toBe(4);
+    const answer = createAnswerText({ push: (id) => ['<think>', 'a', '</think>', 'c'][id]!, flush: () => '' }, [], { reasoning: think });
+    const guide = createAnswerGuide({
+      matcher: null,
+      budget: { tokens: 3, closing: [2, 9] },
+      reasoning: () => ({ tokens: answer.reasoningTokens, open: answer.inReasoning }),
+    });
+    const forced: (number | null)[] = [];
+    for (const drawn of [0, 1, 1, 1, 1, 3]) {
+      const id = guide.forced() ?? drawn;
+      forced.push(guide.forced());
+      answer.push(id === 9 ? 3 : id);
+      expect(guide.accept(id)).toBe(true);
+    }
+    expect(forced).toEqual([null, null, null, 2, 9, null]);
+    expect(answer.inReasoning).toBe(false);
+  });
+});
+
+describe('log probabilities beside text', () => {
+  const joined = (it: ReturnType<typeof read>) => it.logprobs.map(({ token }) => token).join('');
+  const bytes = (it: ReturnType<typeof read>) => Buffer.from(it.logprobs.flatMap((one) => [...one.bytes])).toString();
+
+  test('tokens join to the text: whole, with held beginnings of stop strings, cut by one, and behind reasoning', () => {
+    for (const text of ['plain words', 'a STO STOP b', '<think>x</think>\n\nyes  no', '<thin', 'a S'])
+      for (const pieces of cutsOf(text)) {
+        const it = read(pieces, { reasoning: think, stops: ['STOP'], logprobs: true });
+        const without = read(pieces, { reasoning: think, stops: ['STOP'] });
+        expect(it.content).toBe(without.content);
+        expect([joined(it), bytes(it)], JSON.stringify(pieces)).toEqual([it.content, it.content]);
+        // Every token is told once, in its order.
+        const ids = it.logprobs.map(({ id }) => id);
+        expect(ids).toEqual([...new Set(ids)].sort((a, b) => a - b));
+      }
+  });
+
+  test('parts of a character come with the token that completes it, each with its own bytes', () => {
+    const parts = [[0xf0, 0x9f], [0x8c], [0x8d, 0x21]];
+    const texts = ['', '', '🌍!'];
+    const answer = createAnswerText({ push: (id) => texts[id]!, flush: () => '' }, [], { logprobs: true });
+    const out = parts.flatMap((part, id) => [...answer.push(id, { id, logprob: 0, bytes: Uint8Array.from(part), top: [] }).parts]);
+    expect(out).toMatchObject([
+      {
+        kind: 'text-delta',
+        text: '🌍!',
+        logprobs: [
+          { token: '', bytes: parts[0] },
+          { token: '', bytes: parts[1] },
+          { token: '🌍!', bytes: parts[2] },
+        ],
+      },
+    ]);
+  });
+
+  test('random cuts with stop strings never lose or double a character', () => {
+    const random = randomNumbers(5);
+    for (let run = 0; run < 300; run++) {
+      const text = Array.from({ length: 30 }, () => 'ab<>/\n é🌍'.at(Math.floor(random() * 8))).join('') + (random() < 0.5 ? '<END>' : '');
+      const pieces: string[] = [];
+      for (let at = 0; at < text.length; ) {
+        const size = 1 + Math.floor(random() * 5);
+        pieces.push(text.slice(at, at + size));
+        at += size;
+      }
+      const it = read(pieces, { stops: ['<END>'], logprobs: true });
+      expect(it.content).toBe(text.replace('<END>', ''));
+      expect(joined(it)).toBe(it.content);
+    }
+  });
+});
