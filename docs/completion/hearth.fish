@@ -22,6 +22,8 @@ complete -c hearth -n '__fish_seen_subcommand_from run' -l seed -r -F -d 'the sa
 complete -c hearth -n '__fish_seen_subcommand_from run' -l stop -r -F -d 'text that ends the answer'
 complete -c hearth -n '__fish_seen_subcommand_from run' -l repetition-penalty -r -F -d 'above 1: less repetition'
 complete -c hearth -n '__fish_seen_subcommand_from run' -l template-arg -r -F -d 'variable of the chat template, K=V'
+complete -c hearth -n '__fish_seen_subcommand_from run' -l adapter -r -F -d 'low-rank adapter beside the model: a directory in `adapters` of the home'
+complete -c hearth -n '__fish_seen_subcommand_from run' -l adapter-scale -r -F -d 'multiplies what the adapter changes (default: 1)'
 complete -c hearth -n '__fish_seen_subcommand_from run' -l no-stream -d 'print the answer at once at its end'
 complete -c hearth -n '__fish_seen_subcommand_from run' -l no-chat-template -d 'give the prompt to the model as it is'
 complete -c hearth -n '__fish_seen_subcommand_from run' -l no-reasoning -d 'hide the reasoning'

@@ -4,7 +4,7 @@ _hearth() {
   local current="${COMP_WORDS[COMP_CWORD]}" verb="${COMP_WORDS[1]}" words=""
   case " config " in *" $verb "*) [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}" ;; esac
   if [ "$COMP_CWORD" -eq 1 ]; then words="run list show health pull rm version serve catalog config completion"; else case "$verb" in
-    "run") words="--prompt --system --chat --max-tokens --temperature --top-p --top-k --min-p --seed --stop --repetition-penalty --template-arg --no-stream --no-chat-template --no-reasoning --verbose --json --quiet --yes --no-color --log-level --help" ;;
+    "run") words="--prompt --system --chat --max-tokens --temperature --top-p --top-k --min-p --seed --stop --repetition-penalty --template-arg --adapter --adapter-scale --no-stream --no-chat-template --no-reasoning --verbose --json --quiet --yes --no-color --log-level --help" ;;
     "list") words="--all --health --verbose --json --quiet --yes --no-color --log-level --help" ;;
     "show") words="--files --config --recalc-hash --json --quiet --yes --no-color --log-level --help" ;;
     "health") words="--strict --deep --online --json --quiet --yes --no-color --log-level --help" ;;

@@ -4,7 +4,9 @@ import { createEmberEngine, type Engine } from '../engines/index.ts';
 
 /** The engines of this installation, preferred first. */
 export function createEngines(home: string): readonly Engine[] {
-  return [createEmberEngine({ convertedDirectory: join(home, 'converted'), viewDirectory: join(home, 'run', 'engines') })];
+  return [
+    createEmberEngine({ convertedDirectory: join(home, 'converted'), viewDirectory: join(home, 'run', 'engines'), adaptersDirectory: join(home, 'adapters') }),
+  ];
 }
 
 /** Which features of a model some engine can run: the first engine that can, else the first one's reason. */

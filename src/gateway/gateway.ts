@@ -7,7 +7,7 @@ import { type Generation, startGeneration } from './generation.ts';
 import type { GenerationConfig } from './generation-config.ts';
 import { type ListedModel, modelKey, type ResolvedModel } from './model-source.ts';
 import { engineOptionsOf, type Resident, type ResidentPlan } from './resident.ts';
-import { createRunLoop } from './run-loop.ts';
+import { createRunLoop, type Lease } from './run-loop.ts';
 
 /** A model as a request sees it before it is loaded. */
 export interface Target {
@@ -75,6 +75,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     };
     try {
       const lease = await loop.acquire(resident, request.choices, controller.signal);
+      const leaveAdapter = await takeAdapter(lease, request, controller.signal);
       return startGeneration({
         loaded: lease.loaded,
         request: { ...request, maxTokens: request.maxTokens ?? settings.maxTokens ?? Math.max(1, Math.floor(lease.loaded.report.contextTokens / 2)) },
@@ -89,12 +90,28 @@ export function createGateway(options: GatewayOptions): Gateway {
         },
         onEnd() {
           forget();
+          leaveAdapter();
           lease.release();
         },
         nowMs: () => settings.clock.monotonic(),
       });
     } catch (error) {
       forget();
+      throw error;
+    }
+  }
+
+  /** Loads the request's adapter, if it names one; answers what ends its use. Where that fails, or nobody waits any more, the place is free again. */
+  async function takeAdapter(lease: Lease, { adapter }: GenerateRequest, signal: AbortSignal): Promise<() => void> {
+    if (adapter === undefined) return () => {};
+    let leave: (() => void) | undefined;
+    try {
+      leave = await lease.loaded.adapters.take(adapter.name);
+      signal.throwIfAborted();
+      return leave;
+    } catch (error) {
+      leave?.();
+      lease.release();
       throw error;
     }
   }

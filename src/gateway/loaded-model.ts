@@ -2,6 +2,7 @@ import { type GenerateRequest, GREEDY_SAMPLING } from '../contract/index.ts';
 import { HearthError, isHearthError, systemError } from '../core/index.ts';
 import type { Capabilities, Engine, EngineSession, LoadReport, PreparedModel } from '../engines/index.ts';
 import type { SupervisedProcess, Supervisor } from '../supervisor/index.ts';
+import { type AdapterLeases, createAdapterLeases } from './adapter-leases.ts';
 import type { ResolvedModel } from './model-source.ts';
 
 /** A model whose child has answered a one-token generation. */
@@ -10,6 +11,7 @@ export interface LoadedModel {
   readonly engineId: string;
   readonly capabilities: Capabilities;
   readonly session: EngineSession;
+  readonly adapters: AdapterLeases;
   readonly process: SupervisedProcess;
   readonly report: LoadReport;
   readonly loadedAtMs: number;
@@ -47,7 +49,16 @@ export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
       ...(tools === undefined ? {} : { tools, forcedToolChoice: tools }),
       ...(reasoning === undefined ? {} : { reasoning }),
     };
-    return { model, engineId: engine.id, capabilities, session, process: child, report, loadedAtMs: Date.now() };
+    return {
+      model,
+      engineId: engine.id,
+      capabilities,
+      session,
+      adapters: createAdapterLeases(session.adapters),
+      process: child,
+      report,
+      loadedAtMs: Date.now(),
+    };
   } catch (error) {
     if (child) {
       child.kill();

@@ -17,6 +17,8 @@ export interface GenerationSettings {
   readonly minP: number | undefined;
   readonly seed: number | undefined;
   readonly repetitionPenalty: number;
+  readonly adapter: string | undefined;
+  readonly adapterScale: number | undefined;
   readonly stop: readonly string[];
   readonly templateArguments: Readonly<Record<string, unknown>> | undefined;
   /** false: the text goes to the model as it is. */
@@ -71,6 +73,8 @@ export async function answer(
     min_p: settings.minP,
     seed: settings.seed,
     repetition_penalty: settings.repetitionPenalty,
+    adapter: settings.adapter,
+    adapter_scale: settings.adapterScale,
     stop: settings.stop.length === 0 ? undefined : [...settings.stop],
   };
   if (settings.chatTemplate) {

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -166,7 +166,9 @@ describe('adapters that are refused', () => {
     expect(await load(change('rubbish', same, Uint8Array.of(1, 2, 3)))).toBe('st_file_too_short');
     expect(await load(change('ranks', (config) => ({ ...config, lora_parameters: { rank: 8, scale: 1 } })))).toBe('adapter_rank_mismatch');
     expect(await load(change('layers', (config) => ({ ...config, num_layers: 1 })))).toBe('adapter_tensor_unknown');
-    expect(await load('nowhere')).toBe('adapter_config_missing');
+    expect(await load('nowhere')).toBe('adapter_not_found');
+    mkdirSync(join(adaptersDirectory, 'empty'));
+    expect(await load('empty')).toBe('adapter_config_missing');
     expect((await running.ask(tokens())).text).toBe(before);
     expect((await running.session.stats()).adapterBytes).toBe(0);
     expect(await load('llama-q4-mlp')).toBe('ok');
@@ -185,11 +187,8 @@ describe('adapters that are refused', () => {
     await expect(running.session.adapters.unload('three')).rejects.toMatchObject({ code: 'adapter_not_found' });
   });
 
-  it('directories elsewhere are out of reach, by name and by the cage', async () => {
+  it('directories elsewhere have no name', async () => {
     for (const directory of ['..', '../base', '.', '/etc', `${REFERENCE}/llama-q4-mlp/mlx`]) expect(await load('x', directory)).toBe('invalid_value');
-    mkdirSync(join(home.path, 'secret'));
-    symlinkSync(join(home.path, 'secret'), join(adaptersDirectory, 'link'));
-    expect(await load('link')).toBe('adapter_config_missing');
   });
 
   it('an engine without a directory of adapters has none', async () => {

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { HearthError, type ModelFacts, programUrl } from '../../core/index.ts';
+import { HearthError, type ModelFacts, makePrivateDirectory, programUrl } from '../../core/index.ts';
 import { defaultRanks, readCgroupQuotaCpus } from '../../ember/index.ts';
 import type { ProcessSpec } from '../../supervisor/index.ts';
 import type { Capabilities, Engine } from '../port.ts';
@@ -17,7 +17,7 @@ export interface EmberEngineSettings {
   readonly convertedDirectory: string;
   /** Where the workers' view directories are made; `views` beside the converted models when absent. */
   readonly viewDirectory?: string;
-  /** Directory whose subdirectories are adapters, all that sessions can load; absent: none can. It exists before a model is loaded. */
+  /** Directory whose subdirectories are adapters, all that sessions can load; absent: none can. Made by `prepare`. */
   readonly adaptersDirectory?: string;
   /** The package's own directory; found by itself when absent. */
   readonly installDirectory?: string;
@@ -49,7 +49,11 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
       return estimateMemory(facts, parsed, ranksOf(parsed));
     },
     optionsSchema: emberOptions,
-    prepare: async (facts, onProgress, signal, options) => prepare(facts, onProgress, signal, parse(options)),
+    async prepare(facts, onProgress, signal, options) {
+      // The cage's list of readable places is made at the start: what is not there then stays out of reach.
+      if (adaptersDirectory !== undefined) await makePrivateDirectory(adaptersDirectory);
+      return prepare(facts, onProgress, signal, parse(options));
+    },
     processSpec(model, options): ProcessSpec {
       const parsed = parse(options);
       const ranks = ranksOf(parsed);

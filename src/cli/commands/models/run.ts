@@ -35,6 +35,8 @@ const options = {
   stop: option(texts, 'text that ends the answer', { value: '<text>', repeatable: true }),
   repetitionPenalty: option(number(0.01, 100).default(1.1), 'above 1: less repetition', { value: '<n>' }),
   templateArg: option(texts, 'variable of the chat template, K=V', { value: '<k=v>', repeatable: true }),
+  adapter: option(z.string().optional(), 'low-rank adapter beside the model: a directory in `adapters` of the home', { value: '<name>' }),
+  adapterScale: option(number(0, 2).optional(), 'multiplies what the adapter changes (default: 1)', { value: '<n>' }),
   stream: onUnlessNo('print the answer at once at its end'),
   chatTemplate: onUnlessNo('give the prompt to the model as it is'),
   reasoning: onUnlessNo('hide the reasoning'),
@@ -45,7 +47,6 @@ const options = {
   translate: option(z.union([z.string(), z.boolean()]).optional(), 'translate the audio', { value: '[lang]', hidden: true }),
   chunk: option(z.string().optional(), 'images in one batch', { value: '<n>', hidden: true }),
   jsonSchema: option(z.string().optional(), 'answer as JSON of this schema', { value: '<file>', hidden: true }),
-  adapter: option(z.string().optional(), 'adapter', { value: '<name>', hidden: true }),
   engine: option(z.string().optional(), 'engine', { value: '<id>', hidden: true }),
   sandbox: onUnlessNo('start the engine without its sandbox', { hidden: true }),
 };
@@ -59,7 +60,6 @@ const NOT_BUILT: Readonly<Partial<Record<keyof Given, string>>> = {
   translate: '--translate',
   chunk: '--chunk',
   jsonSchema: '--json-schema',
-  adapter: '--adapter',
   engine: '--engine',
   sandbox: '--no-sandbox',
 };
@@ -136,6 +136,8 @@ function settingsOf(given: Given, ready: ReadyModel): GenerationSettings {
     minP: given.minP,
     seed: given.seed,
     repetitionPenalty: given.repetitionPenalty,
+    adapter: given.adapter,
+    adapterScale: given.adapterScale,
     stop: given.stop,
     templateArguments: given.templateArg.length === 0 ? undefined : Object.fromEntries(given.templateArg.map(templateArgument)),
     chatTemplate: given.chatTemplate,

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { HearthError } from '../../../core/index.ts';
 import type { Ember } from '../../../ember/index.ts';
@@ -63,6 +64,9 @@ export function createAdapters({ ember, directory, most }: AdaptersOptions): Ada
     try {
       const startedAt = performance.now();
       const before = ember.adapterBytes;
+      await stat(path).catch((cause: unknown) => {
+        throw new HearthError('adapter_not_found', `There is no adapter ${own} in ${directory}.`, { cause });
+      });
       const adapter = await readAdapter(path);
       await ember.loadAdapter(slot, adapter);
       const ranks = adapter.kind === 'full' ? [] : [...adapter.modules.values()].map(({ rank }) => rank);

@@ -1,6 +1,7 @@
 import type { AnswerPart, CompletionReply, CompletionRequest, GenerateRequest, HearthExtension, Usage } from '../../../contract/index.ts';
 import type { Gateway, Target } from '../../gateway.ts';
 import type { Generation } from '../../generation.ts';
+import { decodeAdapter } from './adapter.ts';
 import { type AnswerHead, answerHead, answerSteps } from './answer.ts';
 import type { Frame } from './encode-chat.ts';
 import { decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from './sampling.ts';
@@ -10,7 +11,6 @@ export function decodeCompletion(body: CompletionRequest, target: Target, reques
   if (isPresent(body.suffix) && body.suffix !== '') throw unsupported('suffix', target);
   if (isPresent(body.logprobs) && body.logprobs > target.capabilities.maxLogprobs) throw unsupported('logprobs', target);
   if (isPresent(body.logprobs) && body.echo === true) throw invalid('echo', 'Log probabilities are given for the answer only; leave out echo or logprobs.');
-  if (isPresent(body.adapter)) throw unsupported('adapter', target);
   const choices = decodeChoices(body.n, target);
   if (isPresent(body.best_of) && body.best_of !== choices) throw invalid('best_of', 'best_of has to equal n.');
   const shared = {
@@ -18,6 +18,7 @@ export function decodeCompletion(body: CompletionRequest, target: Target, reques
     stop: decodeStop(body.stop),
     sampling: decodeSampling(body, target, defaults),
     choices,
+    ...decodeAdapter(body, target),
     ...(isPresent(body.logprobs) ? { logprobs: body.logprobs } : {}),
   };
   return prompts(body.prompt).map((prompt, index) => ({

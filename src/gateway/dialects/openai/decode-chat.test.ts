@@ -110,6 +110,17 @@ describe('decodeChat', () => {
     expect(refusal({ n: 2 }, target({}, { maxChoices: 1 }))).toBe('invalid_value n');
   });
 
+  test('an adapter is a name, with a scale of 0 to 2; where the engine has none it is refused', () => {
+    const able = target({}, { adaptersPerRequest: true });
+    expect(decode({ adapter: 'mine' }, able).adapter).toEqual({ name: 'mine', scale: 1 });
+    expect(decode({ adapter: 'mine', adapter_scale: 0.5 }, able).adapter).toEqual({ name: 'mine', scale: 0.5 });
+    expect(decode({ adapter: null }, able)).not.toHaveProperty('adapter');
+    for (const name of ['../x', '/x', 'a/b', '', '.x', 'x'.repeat(65)]) expect(refusal({ adapter: name }, able)).toBe('invalid_value adapter');
+    for (const scale of [-0.1, 2.1]) expect(refusal({ adapter: 'mine', adapter_scale: scale }, able)).toBe('invalid_value adapter_scale');
+    expect(refusal({ adapter_scale: 1 }, able)).toBe('invalid_value adapter_scale');
+    expect(refusal({ adapter: 'mine' })).toBe('unsupported_parameter adapter');
+  });
+
   test('null and empty values of fields that are not supported equal absent ones', () => {
     expect(refusal({ tools: [], tool_choice: null, response_format: null, logprobs: null, grammar: null, n: null, adapter: null })).toBeNull();
     expect(refusal({ response_format: { type: 'text' }, tool_choice: 'none' })).toBeNull();

@@ -2,6 +2,7 @@ import type { ChatMessage, ChatRequest, GenerateRequest, TextPart, ToolCall } fr
 import { HearthError } from '../../../core/index.ts';
 import { checkAnswerWishes } from '../../../engines/index.ts';
 import type { Gateway, Target } from '../../gateway.ts';
+import { decodeAdapter } from './adapter.ts';
 import { decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from './sampling.ts';
 import { decodeFormat, decodeLogprobs, decodeReasoning, decodeTools } from './structure.ts';
 
@@ -20,6 +21,7 @@ export function decodeChat(body: ChatRequest, target: Target, requestId: string,
     ...(reasoning === undefined ? {} : { reasoning }),
     ...wishes,
     ...decodeLogprobs(body, target),
+    ...decodeAdapter(body, target),
     ...(isPresent(maxTokens) ? { maxTokens } : {}),
     stop: decodeStop(body.stop),
     sampling: decodeSampling(body, target, defaults),
@@ -32,8 +34,6 @@ function refuseUnsupported(body: ChatRequest, target: Target): void {
   for (const legacy of ['functions', 'function_call', 'audio'] as const) if (isPresent(body[legacy])) throw unsupported(legacy, target);
   const modalities = body['modalities'];
   if (Array.isArray(modalities) && modalities.some((modality) => modality !== 'text')) throw unsupported('modalities', target);
-  if (isPresent(body.adapter)) throw unsupported('adapter', target);
-  if (isPresent(body.adapter_scale)) throw unsupported('adapter_scale', target);
 }
 
 /** Messages of the wire as canonical ones; `developer` is `system`. */

@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import { HearthError } from '../core/index.ts';
+import type { AdapterReport, AdapterSet } from '../engines/index.ts';
+import { createAdapterLeases } from './adapter-leases.ts';
+
+/** A set that holds two adapters, and knows some by name. */
+function twoPlaces(known: readonly string[]): AdapterSet & { readonly log: string[] } {
+  const loaded = new Set<string>();
+  const log: string[] = [];
+  const report = (name: string): AdapterReport => ({ name, kind: 'lora', rank: 1, modules: 1, fileBytes: 1, memoryBytes: 1, loadMs: 0 });
+  return {
+    log,
+    async load(name) {
+      await null;
+      if (!known.includes(name)) throw new HearthError('adapter_not_found', 'There is none.');
+      if (loaded.size === 2) throw new HearthError('adapter_limit', 'All places are taken.');
+      log.push(`+${name}`);
+      loaded.add(name);
+      return report(name);
+    },
+    async unload(name) {
+      loaded.delete(name);
+      log.push(`-${name}`);
+    },
+    list: async () => [...loaded].map(report),
+  };
+}
+
+describe('adapter leases', () => {
+  it('an adapter is loaded once for all that use it', async () => {
+    const set = twoPlaces(['a']);
+    const leases = createAdapterLeases(set);
+    await Promise.all([leases.take('a'), leases.take('a'), leases.take('a')]);
+    await leases.take('a');
+    expect(set.log).toEqual(['+a']);
+  });
+
+  it('where all places are taken, the adapter that was idle longest gives way; one in use never does', async () => {
+    const set = twoPlaces(['a', 'b', 'c', 'd']);
+    const leases = createAdapterLeases(set);
+    const leaveA = await leases.take('a');
+    const leaveB = await leases.take('b');
+    await expect(leases.take('c')).rejects.toMatchObject({ code: 'adapter_limit' });
+    leaveB();
+    leaveB();
+    await leases.take('c');
+    leaveA();
+    await leases.take('d');
+    expect(set.log).toEqual(['+a', '+b', '-b', '+c', '-a', '+d']);
+    await expect(leases.take('b')).rejects.toMatchObject({ code: 'adapter_limit' });
+  });
+
+  it('a failed load is told, and tried again by the next request', async () => {
+    const known = ['a'];
+    const set = twoPlaces(known);
+    const leases = createAdapterLeases(set);
+    await expect(leases.take('x')).rejects.toMatchObject({ code: 'adapter_not_found' });
+    known.push('x');
+    await leases.take('x');
+    expect(set.log).toEqual(['+x']);
+  });
+});

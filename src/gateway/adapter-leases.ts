@@ -1,0 +1,56 @@
+import { isHearthError } from '../core/index.ts';
+import type { AdapterSet } from '../engines/index.ts';
+
+/** Adapters of one loaded model, loaded by the first request that names them. */
+export interface AdapterLeases {
+  /** Resolves when the adapter is loaded, with the function that ends this use of it. Throws what the engine said. */
+  take(name: string): Promise<() => void>;
+}
+
+interface Held {
+  readonly name: string;
+  readonly ready: Promise<unknown>;
+  users: number;
+  usedAt: number;
+}
+
+/** Where no more adapters fit, the one that was idle longest gives way. */
+export function createAdapterLeases(adapters: AdapterSet): AdapterLeases {
+  const held = new Map<string, Held>();
+  let uses = 0;
+
+  async function load(name: string): Promise<void> {
+    for (;;) {
+      try {
+        await adapters.load(name, name);
+        return;
+      } catch (error) {
+        const idle = [...held.values()].filter(({ users }) => users === 0).toSorted((x, y) => x.usedAt - y.usedAt)[0];
+        if (!isHearthError(error) || error.code !== 'adapter_limit' || idle === undefined) throw error;
+        held.delete(idle.name);
+        await adapters.unload(idle.name);
+      }
+    }
+  }
+
+  return {
+    async take(name) {
+      const known = held.get(name);
+      const own: Held = known ?? { name, ready: load(name), users: 0, usedAt: 0 };
+      held.set(name, own);
+      own.users++;
+      own.usedAt = ++uses;
+      try {
+        await own.ready;
+      } catch (error) {
+        if (held.get(name) === own) held.delete(name);
+        throw error;
+      }
+      let using = true;
+      return () => {
+        if (using) own.users--;
+        using = false;
+      };
+    },
+  };
+}
