@@ -18,6 +18,8 @@ export interface EmberOptions {
   readonly contextTokens: number;
   /** Largest number of tokens in one step. */
   readonly batchTokens: number;
+  /** Sequences that run at once: recurrent layers have room for so many running states. Default 1. */
+  readonly sequences?: number;
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -57,6 +59,8 @@ export interface StepSequence {
   readonly targets?: readonly number[];
   /** Of an encoder with types: from this one on, `tokens` are the second text of a pair; absent: there is one text. */
   readonly secondText?: number;
+  /** Slot of its running state, where `Ember.states` is not null; 0 unless said. */
+  readonly state?: number;
   /** Low-rank adapter in this slot, its delta times `scale` (0 … 2); absent: the base model. */
   readonly adapter?: { readonly slot: number; readonly scale: number };
 }
@@ -86,6 +90,19 @@ export interface StepOutput extends RowSummary {
   readonly logProbabilities?: Float32Array;
 }
 
+/**
+ * Recurrent layers have no cells that could be read again: a running sequence has a state in a slot of its own (StepSequence.state), and prefixes are
+ * used again only where a state was kept, at borders of pages.
+ */
+export interface RecurrentStates {
+  readonly slots: number;
+  /**
+   * A new sequence takes the slot and would like to go on behind `pages`, which are full and evaluated. Returns how many of them it can: its first step
+   * starts there, or at 0.
+   */
+  resume(slot: number, pages: Uint32Array): number;
+}
+
 export interface EmberMemory {
   readonly weightsBytes: number;
   readonly kvBytes: number;
@@ -101,6 +118,8 @@ export interface Ember extends AsyncDisposable {
   readonly recurrent: boolean;
   /** Score of a text or a pair (before any sigmoid), from the hidden row of its first token; null: the model has no such head. */
   readonly classify: ((firstRow: Float32Array) => number) | null;
+  /** Running states that belong to sequences; null where all that layers remember lies in pages. */
+  readonly states: RecurrentStates | null;
   /** Limit that the checkpoint declares (max_position_embeddings after its own scaling). */
   readonly modelContextTokens: number;
   readonly ranks: number;

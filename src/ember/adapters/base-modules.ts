@@ -13,8 +13,8 @@ export function baseModules(graph: ModelGraph): ReadonlyMap<string, BaseModule> 
   };
   add(graph.embedding.table, 'embedding');
   for (const { feedForward } of graph.layers) {
-    const { body } = feedForward;
-    if (body.kind === 'experts') for (const linear of [body.gate, body.up, body.down]) add(linear, 'experts');
+    const body = feedForward?.body;
+    if (body?.kind === 'experts') for (const linear of [body.gate, body.up, body.down]) if (linear) add(linear, 'experts');
   }
   for (const linear of objectsIn([graph.layers, graph.head], isLinear)) add(linear, 'linear');
   return modules;

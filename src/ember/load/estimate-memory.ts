@@ -1,8 +1,9 @@
 import { PAGE_TOKENS } from '../kernel-interface.ts';
 import { modelGraph } from '../models/architectures.ts';
-import type { FeedForward, Mixer, ModelConfig, ModelGraph } from '../models/model-graph.ts';
+import { type FeedForward, hasRunningState, type Mixer, type ModelConfig, type ModelGraph } from '../models/model-graph.ts';
 import { RESULT, stepWords } from '../ranks/step-words.ts';
 import type { KvType } from '../types.ts';
+import { stateSlots } from './plan-load.ts';
 import { splitHeads } from './split.ts';
 
 export interface MemoryShape {
@@ -10,6 +11,8 @@ export interface MemoryShape {
   readonly contextTokens: number;
   readonly batchTokens: number;
   readonly kvType: KvType;
+  /** Sequences that run at once; 1 unless said. */
+  readonly sequences?: number;
   /** Codes that share a scale: heads are cut at their borders. */
   readonly group: number;
 }
@@ -31,13 +34,21 @@ const widest = (values: readonly number[]): number => values.reduce((most, value
 export function estimateMemory(config: ModelConfig, shape: MemoryShape): MemoryNeed {
   const graph = modelGraph(config);
   const pages = Math.ceil(shape.contextTokens / PAGE_TOKENS);
-  const mixers = graph.layers.map((layer) => layer.mixer.body);
+  const mixers = graph.layers.flatMap(({ mixer }) => (mixer === null ? [] : [mixer.body]));
   const pageBytes = (ranks: number): number => sum(mixers.map((mixer) => pageBytesOf(mixer, { ...shape, ranks })));
   return {
     kvBytesPerToken: Math.ceil(pageBytes(1) / PAGE_TOKENS),
-    kvBytes: pages * pageBytes(shape.ranks),
+    kvBytes: pages * pageBytes(shape.ranks) + stateSlots(shape.sequences ?? 1) * sum(mixers.map(stateBytesOf)),
     computeBytes: Math.ceil(computeBytes(graph, mixers, pages, shape)),
   };
+}
+
+/** A running state of one sequence; of the groups of state-space heads, ranks that share one hold it each. */
+function stateBytesOf(mixer: Mixer): number {
+  if (!hasRunningState(mixer)) return 0;
+  const { kernel, channels } = mixer.convolution;
+  const matrix = mixer.kind === 'state-space' ? mixer.heads * mixer.headDim * mixer.state : mixer.valueHeads * mixer.valueDim * mixer.keyDim;
+  return 4 * ((kernel - 1) * channels + matrix);
 }
 
 /** Bytes of one value in a cell; int8 has an f32 scale for each cell and head beside it. */
@@ -53,6 +64,7 @@ function pageBytesOf(mixer: Mixer, { ranks, kvType, group }: MemoryShape): numbe
     const sharing = splitHeads(mixer.heads, 1, mixer.valueDim, ranks, group).filter((split) => split.heads.count > 0).length;
     return sharing * 2 * PAGE_TOKENS * cellBytes(kvType, mixer.latent + mixer.rotated);
   }
+  if (hasRunningState(mixer)) return 0;
   const splits = splitHeads(mixer.heads, mixer.kvHeads, mixer.headDim, ranks, group);
   return sum(splits.map((split) => split.kvHeads.count)) * 2 * PAGE_TOKENS * cellBytes(kvType, mixer.headDim);
 }
@@ -60,7 +72,7 @@ function pageBytesOf(mixer: Mixer, { ranks, kvType, group }: MemoryShape): numbe
 /** f32 values of one token over all ranks, and what a step's words and results take. */
 function computeBytes(graph: ModelGraph, mixers: readonly Mixer[], pages: number, { ranks, batchTokens }: MemoryShape): number {
   const { hidden, vocabulary } = graph;
-  const networks = graph.layers.map((layer) => layer.feedForward.body);
+  const networks = graph.layers.flatMap(({ feedForward }) => (feedForward === null ? [] : [feedForward.body]));
   const gathered = networks.some((network) => network.kind === 'experts') || graph.layers.some((layer) => layer.parallel) ? 2 * hidden : 0;
   const rotations = 2 * sum(graph.ropes.map((rope) => rope.inverseFrequencies.length));
   const everyRank = 4 * hidden + gathered + rotations + (ranks > 1 ? 2 * hidden : 0);
@@ -73,11 +85,13 @@ function computeBytes(graph: ModelGraph, mixers: readonly Mixer[], pages: number
 function mixerWidth(mixer: Mixer): number {
   if (mixer.kind === 'attention') return 2 * (mixer.heads + mixer.kvHeads) * mixer.headDim;
   if (mixer.kind === 'short-convolution') return 4 * mixer.channels;
+  if (mixer.kind === 'state-space') return 4 * mixer.heads * mixer.headDim + 2 * mixer.groups * mixer.state;
+  if (mixer.kind === 'gated-delta') return 4 * mixer.keyHeads * mixer.keyDim + 5 * mixer.valueHeads * mixer.valueDim;
   const cell = mixer.latent + mixer.rotated;
   return mixer.heads * (mixer.plain + mixer.rotated + cell + Math.max(cell, mixer.valueDim)) + 3 * cell;
 }
 
 function networkWidth(network: FeedForward): number {
-  if (network.kind === 'experts') return Math.max(network.gate.outputs, network.shared?.gate.outputs ?? 0);
+  if (network.kind === 'experts') return Math.max(network.up.outputs, network.shared?.up.outputs ?? 0);
   return network.up.outputs;
 }

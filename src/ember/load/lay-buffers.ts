@@ -2,7 +2,7 @@ import { type Kernels, PAGE_TOKENS } from '../kernel-interface.ts';
 import type { ModelGraph } from '../models/model-graph.ts';
 import { MAX_CANDIDATES, maskWords, stepWords } from '../ranks/step-words.ts';
 import type { RankLayout } from './rank-layout.ts';
-import type { Buffers, HeadPlacement, LayerPlacement, MatrixPlacement } from './rank-plan.ts';
+import type { Buffers, FeedForwardPlacement, HeadPlacement, LayerPlacement, MatrixPlacement, MixerPlacement } from './rank-plan.ts';
 
 export interface BufferShape {
   readonly graph: ModelGraph;
@@ -28,8 +28,9 @@ export function layBuffers(shape: BufferShape, layers: readonly LayerPlacement[]
   const preparedBytes = matrices.map((matrix) =>
     matrix.form === 'affine' ? sizes.preparedBytes(matrix.activation, matrix.bits, matrix.group, batchTokens, matrix.columns) : 0,
   );
-  const scratchBytes = layers.map(({ mixer: { body } }) => {
-    if (body.kind === 'short-convolution' || body.heads === 0) return 0;
+  const scratchBytes = layers.map(({ mixer }) => {
+    const body = mixer?.body;
+    if ((body?.kind !== 'attention' && body?.kind !== 'latent-attention') || body.heads === 0) return 0;
     const headDim = body.kind === 'attention' ? body.headDim : body.latent + body.rotated;
     return sizes.attendScratchBytes(batchTokens, body.heads, headDim, pageCount * PAGE_TOKENS);
   });
@@ -66,26 +67,35 @@ export function layBuffers(shape: BufferShape, layers: readonly LayerPlacement[]
 
 const maximum = (values: readonly number[]): number => values.reduce((most, value) => Math.max(most, value), 0);
 
-function widthsOf({ mixer: { body }, feedForward, parallel }: LayerPlacement, batchTokens: number, hidden: number): Widths {
-  const network = feedForward.body;
-  const experts = network.kind === 'experts';
+function widthsOf({ mixer, feedForward, parallel }: LayerPlacement, batchTokens: number, hidden: number): Widths {
+  const network = feedForward?.body;
+  const experts = network?.kind === 'experts';
   // One token goes to several experts at once.
   const rows = experts ? Math.max(1, network.router.take / batchTokens) : 1;
-  const width = Math.max(network.width * rows, experts ? (network.shared?.width ?? 0) : 0);
+  const width = Math.max((network?.width ?? 0) * rows, experts ? (network.shared?.width ?? 0) : 0);
   return {
     ...NOTHING,
-    ...mixerWidths(body),
+    ...(mixer === null ? {} : mixerWidths(mixer.body)),
     gate: width,
     up: width,
     gathered: experts || parallel ? hidden : 0,
-    routerLogits: experts ? (network.routerMatrix?.rows ?? 0) : 0,
+    routerLogits: experts ? Math.max(network.routerMatrix?.rows ?? 0, 1) : 0,
   };
 }
 
-function mixerWidths(body: LayerPlacement['mixer']['body']): Partial<Widths> {
+function mixerWidths(body: MixerPlacement): Partial<Widths> {
   if (body.kind === 'attention') {
     const [queries, keys] = [body.heads * body.headDim, body.kvHeads * body.headDim];
-    return { query: queries, key: keys, value: keys, attention: queries };
+    return { query: queries, key: keys, value: body.gated ? Math.max(keys, 2 * queries) : keys, attention: queries };
+  }
+  if (body.kind === 'state-space') {
+    const [values, shared] = [body.heads * body.headDim, body.groups * body.state];
+    return { query: values + 2 * shared, key: values, value: Math.max(values, shared), attention: values, low: body.heads };
+  }
+  if (body.kind === 'gated-delta') {
+    const { keyHeads, valuesPerKey, keyDim, valueDim } = body;
+    const [keys, values] = [keyHeads * keyDim, keyHeads * valuesPerKey * valueDim];
+    return { query: 2 * keys + values, key: values, value: 2 * keys + 2 * values, attention: values, low: 2 * keyHeads * valuesPerKey };
   }
   if (body.kind === 'short-convolution') return { query: body.channels, key: body.channels, value: body.channels, attention: body.channels };
   const { heads, latent, plain, rotated, valueDim } = body;
@@ -102,18 +112,22 @@ function mixerWidths(body: LayerPlacement['mixer']['body']): Partial<Widths> {
   };
 }
 
-function matricesOf({ mixer: { body }, feedForward }: LayerPlacement): (MatrixPlacement | null)[] {
-  const network = feedForward.body;
-  const networks =
-    network.kind === 'experts'
-      ? // All experts have one shape.
-        [network.routerMatrix, network.gate[0] ?? null, network.up[0] ?? null, network.down[0] ?? null, network.shared?.gate ?? null].concat([
-          network.shared?.up ?? null,
-          network.shared?.down ?? null,
-        ])
-      : [network.gate, network.up, network.down];
-  if (body.kind === 'attention') return [...networks, body.query, body.key, body.value, body.output];
-  if (body.kind === 'short-convolution') return [...networks, body.gateIn, body.gateOut, body.value, body.output];
+function matricesOf({ mixer, feedForward }: LayerPlacement): (MatrixPlacement | null)[] {
+  return [...(mixer === null ? [] : mixerMatrices(mixer.body)), ...(feedForward === null ? [] : networkMatrices(feedForward.body))];
+}
+
+function networkMatrices(network: FeedForwardPlacement): (MatrixPlacement | null)[] {
+  if (network.kind !== 'experts') return [network.gate, network.up, network.down];
+  const { routerMatrix, gate, up, down, shared, sharedGate } = network;
+  // All experts have one shape.
+  return [routerMatrix, gate[0] ?? null, up[0] ?? null, down[0] ?? null, sharedGate, ...(shared === null ? [] : networkMatrices(shared))];
+}
+
+function mixerMatrices(body: MixerPlacement): (MatrixPlacement | null)[] {
+  if (body.kind === 'attention') return [body.query, body.key, body.value, body.output];
+  if (body.kind === 'short-convolution') return [body.gateIn, body.gateOut, body.value, body.output];
+  if (body.kind === 'state-space') return [body.gate, body.x, body.b, body.c, body.step, body.output];
+  if (body.kind === 'gated-delta') return [...body.projections, body.output];
   const heads = [body.queryToLatent[0] ?? null, body.latentToValue[0] ?? null];
-  return [...networks, ...heads, body.query, body.queryDown, body.keyValue, body.output];
+  return [...heads, body.query, body.queryDown, body.keyValue, body.output];
 }

@@ -1,4 +1,3 @@
-import type { Kernels, KvTypeCode } from '../kernel-interface.ts';
 import type {
   Attention,
   Branch,
@@ -11,8 +10,9 @@ import type {
   PlainNetwork,
   ShortConvolution,
 } from '../models/model-graph.ts';
-import { cutUnit } from './matrix-source.ts';
-import type { GraphSources, RankLayout } from './rank-layout.ts';
+import { layGatedDelta, layStateSpace } from './lay-recurrent.ts';
+import { type LayerShape, sharing, times, unitOf } from './layer-shape.ts';
+import type { RankLayout } from './rank-layout.ts';
 import type {
   AttentionPlacement,
   BranchPlacement,
@@ -26,13 +26,6 @@ import type {
 } from './rank-plan.ts';
 import { type Range, splitHeads, splitWidth } from './split.ts';
 
-export interface LayerShape {
-  readonly sources: GraphSources;
-  readonly ranks: number;
-  readonly kvType: KvTypeCode;
-  readonly sizes: Pick<Kernels, 'pageBytes'>;
-}
-
 /** Weights of one layer; its cells are laid behind all weights. */
 export function layLayer(layer: Layer, shape: LayerShape, rank: number, layout: RankLayout): LayerPlacement {
   const branch = <Body, Placed>(source: Branch<Body>, norm: boolean, placed: { body: Placed; participants: number }): BranchPlacement<Placed> => ({
@@ -42,26 +35,28 @@ export function layLayer(layer: Layer, shape: LayerShape, rank: number, layout: 
     residualNorm: layout.normOrNull(source.residualNorm),
     factor: source.factor,
   });
+  const { mixer, feedForward, parallel } = layer;
   return {
-    mixer: branch(layer.mixer, true, layMixer(layer.mixer.body, shape, rank, layout)),
-    feedForward: branch(layer.feedForward, !layer.parallel, layFeedForward(layer.feedForward.body, shape, rank, layout)),
-    parallel: layer.parallel,
+    mixer: mixer && branch(mixer, true, layMixer(mixer.body, shape, rank, layout)),
+    feedForward: feedForward && branch(feedForward, !parallel, layFeedForward(feedForward.body, shape, rank, layout)),
+    parallel,
   };
 }
 
-/** The layer with a place for its cells. */
-export function layCache(layer: LayerPlacement, pageCount: number, layout: RankLayout): LayerPlacement {
+/** The layer with a place for its cells, or for its running states. */
+export function layCache(layer: LayerPlacement, counts: { readonly pages: number; readonly states: number }, layout: RankLayout): LayerPlacement {
   const { mixer } = layer;
-  return { ...layer, mixer: { ...mixer, body: { ...mixer.body, kvBase: layout.take(pageCount * mixer.body.pageStride) } } };
+  if (mixer === null) return layer;
+  const { kind, pageStride } = mixer.body;
+  const count = kind === 'state-space' || kind === 'gated-delta' ? counts.states : counts.pages;
+  return { ...layer, mixer: { ...mixer, body: { ...mixer.body, kvBase: layout.take(count * pageStride) } } };
 }
-
-const unitOf = ({ sources }: LayerShape, linear: Linear): number => cutUnit(sources.matrices.get(linear.path)!);
-const times = (range: Range, factor: number): Range => ({ first: range.first * factor, count: range.count * factor });
-const sharing = (counts: readonly number[]): number => counts.filter((count) => count > 0).length;
 
 function layMixer(mixer: Mixer, shape: LayerShape, rank: number, layout: RankLayout): { body: MixerPlacement; participants: number } {
   if (mixer.kind === 'attention') return layAttention(mixer, shape, rank, layout);
   if (mixer.kind === 'latent-attention') return layLatentAttention(mixer, shape, rank, layout);
+  if (mixer.kind === 'state-space') return layStateSpace(mixer, shape, rank, layout);
+  if (mixer.kind === 'gated-delta') return layGatedDelta(mixer, shape, rank, layout);
   return layShortConvolution(mixer, shape, rank, layout);
 }
 
@@ -78,7 +73,7 @@ function layAttention(mixer: Attention, shape: LayerShape, rank: number, layout:
     kvHeads: own.kvHeads.count,
     headDim,
     firstUnsharedKvHead: own.firstUnsharedKvHead,
-    query: layout.rows(mixer.query, queries),
+    query: layout.rows(mixer.query, mixer.gated ? times(queries, 2) : queries),
     key: layout.rows(mixer.key, keys),
     value: layout.rows(mixer.value, keys),
     output: layout.columns(mixer.output, queries),
@@ -93,6 +88,7 @@ function layAttention(mixer: Attention, shape: LayerShape, rank: number, layout:
     softCap: mixer.softCap,
     sinks: mixer.sinks !== null && has ? layout.vector(mixer.sinks, own.heads) : 0,
     mask: mixer.mask === 'full' ? 1 : 0,
+    gated: mixer.gated ?? false,
     headToKv: own.headToKv,
     headToKvAt: layout.take(own.heads.count * 4),
     kvBase: 0,
@@ -164,7 +160,7 @@ function layShortConvolution(
 
 function layFeedForward(network: FeedForward, shape: LayerShape, rank: number, layout: RankLayout): { body: FeedForwardPlacement; participants: number } {
   if (network.kind !== 'experts') return layNetwork(network, shape, rank, layout);
-  const splits = splitWidth(network.gate.outputs, shape.ranks, unitOf(shape, network.down));
+  const splits = splitWidth(network.up.outputs, shape.ranks, unitOf(shape, network.down));
   const own = splits[rank]!;
   const shared = network.shared ? layNetwork(network.shared, shape, rank, layout) : null;
   const { linear, correction, ...router } = network.router;
@@ -175,11 +171,12 @@ function layFeedForward(network: FeedForward, shape: LayerShape, rank: number, l
     router,
     routerMatrix: works ? layout.whole(linear) : null,
     correction: works && correction !== null ? layout.vector(correction, { first: 0, count: linear.outputs }) : 0,
-    gate: layout.stackRows(network.gate, own),
+    gate: network.gate ? layout.stackRows(network.gate, own) : [],
     up: layout.stackRows(network.up, own),
     down: layout.stackColumns(network.down, own),
     activation: network.activation,
     shared: shared?.body ?? null,
+    sharedGate: network.sharedGate && shared && shared.body.width > 0 ? layout.whole(network.sharedGate) : null,
   };
   return { body, participants: Math.max(sharing(splits.map((split) => split.count)), shared?.participants ?? 0) };
 }

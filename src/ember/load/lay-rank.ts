@@ -14,6 +14,8 @@ export interface RankShape {
   readonly refineHead: boolean;
   readonly batchTokens: number;
   readonly pageCount: number;
+  /** Running states that each recurrent layer has room for. */
+  readonly stateCount: number;
   /** First byte that the kernels do not use themselves. */
   readonly memoryBase: number;
   readonly kvType: KvTypeCode;
@@ -47,7 +49,7 @@ export function layRank(shape: RankShape, rank: number): RankPlan {
   const finalNorm = layout.normOrNull(graph.finalNorm);
 
   const kvStart = layout.used;
-  const layers = weights.map((layer) => layCache(layer, pageCount, layout));
+  const layers = weights.map((layer) => layCache(layer, { pages: pageCount, states: shape.stateCount }, layout));
 
   const computeStart = layout.used;
   const buffers = layBuffers({ ...shape, vocabulary: vocabulary.count }, layers, head, layout);

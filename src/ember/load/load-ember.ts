@@ -2,7 +2,9 @@ import { HearthError } from '../../core/index.ts';
 import { openCheckpoint } from '../../formats/index.ts';
 import { createResidentAdapters } from '../adapters/resident-adapters.ts';
 import type { Kernels } from '../kernel-interface.ts';
+import { createRunningStates } from '../kv/running-states.ts';
 import { kernelModule, loadKernels } from '../load-kernels.ts';
+import { hasRunningState } from '../models/model-graph.ts';
 import { createExchangeBuffers, type ExchangeBuffers } from '../ranks/exchange.ts';
 import { mergeResults } from '../ranks/merge-results.ts';
 import { startRanks } from '../ranks/rank-group.ts';
@@ -76,8 +78,9 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
     last = turn;
     return turn;
   };
+  const states = plan.states && createRunningStates(plan.states);
   const adapters = createResidentAdapters({ plan, batchTokens, group, inTurn });
-  const limits = { batchTokens, pageCount, vocabulary: graph.vocabulary, pairs: (graph.embedding.types?.outputs ?? 0) > 1, hasAdapter: adapters.has };
+  const limits = { batchTokens, pageCount, vocabulary: graph.vocabulary, pairs: (graph.embedding.types?.outputs ?? 0) > 1, hasAdapter: adapters.has, states };
   const total = (of: (rank: RankPlan) => number) => plan.ranks.reduce((sum, rank) => sum + of(rank), 0);
 
   return {
@@ -85,7 +88,8 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
     hiddenSize: graph.hidden,
     encoder: graph.head === null,
     classify,
-    recurrent: graph.layers.some((layer) => layer.mixer.body.kind === 'short-convolution'),
+    recurrent: graph.layers.some((layer) => layer.mixer?.body.kind === 'short-convolution' || hasRunningState(layer.mixer?.body)),
+    states,
     modelContextTokens: graph.contextTokens,
     ranks,
     pageCount,

@@ -2,8 +2,8 @@ import { HearthError } from '../../core/index.ts';
 import type { Checkpoint, ShardedTensorEntry } from '../../formats/index.ts';
 import { ACTIVATION, type Activation, type Kernels, KV_TYPE, PAGE_TOKENS } from '../kernel-interface.ts';
 import { modelGraph } from '../models/architectures.ts';
-import { type GraphTensors, graphTensors } from '../models/graph-tensors.ts';
-import type { Linear, ModelGraph } from '../models/model-graph.ts';
+import { type GraphTensors, graphTensors, projectionsOf } from '../models/graph-tensors.ts';
+import { hasRunningState, type Linear, type Mixer, type ModelGraph } from '../models/model-graph.ts';
 import type { RankModel } from '../ranks/rank-start.ts';
 import type { ActivationPath, EmberOptions } from '../types.ts';
 import { layRank } from './lay-rank.ts';
@@ -15,9 +15,15 @@ export interface LoadPlan {
   readonly model: RankModel;
   readonly ranks: readonly RankPlan[];
   readonly pageCount: number;
+  /** Slots of running states, and of those that are kept for prefixes; null where no layer has one. */
+  readonly states: { readonly running: number; readonly kept: number } | null;
   readonly readBytes: number;
 }
 
+/** States kept beside one for each sequence. */
+const KEPT_STATES = 4;
+/** Slots of running states and of kept ones. */
+export const stateSlots = (sequences: number): number => 2 * sequences + KEPT_STATES;
 /** A WebAssembly memory has 65,536 pages of 64 KiB; the last is left out, so that padding never wraps. */
 export const RANK_ROOM_BYTES = 65_535 * 65_536;
 
@@ -31,7 +37,7 @@ const ACTIVATIONS: Readonly<Record<ActivationPath, { qkv: Activation; head: Acti
 /** Checks a checkpoint against its graph and lays out all ranks, before any memory is taken. Throws `model_load_failed` with the reason. */
 export function planLoad(
   checkpoint: Checkpoint,
-  options: Pick<EmberOptions, 'ranks' | 'activations' | 'kvType' | 'contextTokens' | 'batchTokens'>,
+  options: Pick<EmberOptions, 'ranks' | 'activations' | 'kvType' | 'contextTokens' | 'batchTokens' | 'sequences'>,
   kernels: { readonly memoryBase: number; readonly sizes: Pick<Kernels, 'preparedBytes' | 'attendScratchBytes' | 'pageBytes'> },
 ): LoadPlan {
   const graph = modelGraph(checkpoint.config);
@@ -47,6 +53,8 @@ export function planLoad(
   const headPath = graph.head?.linear.path;
   const kvType = KV_TYPE[options.kvType ?? 'bf16'];
   const pageCount = Math.ceil(options.contextTokens / PAGE_TOKENS);
+  const sequences = options.sequences ?? 1;
+  const stateCount = graph.layers.some((layer) => hasRunningState(layer.mixer?.body)) ? stateSlots(sequences) : 0;
   const shape = {
     graph,
     sources: {
@@ -58,6 +66,7 @@ export function planLoad(
     refineHead: options.activations === 'mixed',
     batchTokens: options.batchTokens,
     pageCount,
+    stateCount,
     kvType,
     ...kernels,
   };
@@ -68,19 +77,25 @@ export function planLoad(
     model: { vocabulary: graph.vocabulary, hidden: graph.hidden, kvType, ropes: graph.ropes },
     ranks,
     pageCount,
+    states: stateCount === 0 ? null : { running: sequences, kept: stateCount - sequences },
     readBytes: ranks.reduce((sum, rank) => sum + rank.reads.reduce((bytes, r) => bytes + r.rows * r.bytes, 0), 0),
   };
 }
 
 /** Matrices whose inputs are kept more exactly in the `mixed` path: what makes queries, keys and values, and what chooses experts. */
 function exactPaths(graph: ModelGraph): ReadonlySet<string> {
-  const linears = graph.layers.flatMap(({ mixer: { body }, feedForward }): (Linear | null)[] => [
-    ...(body.kind === 'attention' ? [body.query, body.key, body.value] : []),
-    ...(body.kind === 'latent-attention' ? [body.query, body.queryDown, body.keyValue, body.queryToLatent, body.latentToValue] : []),
-    ...(body.kind === 'short-convolution' ? [body.gateIn, body.gateOut, body.value] : []),
-    feedForward.body.kind === 'experts' ? feedForward.body.router.linear : null,
+  const linears = graph.layers.flatMap(({ mixer, feedForward }): (Linear | null)[] => [
+    ...(mixer === null ? [] : exactOf(mixer.body)),
+    ...(feedForward?.body.kind === 'experts' ? [feedForward.body.router.linear, feedForward.body.sharedGate] : []),
   ]);
   return new Set(linears.filter((linear) => linear !== null).map((linear) => linear.path));
+}
+
+function exactOf(body: Mixer): readonly (Linear | null)[] {
+  if (body.kind === 'attention') return [body.query, body.key, body.value];
+  if (body.kind === 'latent-attention') return [body.query, body.queryDown, body.keyValue, body.queryToLatent, body.latentToValue];
+  if (body.kind === 'short-convolution') return [body.gateIn, body.gateOut, body.value];
+  return body.kind === 'state-space' ? [body.gate, body.x, body.b, body.c, body.step] : projectionsOf(body);
 }
 
 const vectorsOf = ({ norms, vectors }: GraphTensors) => [

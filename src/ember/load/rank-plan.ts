@@ -61,7 +61,7 @@ export interface ReadPiece {
   readonly plus: number;
 }
 
-/** Cells of one layer: page p starts at kvBase + p · pageStride. */
+/** Cells of one layer: page p starts at kvBase + p · pageStride. Of a layer with running states: slot p does. */
 interface CachePlacement {
   readonly kvBase: number;
   readonly pageStride: number;
@@ -93,6 +93,8 @@ export interface AttentionPlacement extends CachePlacement {
   readonly sinks: number;
   /** As `attend` takes it: 0 causal, 1 full. */
   readonly mask: 0 | 1;
+  /** `query` gives each head its query and its gate. */
+  readonly gated: boolean;
   /** Per own query head: index into the own kv heads; u32 at `headToKvAt`. */
   readonly headToKv: readonly number[];
   readonly headToKvAt: number;
@@ -133,7 +135,58 @@ export interface ShortConvolutionPlacement extends CachePlacement {
   readonly output: MatrixPlacement | null;
 }
 
-export type MixerPlacement = AttentionPlacement | LatentAttentionPlacement | ShortConvolutionPlacement;
+/** Channels in parts that lie apart in the checkpoint; f32 weights [channels, kernel] and biases [channels], 0 = none. */
+export interface ConvolutionPlacement {
+  readonly kernel: number;
+  readonly parts: readonly { readonly channels: number; readonly weight: number; readonly bias: number }[];
+}
+
+/** A state: the convolution's last kernel − 1 inputs [kernel − 1, channels], then [heads, headDim, state]. Vectors are f32 [own heads]. */
+export interface StateSpacePlacement extends CachePlacement {
+  readonly kind: 'state-space';
+  readonly heads: number;
+  readonly groups: number;
+  readonly headDim: number;
+  readonly state: number;
+  /** Per own head: index into the own groups. */
+  readonly headToGroup: readonly number[];
+  readonly gate: MatrixPlacement | null;
+  readonly x: MatrixPlacement | null;
+  readonly b: MatrixPlacement | null;
+  readonly c: MatrixPlacement | null;
+  readonly step: MatrixPlacement | null;
+  readonly convolution: ConvolutionPlacement;
+  readonly decay: number;
+  readonly skip: number;
+  readonly stepBias: number;
+  readonly stepLimits: readonly [number, number];
+  /** Own part of the norm's weights; the whole is normed in parts of `normSize` values, and the first own value has this number in it. */
+  readonly normWeight: number;
+  readonly epsilon: number;
+  readonly normSize: number;
+  readonly normGroups: number;
+  readonly firstValue: number;
+  readonly output: MatrixPlacement | null;
+}
+
+/** A state: the convolution's last inputs, then [value heads, valueDim, keyDim]. Vectors are f32 [own value heads]. */
+export interface GatedDeltaPlacement extends CachePlacement {
+  readonly kind: 'gated-delta';
+  readonly keyHeads: number;
+  readonly valuesPerKey: number;
+  readonly keyDim: number;
+  readonly valueDim: number;
+  /** Query, key, value, gate, beta, decay; or vectors and numbers by key head. Empty where the rank has no share. */
+  readonly projections: readonly MatrixPlacement[];
+  readonly byHead: boolean;
+  readonly convolution: ConvolutionPlacement;
+  readonly decay: number;
+  readonly decayBias: number;
+  readonly norm: NormPlacement | null;
+  readonly output: MatrixPlacement | null;
+}
+
+export type MixerPlacement = AttentionPlacement | LatentAttentionPlacement | ShortConvolutionPlacement | StateSpacePlacement | GatedDeltaPlacement;
 
 /** `width` is the rank's share of the intermediate values; 0: matrices are null. */
 export interface NetworkPlacement {
@@ -153,12 +206,13 @@ export interface ExpertsPlacement {
   readonly routerMatrix: MatrixPlacement | null;
   /** f32 [experts]; 0 = none. */
   readonly correction: number;
-  /** One per expert. */
+  /** One per expert; no gates in plain networks. */
   readonly gate: readonly MatrixPlacement[];
   readonly up: readonly MatrixPlacement[];
   readonly down: readonly MatrixPlacement[];
   readonly activation: Activation;
   readonly shared: NetworkPlacement | null;
+  readonly sharedGate: MatrixPlacement | null;
 }
 
 export type FeedForwardPlacement = NetworkPlacement | ExpertsPlacement;
@@ -174,8 +228,8 @@ export interface BranchPlacement<Body> {
 }
 
 export interface LayerPlacement {
-  readonly mixer: BranchPlacement<MixerPlacement>;
-  readonly feedForward: BranchPlacement<FeedForwardPlacement>;
+  readonly mixer: BranchPlacement<MixerPlacement> | null;
+  readonly feedForward: BranchPlacement<FeedForwardPlacement> | null;
   readonly parallel: boolean;
 }
 
@@ -223,7 +277,7 @@ export interface Buffers {
   readonly expertOutput: number;
   /** [T, experts]. */
   readonly routerLogits: number;
-  /** [T, low-rank query], [T, one head] twice: of latent attention. */
+  /** [T, low-rank query], [T, one head] twice: of latent attention. `low` holds the numbers per head of recurrent layers too. */
   readonly low: number;
   readonly headIn: number;
   readonly headOut: number;

@@ -1,4 +1,4 @@
-import type { Attention, Branch, Experts, GatedNetwork, Linear, Norm, Router } from './model-graph.ts';
+import type { Attention, Branch, Experts, GatedNetwork, Layer, Linear, Norm, Router, StateSpace } from './model-graph.ts';
 
 /** Parts that architectures put their graphs together from. */
 
@@ -74,7 +74,15 @@ export const gated = (path: string, hidden: number, intermediate: number, bias =
 type Rule = Pick<Router, 'take' | 'score' | 'normalise'>;
 
 /** SiLU experts with stacked `gate_proj`, `up_proj` and `down_proj` under `path`, chosen by the matrix `router`. */
-export const experts = (router: string, path: string, hidden: number, intermediate: number, count: number, rule: Rule, bias = false): Experts => ({
+export const experts = (
+  router: string,
+  path: string,
+  hidden: number,
+  intermediate: number,
+  count: number,
+  rule: Rule,
+  bias = false,
+): Experts & { readonly gate: Linear } => ({
   kind: 'experts',
   router: { linear: linear(router, hidden, count, bias), factor: 1, correction: null, groups: null, ...rule },
   gate: stack(count, `${path}.gate_proj`, hidden, intermediate, bias),
@@ -82,4 +90,53 @@ export const experts = (router: string, path: string, hidden: number, intermedia
   down: stack(count, `${path}.down_proj`, intermediate, hidden, bias),
   activation: { kind: 'silu' },
   shared: null,
+  sharedGate: null,
 });
+
+/** Outputs of both branches are multiplied before they are added. */
+export const scaled = (layer: Layer, factor: number): Layer => ({
+  ...layer,
+  mixer: layer.mixer && { ...layer.mixer, factor },
+  feedForward: layer.feedForward && { ...layer.feedForward, factor },
+});
+
+interface MambaShape {
+  readonly hidden: number;
+  readonly heads: number;
+  readonly headDim: number;
+  readonly groups: number;
+  readonly state: number;
+  readonly kernel: number;
+  readonly bias: boolean;
+  readonly convolutionBias: boolean;
+  readonly stepLimits: readonly [number, number];
+  readonly epsilon: number;
+  readonly normGroups: number;
+}
+
+/** Mamba 2 with one fused projection `in_proj` (gate, x, B, C, steps), `conv1d`, `norm` and `out_proj` under `path`. */
+export function mamba2Mixer(path: string, shape: MambaShape): StateSpace {
+  const { hidden, heads, headDim, groups, state, kernel, bias, convolutionBias, stepLimits, epsilon, normGroups } = shape;
+  const [inner, shared] = [heads * headDim, groups * state];
+  const [gate, x, b, c, step] = fused(`${path}.in_proj`, hidden, [inner, inner, shared, shared, heads], bias);
+  return {
+    kind: 'state-space',
+    heads,
+    groups,
+    headDim,
+    state,
+    gate: gate!,
+    x: x!,
+    b: b!,
+    c: c!,
+    step: step!,
+    convolution: { path: `${path}.conv1d`, channels: inner + 2 * shared, kernel, bias: convolutionBias },
+    decay: `${path}.A_log`,
+    skip: `${path}.D`,
+    stepBias: `${path}.dt_bias`,
+    stepLimits,
+    norm: rmsNorm(`${path}.norm`, inner, epsilon),
+    normGroups,
+    output: linear(`${path}.out_proj`, inner, hidden, bias),
+  };
+}

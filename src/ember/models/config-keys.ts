@@ -16,7 +16,7 @@ const NEUTRAL = new Set(
 );
 
 /** Refuses a key that could change the graph and that the architecture does not understand. Inert values (null, false, empty) pass. */
-export function refuseUnknownKeys(architecture: Architecture, config: ModelConfig): void {
+export function refuseUnknownKeys(architecture: Pick<Architecture, 'modelType' | 'keys'>, config: ModelConfig): void {
   const understood = new Set(architecture.keys);
   for (const [key, value] of Object.entries(config)) {
     if (understood.has(key) || NEUTRAL.has(key) || key.startsWith('_') || isInert(value)) continue;
@@ -67,3 +67,11 @@ export function isInert(value: unknown): boolean {
 }
 
 const brief = (value: unknown): string => (JSON.stringify(value) ?? 'missing').slice(0, 120);
+
+/** Lowest and highest of a range; the highest may be infinite. */
+export function limits(config: ModelConfig, key: string, fallback: readonly [number, number]): readonly [number, number] {
+  const value = config[key] ?? fallback;
+  if (!Array.isArray(value) || value.length !== 2 || value.some((bound) => typeof bound !== 'number' || Number.isNaN(bound)) || value[0] > value[1])
+    throw wrongValue(key, value, 'two numbers, the lower one first');
+  return [value[0], value[1]];
+}

@@ -5,10 +5,6 @@ import { loadEmber } from '../load/load-ember.ts';
 import type { ActivationPath, Ember, KvType } from '../types.ts';
 
 const GOLDENS = join(import.meta.dirname, '../../../test/reference/goldens');
-/** Widths, modes and architectures that are not built yet; each goes when it passes. */
-const LATER = new Set(
-  `qwen3-next-bf16 qwen3-5-q4-g64 mamba2-bf16 nemotron-h-bf16 nemotron-h-moe-q4-g32 granitemoehybrid-bf16 granitemoehybrid-dense-q4-g32`.split(/\s+/),
-);
 const goldens = readdirSync(GOLDENS, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map((entry) => entry.name);
@@ -56,7 +52,7 @@ function readExpected(name: string) {
   return { ...expected, rows: expected.prompt.map((_, row) => all.subarray(row * width, (row + 1) * width)), span: Math.max(...all) - Math.min(...all) };
 }
 
-describe.each(goldens.filter((name) => !LATER.has(name)))('%s', (name) => {
+describe.each(goldens)('%s', (name) => {
   const { prompt, greedy, rows, span } = readExpected(name);
 
   it('[engines E33] gives the logits and the 64 greedy tokens of the reference', async () => {
@@ -65,7 +61,8 @@ describe.each(goldens.filter((name) => !LATER.has(name)))('%s', (name) => {
     expect(await continueGreedily(ember, prompt, greedy.length)).toEqual(greedy);
   });
 
-  it.each([
+  // A model of nothing but running states has no cells that could be rounded.
+  it.skipIf(name.startsWith('mamba2')).each([
     ['bf16', 5e-3],
     ['int8', 2e-2],
   ] as const)('a cache of %s moves the logits by a little, and by something', async (kvType, most) => {
@@ -87,15 +84,11 @@ describe.each(goldens.filter((name) => !LATER.has(name)))('%s', (name) => {
 });
 
 it.each(['mixed', 'int8', 'int16'] as const)('rounding activations to %s leaves the greedy tokens of quantised models', async (activations) => {
-  for (const name of goldens.filter((golden) => !LATER.has(golden) && isQuantised(golden))) {
+  for (const name of goldens.filter(isQuantised)) {
     const { prompt, greedy, rows, span } = readExpected(name);
     await using ember = await load(name, 2, activations);
     const far = distance(rows, await logitsOf(ember, prompt)) / span;
     expect([name, far < (activations === 'int16' ? TOLERANCE : 0.03), far > 1e-6]).toEqual([name, true, true]);
     expect([name, await continueGreedily(ember, prompt, greedy.length)]).toEqual([name, greedy]);
   }
-});
-
-it.each([...LATER])('%s is refused, since it is not built', async (name) => {
-  await expect(load(name, 1)).rejects.toMatchObject({ code: expect.stringMatching(/^(not_implemented|model_load_failed)$/) });
 });

@@ -1,5 +1,6 @@
+import { scaled } from './blocks.ts';
 import { flag, positive } from './config-keys.ts';
-import { DECODER_KEYS, decoder, withAttention } from './decoder.ts';
+import { DECODER_KEYS, decoder, type LlamaLayer, withAttention } from './decoder.ts';
 import type { Architecture, Layer, ModelConfig, ModelGraph } from './model-graph.ts';
 
 export const GRANITE_KEYS: readonly string[] = [
@@ -19,7 +20,7 @@ export const granite: Architecture = {
 };
 
 /** `change` takes a layer with Granite's scale, and its path. */
-export function graniteDecoder(config: ModelConfig, change: (layer: Layer, path: string) => Layer): ModelGraph {
+export function graniteDecoder(config: ModelConfig, change: (layer: LlamaLayer, path: string) => Layer): ModelGraph {
   const bias = flag(config, 'attention_bias', false);
   const scale = positive(config, 'attention_multiplier', 1);
   const factor = positive(config, 'residual_multiplier', 1);
@@ -29,8 +30,7 @@ export function graniteDecoder(config: ModelConfig, change: (layer: Layer, path:
     tied: true,
     biases: { qkv: bias, output: bias, mlp: flag(config, 'mlp_bias', false) },
     layer(plain, _, path) {
-      const layer = change(withAttention(plain, { scale }), path);
-      return { ...layer, mixer: { ...layer.mixer, factor }, feedForward: { ...layer.feedForward, factor } };
+      return scaled(change(withAttention(plain, { scale }), path), factor);
     },
   });
   return {

@@ -1,4 +1,4 @@
-import type { FeedForward, Linear, Mixer, ModelGraph, Norm } from './model-graph.ts';
+import type { ChannelConvolution, FeedForward, GatedDelta, Linear, Mixer, ModelGraph, Norm } from './model-graph.ts';
 
 /** Tensors that a graph names: matrices, norms, and other vectors with their shapes. */
 export interface GraphTensors {
@@ -9,11 +9,11 @@ export interface GraphTensors {
 
 export function graphTensors(graph: ModelGraph): GraphTensors {
   const { embedding, head, classifier } = graph;
-  const mixers = graph.layers.map((layer) => mixerTensors(layer.mixer.body));
-  const networks = graph.layers.map((layer) => networkTensors(layer.feedForward.body));
+  const mixers = graph.layers.flatMap(({ mixer }) => (mixer === null ? [] : [mixerTensors(mixer.body)]));
+  const networks = graph.layers.flatMap(({ feedForward }) => (feedForward === null ? [] : [networkTensors(feedForward.body)]));
   const branches = graph.layers.flatMap(({ mixer, feedForward, parallel }) => [
-    ...[mixer.norm, mixer.outputNorm, mixer.residualNorm],
-    ...[parallel ? null : feedForward.norm, feedForward.outputNorm, feedForward.residualNorm],
+    ...(mixer === null ? [] : [mixer.norm, mixer.outputNorm, mixer.residualNorm]),
+    ...(feedForward === null ? [] : [parallel ? null : feedForward.norm, feedForward.outputNorm, feedForward.residualNorm]),
   ]);
   const parts = [...mixers, ...networks];
   return {
@@ -42,24 +42,44 @@ function mixerTensors(mixer: Mixer): GraphTensors {
       norms: present([mixer.queryDownNorm, mixer.latentNorm]),
       vectors: [],
     };
+  if (mixer.kind === 'state-space')
+    return {
+      linears: [mixer.gate, mixer.x, mixer.b, mixer.c, mixer.step, mixer.output],
+      norms: [mixer.norm],
+      vectors: [...convolutionTensors(mixer.convolution), ...[mixer.decay, mixer.skip, mixer.stepBias].map((name) => ({ name, shape: [mixer.heads] }))],
+    };
+  if (mixer.kind === 'gated-delta')
+    return {
+      linears: [...projectionsOf(mixer), mixer.output],
+      norms: [mixer.norm],
+      vectors: [...convolutionTensors(mixer.convolution), ...[mixer.decay, mixer.decayBias].map((name) => ({ name, shape: [mixer.valueHeads] }))],
+    };
   const { convolution, convolutionBias, channels, kernel } = mixer;
   return {
     linears: [mixer.gateIn, mixer.gateOut, mixer.value, mixer.output],
     norms: [],
-    vectors: [
-      { name: `${convolution}.weight`, shape: [channels, kernel, 1] },
-      ...(convolutionBias ? [{ name: `${convolution}.bias`, shape: [channels] }] : []),
-    ],
+    vectors: convolutionTensors({ path: convolution, channels, kernel, bias: convolutionBias }),
   };
+}
+
+const convolutionTensors = ({ path, channels, kernel, bias }: ChannelConvolution) => [
+  { name: `${path}.weight`, shape: [channels, kernel, 1] },
+  ...(bias ? [{ name: `${path}.bias`, shape: [channels] }] : []),
+];
+
+/** Matrices that make the vectors and numbers of a gated delta layer. */
+export function projectionsOf({ projections }: GatedDelta): readonly Linear[] {
+  if (projections.kind === 'by-head') return [projections.vectors, projections.numbers];
+  const { query, key, value, gate, beta, decay } = projections;
+  return [query, key, value, gate, beta, decay];
 }
 
 function networkTensors(network: FeedForward): GraphTensors {
   if (network.kind === 'plain') return { linears: [network.up, network.down], norms: [], vectors: [] };
-  const own = [network.gate, network.up, network.down];
-  if (network.kind === 'gated') return { linears: own, norms: [], vectors: [] };
-  const { router, shared } = network;
+  if (network.kind === 'gated') return { linears: [network.gate, network.up, network.down], norms: [], vectors: [] };
+  const { router, gate, up, down, shared, sharedGate } = network;
   return {
-    linears: [router.linear, ...own, ...(shared ? [shared.gate, shared.up, shared.down] : [])],
+    linears: [...present([router.linear, gate, up, down, sharedGate]), ...(shared === null ? [] : networkTensors(shared).linears)],
     norms: [],
     vectors: router.correction === null ? [] : [{ name: router.correction, shape: [router.linear.outputs] }],
   };

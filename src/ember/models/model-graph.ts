@@ -39,6 +39,8 @@ export interface Rope {
 export type Activation =
   | { readonly kind: 'silu' }
   | { readonly kind: 'gelu'; readonly form: 'tanh' | 'erf' }
+  /** The square of what is above 0; in plain networks only. */
+  | { readonly kind: 'relu2' }
   /** g · sigmoid(alpha · g) · (u + 1) with g ≤ limit and |u| ≤ limit. */
   | { readonly kind: 'clamped-swiglu'; readonly alpha: number; readonly limit: number };
 
@@ -67,6 +69,8 @@ export interface Attention {
   readonly sinks: string | null;
   /** causal, or every token sees the whole step (encoders: a text is one step). */
   readonly mask: 'causal' | 'full';
+  /** `query` gives each head its query and then a gate; the head's output is multiplied by the gate's sigmoid. */
+  readonly gated?: boolean;
 }
 
 /** Attention over one latent vector per token (DeepSeek's MLA): keys and values of a head are maps of it, moved to the query and to the output. */
@@ -107,7 +111,79 @@ export interface ShortConvolution {
   readonly output: Linear;
 }
 
-export type Mixer = Attention | LatentAttention | ShortConvolution;
+/** A causal convolution of each channel over `kernel` tokens, then SiLU. Tensors `<path>.weight` [channels, kernel, 1] and, with `bias`, `<path>.bias`. */
+export interface ChannelConvolution {
+  readonly path: string;
+  readonly channels: number;
+  readonly kernel: number;
+  readonly bias: boolean;
+}
+
+/**
+ * Mamba 2: output(norm(y · silu(gate))) of a state [headDim, state] per head: h = exp(−exp(A)·dt) · h + dt · x ⊗ B, y = h C + D · x with
+ * dt = softplus(step + bias) within the limits. x, B and C pass the convolution. B and C belong to groups of heads.
+ */
+export interface StateSpace {
+  readonly kind: 'state-space';
+  readonly heads: number;
+  readonly groups: number;
+  readonly headDim: number;
+  readonly state: number;
+  readonly gate: Linear;
+  readonly x: Linear;
+  readonly b: Linear;
+  readonly c: Linear;
+  readonly step: Linear;
+  /** Channels: x, B, C. */
+  readonly convolution: ChannelConvolution;
+  /** Tensors [heads]. */
+  readonly decay: string;
+  readonly skip: string;
+  readonly stepBias: string;
+  readonly stepLimits: readonly [number, number];
+  /** Size: all heads; each of `normGroups` parts is normed by itself. */
+  readonly norm: Norm;
+  readonly normGroups: number;
+  readonly output: Linear;
+}
+
+/**
+ * Gated delta rule: output(norm(y) · silu(gate)) of a state [valueDim, keyDim] per value head: S = g · S + (beta · (v − g · S k)) ⊗ k, y = S q with
+ * g = exp(−exp(A) · softplus(decay + bias)) and beta's sigmoid. q, k and v pass the convolution; q and k have length one, q is scaled.
+ */
+export interface GatedDelta {
+  readonly kind: 'gated-delta';
+  /** A key head serves valueHeads / keyHeads value heads. */
+  readonly keyHeads: number;
+  readonly valueHeads: number;
+  readonly keyDim: number;
+  readonly valueDim: number;
+  readonly projections:
+    | {
+        readonly kind: 'apart';
+        readonly query: Linear;
+        readonly key: Linear;
+        readonly value: Linear;
+        readonly gate: Linear;
+        readonly beta: Linear;
+        readonly decay: Linear;
+      }
+    /** Per key head: its query, its key, the values and the gates of its value heads; and their betas and decays. */
+    | { readonly kind: 'by-head'; readonly vectors: Linear; readonly numbers: Linear };
+  /** Channels: q, k, v. */
+  readonly convolution: ChannelConvolution;
+  /** Tensors [valueHeads]. */
+  readonly decay: string;
+  readonly decayBias: string;
+  /** Of each value head. */
+  readonly norm: Norm;
+  readonly output: Linear;
+}
+
+export type Mixer = Attention | LatentAttention | ShortConvolution | StateSpace | GatedDelta;
+
+/** Mixers whose state is too large to lie in the pages of the cache: it belongs to a slot (StepSequence.state). */
+export const hasRunningState = (mixer: Mixer | undefined): mixer is StateSpace | GatedDelta => mixer?.kind === 'state-space' || mixer?.kind === 'gated-delta';
 
 /** down(activation(gate) · up). */
 export interface GatedNetwork {
@@ -143,15 +219,17 @@ export interface Router {
   readonly groups: { readonly count: number; readonly take: number } | null;
 }
 
-/** Σ over the chosen experts of weight · gated network, + the shared network. `gate`, `up` and `down` are stacks. */
+/** Σ over the chosen experts of weight · network, + the shared network. `gate`, `up` and `down` are stacks; without `gate` they are plain networks. */
 export interface Experts {
   readonly kind: 'experts';
   readonly router: Router;
-  readonly gate: Linear;
+  readonly gate: Linear | null;
   readonly up: Linear;
   readonly down: Linear;
   readonly activation: Activation;
-  readonly shared: GatedNetwork | null;
+  readonly shared: GatedNetwork | PlainNetwork | null;
+  /** To one number, whose sigmoid the shared network's output is multiplied by. */
+  readonly sharedGate: Linear | null;
 }
 
 export type FeedForward = GatedNetwork | PlainNetwork | Experts;
@@ -165,10 +243,11 @@ export interface Branch<Body> {
   readonly factor: number;
 }
 
+/** One of the branches may be missing. */
 export interface Layer {
-  readonly mixer: Branch<Mixer>;
+  readonly mixer: Branch<Mixer> | null;
   /** Its norm is not used where the branches are parallel: both read the mixer's, and their outputs are added together. */
-  readonly feedForward: Branch<FeedForward>;
+  readonly feedForward: Branch<FeedForward> | null;
   readonly parallel: boolean;
 }
 

@@ -91,7 +91,7 @@ describe('modelGraph', () => {
   it('gives each model type its own traits', () => {
     const traits = (model_type: string) => {
       const { layers, head } = modelGraph({ ...base, model_type });
-      const { query, output, queryNorm } = layers[0]!.mixer.body as Attention;
+      const { query, output, queryNorm } = layers[0]!.mixer!.body as Attention;
       return [query.bias, output.bias, queryNorm !== null, head!.linear.path];
     };
     expect(traits('llama')).toEqual([false, false, false, 'model.embed_tokens']);

@@ -30,7 +30,7 @@ async function start(change: (plan: RankPlan) => RankPlan) {
     maskWords: maskWords(vocabulary),
   });
   const sequence = { pages: Uint32Array.of(0), position: 0, tokens: [1], output: 'last', temperature: 0, adjustments: [], candidates: 1 } as const;
-  const limits = { batchTokens, pageCount: plan.pageCount, vocabulary, pairs: false, hasAdapter: () => false };
+  const limits = { batchTokens, pageCount: plan.pageCount, vocabulary, pairs: false, hasAdapter: () => false, states: null };
   writeStep([sequence], new Int32Array(exchange.step), new Float32Array(exchange.step), new Uint32Array(exchange.masks), limits);
   return await startRanks({
     starts: plan.ranks.map((rankPlan, rank) => ({

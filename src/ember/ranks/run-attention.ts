@@ -14,6 +14,22 @@ export function createAttention(context: RankContext, layer: AttentionPlacement)
   const queryNorm = layer.queryNorm && !wholeNorm ? createNorm(kernels, layer.queryNorm) : null;
   const keyNorm = layer.keyNorm && !wholeNorm ? createNorm(kernels, layer.keyNorm) : null;
 
+  /** Each head's query, and behind it its gate, which stays in `value`: keys and values are in the cache by then. */
+  function multiplyGated(rows: number): void {
+    matrices.multiply(layer.query!, buffers.value);
+    const { floats } = context;
+    for (let i = 0; i < rows * heads; i++) {
+      const from = buffers.value / 4 + 2 * i * headDim;
+      floats.copyWithin(buffers.query / 4 + i * headDim, from, from + headDim);
+    }
+  }
+  function applyGates(rows: number): void {
+    const { floats } = context;
+    for (let i = 0; i < rows * heads; i++)
+      for (let d = 0; d < headDim; d++)
+        floats[buffers.attention / 4 + i * headDim + d]! /= 1 + Math.exp(-floats[buffers.value / 4 + (2 * i + 1) * headDim + d]!);
+  }
+
   if (heads === 0)
     return {
       // The others wait for this rank where a norm goes over all heads.
@@ -52,7 +68,8 @@ export function createAttention(context: RankContext, layer: AttentionPlacement)
     finish(rows, sequences, trimmed) {
       if (!wholeNorm) {
         if (trimmed) matrices.input(buffers.normed, rows);
-        matrices.multiply(layer.query!, buffers.query);
+        if (layer.gated) multiplyGated(rows);
+        else matrices.multiply(layer.query!, buffers.query);
         queryNorm?.(buffers.query, buffers.query, rows * heads);
       }
       if (queryRope !== null) rotation.rotate(queryRope, buffers.query, rows, heads, headDim, queryStride);
@@ -85,6 +102,7 @@ export function createAttention(context: RankContext, layer: AttentionPlacement)
           buffers.attendScratch,
         );
       }
+      if (layer.gated) applyGates(rows);
       matrices.input(buffers.attention, rows);
       matrices.multiply(layer.output!, buffers.partial);
     },

@@ -1,7 +1,7 @@
 import type { ExpertsPlacement } from '../load/rank-plan.ts';
 import { createExpertChoice } from './choose-experts.ts';
 import type { FeedForward, RankContext } from './rank-context.ts';
-import { createGatedActivation, createNetwork } from './run-network.ts';
+import { createGatedActivation, createNetwork, createPlainActivation, type GatedActivation } from './run-network.ts';
 
 /**
  * Experts: every rank has a share of each. All ranks choose the same ones, since their residuals are equal bit for bit. Tokens are grouped by
@@ -11,11 +11,12 @@ export function createExperts(context: RankContext, layer: ExpertsPlacement): Fe
   const { kernels, buffers, matrices, floats, hidden, batchTokens } = context;
   const { width, routerMatrix, gate, up, down } = layer;
   const { take } = layer.router;
-  const shared = layer.shared ? createNetwork(context, layer.shared) : null;
-  if (routerMatrix === null) return (x, y, tokens) => (shared && layer.shared!.width > 0 ? shared(x, y, tokens) : undefined);
+  const shared = createShared(context, layer);
+  if (routerMatrix === null) return (x, y, tokens) => shared?.(x, y, tokens);
   const count = routerMatrix.rows;
   const choose = createExpertChoice(layer.router, count);
-  const activate = createGatedActivation(kernels, layer.activation);
+  const gates = gate.length > 0;
+  const activate = gates ? createGatedActivation(kernels, layer.activation) : plainAsGated(context, layer);
   const correction = layer.correction === 0 ? null : floats.subarray(layer.correction / 4, layer.correction / 4 + count);
   const ids = new Int32Array(batchTokens * take);
   const weights = new Float32Array(batchTokens * take);
@@ -35,7 +36,7 @@ export function createExperts(context: RankContext, layer: ExpertsPlacement): Fe
   /** One token: its experts read the same input, which is prepared once, and are activated together. */
   function runOne(y: number): void {
     for (let i = 0; i < take; i++) {
-      matrices.multiply(gate[ids[i]!]!, buffers.gate + i * width * 4);
+      if (gates) matrices.multiply(gate[ids[i]!]!, buffers.gate + i * width * 4);
       matrices.multiply(up[ids[i]!]!, buffers.up + i * width * 4);
     }
     activate(buffers.gate, buffers.up, buffers.gate, take * width);
@@ -67,7 +68,7 @@ export function createExperts(context: RankContext, layer: ExpertsPlacement): Fe
       }
       const rowOf = (i: number): number => Math.floor(choices[begin + i]! / take);
       matrices.input(buffers.gathered, rows, rowOf);
-      matrices.multiply(gate[e]!, buffers.gate);
+      if (gates) matrices.multiply(gate[e]!, buffers.gate);
       matrices.multiply(up[e]!, buffers.up);
       activate(buffers.gate, buffers.up, buffers.gate, rows * width);
       matrices.input(buffers.gate, rows, rowOf);
@@ -84,8 +85,31 @@ export function createExperts(context: RankContext, layer: ExpertsPlacement): Fe
     floats.fill(0, y / 4, y / 4 + tokens * hidden);
     if (tokens === 1) runOne(y);
     else runMany(x, y, tokens);
-    if (shared === null || layer.shared!.width === 0) return;
+    if (shared === null) return;
     shared(x, buffers.expertOutput, tokens);
     kernels.addInto(y, buffers.expertOutput, tokens * hidden);
+  };
+}
+
+/** Experts without gates: what `up` gives, activated, into where gated ones leave their product. */
+function plainAsGated(context: RankContext, { activation }: ExpertsPlacement): GatedActivation {
+  const activate = createPlainActivation(context, activation);
+  return (_, up, out, n) => {
+    activate(up, n);
+    context.floats.copyWithin(out / 4, up / 4, up / 4 + n);
+  };
+}
+
+/** The network that all tokens go to; null where the rank has no share of it. */
+function createShared(context: RankContext, { shared, sharedGate }: ExpertsPlacement): FeedForward | null {
+  if (shared === null || shared.width === 0) return null;
+  const { matrices, buffers, floats, hidden, kernels } = context;
+  const network = createNetwork(context, shared);
+  if (sharedGate === null) return network;
+  return (x, y, tokens) => {
+    network(x, y, tokens);
+    matrices.input(x, tokens);
+    matrices.multiply(sharedGate, buffers.routerLogits);
+    for (let t = 0; t < tokens; t++) kernels.scaleBy(y + t * hidden * 4, hidden, 1 / (1 + Math.exp(-floats[buffers.routerLogits / 4 + t]!)));
   };
 }

@@ -2,9 +2,11 @@ import type { BranchPlacement, FeedForwardPlacement, LayerPlacement, MixerPlacem
 import { createNorm, type FeedForward, type Mixer, type RankContext } from './rank-context.ts';
 import { createAttention } from './run-attention.ts';
 import { createExperts } from './run-experts.ts';
+import { createGatedDelta } from './run-gated-delta.ts';
 import { createLatentAttention } from './run-latent-attention.ts';
 import { createNetwork } from './run-network.ts';
 import { createShortConvolution } from './run-short-convolution.ts';
+import { createStateSpace } from './run-state-space.ts';
 
 export interface LayerRunner {
   /** Norm and first half of the mixer, for all tokens: the cache holds them afterwards. */
@@ -17,47 +19,74 @@ export interface LayerRunner {
 
 /** One layer on one rank; everything optional is decided here, once. */
 export function createLayer(context: RankContext, layer: LayerPlacement): LayerRunner {
-  const { kernels, buffers, hidden, sum } = context;
-  const mixer = createMixer(context, layer.mixer.body);
-  const network = createFeedForward(context, layer.feedForward.body);
-  const mixerNorm = layer.mixer.norm && createNorm(kernels, layer.mixer.norm);
-  const networkNorm = layer.feedForward.norm && createNorm(kernels, layer.feedForward.norm);
-  const networkInput = networkNorm || layer.parallel ? buffers.normed : buffers.residual;
-  const addMixer = createJoin(context, layer.mixer);
-  const addNetwork = createJoin(context, layer.feedForward);
-  const participants = Math.max(layer.mixer.participants, layer.feedForward.participants);
-  const mixes = context.rank < layer.mixer.participants;
-  const feeds = context.rank < layer.feedForward.participants;
-  const residual = { buffer: buffers.residual, width: hidden };
-  const normed = { buffer: buffers.normed, width: hidden };
-
+  const residual = { buffer: context.buffers.residual, width: context.hidden };
+  const { mixer, feedForward } = layer;
+  if (mixer === null) return { remember: () => {}, kept: [residual], finish: createFeeding(context, feedForward) };
+  const mixing = createMixer(context, mixer.body);
+  const norm = mixer.norm && createNorm(context.kernels, mixer.norm);
+  const { buffers, floats, hidden } = context;
+  const remember = (tokens: number, sequences: number): void => {
+    if (norm) norm(buffers.residual, buffers.normed, tokens);
+    else floats.copyWithin(buffers.normed / 4, buffers.residual / 4, buffers.residual / 4 + tokens * hidden);
+    mixing.remember(tokens, sequences);
+  };
+  if (layer.parallel && feedForward !== null) {
+    const normed = { buffer: buffers.normed, width: hidden };
+    const kept = [residual, ...mixing.kept.filter(({ buffer }) => buffer !== normed.buffer), normed];
+    return { remember, kept, finish: createParallel(context, mixing, mixer, feedForward) };
+  }
+  const add = createJoin(context, mixer);
+  const feed = createFeeding(context, feedForward);
   return {
-    kept: layer.parallel ? [residual, ...mixer.kept.filter(({ buffer }) => buffer !== normed.buffer), normed] : [residual, ...mixer.kept],
-    remember(tokens, sequences) {
-      if (mixerNorm) mixerNorm(buffers.residual, buffers.normed, tokens);
-      else context.floats.copyWithin(buffers.normed / 4, buffers.residual / 4, buffers.residual / 4 + tokens * hidden);
-      mixer.remember(tokens, sequences);
-    },
+    remember,
+    kept: [residual, ...mixing.kept],
     finish(rows, sequences, trimmed) {
-      mixer.finish(rows, sequences, trimmed);
-      if (layer.parallel) {
-        // Both outputs go over the ranks together.
-        if (feeds) network(buffers.normed, mixes ? buffers.gathered : buffers.partial, rows);
-        if (feeds && mixes) kernels.addInto(buffers.partial, buffers.gathered, rows * hidden);
-        sum.addPartials(rows, participants, layer.feedForward.factor);
-        return;
-      }
-      addMixer(rows);
-      networkNorm?.(buffers.residual, buffers.normed, rows);
-      network(networkInput, buffers.partial, rows);
-      addNetwork(rows);
+      mixing.finish(rows, sequences, trimmed);
+      add(rows);
+      feed(rows);
     },
+  };
+}
+
+/** The feed-forward branch on the residual. */
+function createFeeding(context: RankContext, branch: LayerPlacement['feedForward']): (rows: number) => void {
+  if (branch === null) return () => {};
+  const { kernels, buffers } = context;
+  const network = createFeedForward(context, branch.body);
+  const norm = branch.norm && createNorm(kernels, branch.norm);
+  const add = createJoin(context, branch);
+  const input = norm ? buffers.normed : buffers.residual;
+  return (rows) => {
+    norm?.(buffers.residual, buffers.normed, rows);
+    network(input, buffers.partial, rows);
+    add(rows);
+  };
+}
+
+/** Both branches read the mixer's norm, and their outputs go over the ranks together. */
+function createParallel(
+  context: RankContext,
+  mixing: Mixer,
+  mixer: BranchPlacement<MixerPlacement>,
+  feedForward: BranchPlacement<FeedForwardPlacement>,
+): LayerRunner['finish'] {
+  const { kernels, buffers, hidden, sum, rank } = context;
+  const network = createFeedForward(context, feedForward.body);
+  const participants = Math.max(mixer.participants, feedForward.participants);
+  const [mixes, feeds] = [rank < mixer.participants, rank < feedForward.participants];
+  return (rows, sequences, trimmed) => {
+    mixing.finish(rows, sequences, trimmed);
+    if (feeds) network(buffers.normed, mixes ? buffers.gathered : buffers.partial, rows);
+    if (feeds && mixes) kernels.addInto(buffers.partial, buffers.gathered, rows * hidden);
+    sum.addPartials(rows, participants, feedForward.factor);
   };
 }
 
 function createMixer(context: RankContext, body: MixerPlacement): Mixer {
   if (body.kind === 'attention') return createAttention(context, body);
-  return body.kind === 'latent-attention' ? createLatentAttention(context, body) : createShortConvolution(context, body);
+  if (body.kind === 'latent-attention') return createLatentAttention(context, body);
+  if (body.kind === 'state-space') return createStateSpace(context, body);
+  return body.kind === 'gated-delta' ? createGatedDelta(context, body) : createShortConvolution(context, body);
 }
 
 function createFeedForward(context: RankContext, body: FeedForwardPlacement): FeedForward {

@@ -12,8 +12,21 @@ export function createGatedActivation(kernels: Kernels, activation: Activation):
     const form = GELU_FORM[activation.form];
     return (gate, up, out, n) => kernels.geluMultiply(gate, up, out, n, form);
   }
+  if (activation.kind === 'relu2') throw new Error('A gated network with squares cannot be run.');
   const { alpha, limit } = activation;
   return (gate, up, out, n) => kernels.swigluClamped(gate, up, out, n, alpha, limit);
+}
+
+/** x = activation(x) over n values. */
+export function createPlainActivation({ kernels, floats }: RankContext, activation: Activation): (x: number, n: number) => void {
+  if (activation.kind === 'gelu') {
+    const form = GELU_FORM[activation.form];
+    return (x, n) => kernels.gelu(x, x, n, form);
+  }
+  if (activation.kind !== 'relu2') throw new Error(`A plain network with the activation ${activation.kind} cannot be run.`);
+  return (x, n) => {
+    for (let i = x / 4; i < x / 4 + n; i++) floats[i] = Math.max(floats[i]!, 0) ** 2;
+  };
 }
 
 /** A dense network, over the rank's share of its intermediate values. */
@@ -22,12 +35,11 @@ export function createNetwork(context: RankContext, network: NetworkPlacement): 
   const { width, gate, up, down, activation } = network;
   if (up === null || down === null) return () => {};
   if (gate === null) {
-    if (activation.kind !== 'gelu') throw new Error(`A plain network with the activation ${activation.kind} cannot be run.`);
-    const form = GELU_FORM[activation.form];
+    const activate = createPlainActivation(context, activation);
     return (x, y, tokens) => {
       matrices.input(x, tokens);
       matrices.multiply(up, buffers.up);
-      kernels.gelu(buffers.up, buffers.up, tokens * width, form);
+      activate(buffers.up, tokens * width);
       matrices.input(buffers.up, tokens);
       matrices.multiply(down, y);
     };

@@ -11,7 +11,7 @@ export const MAX_MASKS = 64;
 export const HEADER = { words: 8, sequences: 0, tokens: 1, rows: 2, used: 3, firstToken: 4, logitRows: 5 } as const;
 /** Record of one sequence; `pages`, `adjustments` and `targets` are word offsets; `firstToken`, `firstRow` and `firstSummary` count over the batch. */
 export const RECORD = {
-  words: 20,
+  words: 24,
   position: 0,
   tokens: 1,
   firstToken: 2,
@@ -39,6 +39,12 @@ export const RECORD = {
   adapterScale: 17,
   /** First token of the second text of a pair. */
   secondText: 18,
+  /** Slot of its running state, and of the kept one that it starts from; −1: it goes on. */
+  state: 19,
+  stateFrom: 20,
+  /** Tokens after which its state is kept, and the slot for it; −1: it is not kept. */
+  keepAfter: 21,
+  keepIn: 22,
 } as const;
 
 /** Words of the largest step. */

@@ -1,5 +1,6 @@
 import { HearthError } from '../../core/index.ts';
 import { PAGE_TOKENS } from '../kernel-interface.ts';
+import type { RunningStates, StatePlan } from '../kv/running-states.ts';
 import type { StepSequence } from '../types.ts';
 import { HEADER, MAX_ADJUSTMENTS, MAX_CANDIDATES, MAX_MASKS, maskWords, RECORD } from './step-words.ts';
 
@@ -10,6 +11,7 @@ export interface StepLimits {
   /** Whether texts have a type by their place in a pair. */
   readonly pairs: boolean;
   hasAdapter(slot: number): boolean;
+  readonly states: RunningStates | null;
 }
 
 /** Rows that a sequence asks for: its last ones. */
@@ -28,6 +30,7 @@ export function writeStep(sequences: readonly StepSequence[], words: Int32Array,
   if (sequences.length === 0 || tokens > limits.batchTokens) throw refuse(`a step holds 1 to ${limits.batchTokens} tokens, not ${tokens}`);
   if (adjustments > MAX_ADJUSTMENTS) throw refuse(`a step holds at most ${MAX_ADJUSTMENTS} adjusted logits, not ${adjustments}`);
   const firstToken = HEADER.words + sequences.length * RECORD.words;
+  limits.states?.begin();
   let token = 0;
   let row = 0;
   let summary = 0;
@@ -54,6 +57,7 @@ export function writeStep(sequences: readonly StepSequence[], words: Int32Array,
     words[at + RECORD.adapter] = sequence.adapter?.slot ?? -1;
     floats[at + RECORD.adapterScale] = sequence.adapter?.scale ?? 0;
     words[at + RECORD.secondText] = sequence.secondText ?? sequence.tokens.length;
+    if (limits.states) for (const [key, value] of Object.entries(limits.states.plan(sequence))) words[at + RECORD[key as keyof StatePlan]] = value;
     for (const id of sequence.tokens) words[firstToken + token++] = id;
     row += rows;
     summary += summariesOf(sequence);
