@@ -8,12 +8,13 @@ import type { FromWorker, loadReport, sessionStats } from '../../protocol/messag
 import { createSampler } from '../../text/index.ts';
 import { type Adapters, type AdapterUse, createAdapters } from './adapters.ts';
 import { type Answers, createAnswers } from './answers.ts';
+import { createPromptEncoder, type PromptInput } from './encode-prompt.ts';
 import { defaultBatchTokens, firstToken } from './first-token.ts';
 import { openDrafter } from './open-drafter.ts';
 import { DEFAULTS, type EmberEngineOptions } from './options.ts';
 import { createPrefillRate } from './plan-step.ts';
 import { readEmbeddingFiles } from './pooling.ts';
-import { createModelText, type ModelText, promptTokens } from './prepare-request.ts';
+import { createModelText, type ModelText, promptInput } from './prepare-request.ts';
 import type { ActiveRequest, Sequence } from './sequence.ts';
 import { createStepLoop } from './step-loop.ts';
 import { createVectors, type Vectors } from './vectors.ts';
@@ -37,7 +38,10 @@ export interface LoadedModel {
   readonly vocabularySize: number;
   readonly vectors: Vectors;
   readonly adapters: Adapters;
-  generate(sequence: number, request: GenerateRequest): void;
+  /** Ids of a text; long ones are made beside the step loop. */
+  encode(input: PromptInput): readonly number[] | Promise<readonly number[]>;
+  /** A long prompt enters the queue when it is tokenised. */
+  generate(sequence: number, request: GenerateRequest): Promise<void> | undefined;
   cancel(sequence: number): void;
   /** Forgets all prefixes. */
   clear(): void;
@@ -84,6 +88,9 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
     send,
     onFailure,
   });
+  const encoder = createPromptEncoder(directory, tokenizer);
+  /** Requests whose prompts are being tokenised: a cancel must find them. */
+  const tokenising = new Set<number>();
   const adapters = createAdapters({ ember, directory: adaptersDirectory, most: options.residentAdapters ?? DEFAULTS.residentAdapters });
   const memory = sumMemory([ember, ...(draft === null ? [] : [draft])]);
   // What is resident beside the weights, all of which were read; of cache and buffers hardly a page is touched yet.
@@ -120,10 +127,29 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
         ...(guesses && drafter === null ? ['Tokens are not guessed: the model carries a state from token to token.'] : []),
       ],
     },
+    encode: encoder.encode,
     generate(id, request) {
-      loop.add(toSequences(id, request, text, ember.vocabularySize, contextTokens, adapters, answers));
+      if (ember.encoder) throw new HearthError('capability_mismatch', 'This model gives vectors, not text.');
+      const add = (prompt: readonly number[]): void => loop.add(toSequences(id, request, prompt, ember.vocabularySize, contextTokens, adapters, answers));
+      const prompt = encoder.encode(promptInput(text, request, ember.vocabularySize));
+      if (!(prompt instanceof Promise)) {
+        add(prompt);
+        return undefined;
+      }
+      tokenising.add(id);
+      return prompt.then(
+        (ids) => {
+          if (tokenising.delete(id)) add(ids);
+        },
+        (error: unknown) => {
+          if (tokenising.delete(id)) throw error;
+        },
+      );
     },
-    cancel: (id) => loop.cancel(id),
+    cancel(id) {
+      tokenising.delete(id);
+      loop.cancel(id);
+    },
     clear: () => loop.clear(),
     setThreads: async (threads) => {
       await ember.setThreads(threads);
@@ -132,7 +158,7 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
     stats: () => ({
       memory: measured,
       running: loop.running,
-      waiting: loop.waiting,
+      waiting: loop.waiting + tokenising.size,
       ...loop.counters,
       adapterBytes: adapters.bytes,
       batchSizes: Array.from(loop.counters.batchSizes, (n) => n ?? 0),
@@ -152,13 +178,12 @@ const sumMemory = (embers: readonly Ember[]): EmberMemory => {
 function toSequences(
   id: number,
   request: GenerateRequest,
-  text: ModelText,
+  prompt: readonly number[],
   vocabularySize: number,
   contextTokens: number,
   adapters: Adapters,
   answers: Answers,
 ): Sequence[] {
-  const prompt = promptTokens(text, request, vocabularySize);
   if (prompt.length === 0) throw new HearthError('invalid_value', 'The prompt is empty.');
   const room = contextTokens - prompt.length;
   if (room < 1)

@@ -5,7 +5,7 @@ import { PROTOCOL_VERSION, type ToWorker } from '../../protocol/messages.ts';
 import { openParentChannel } from '../../protocol/parent-channel.ts';
 import { BUILD, type LoadedModel, loadModel } from './loaded-model.ts';
 import { emberOptions } from './options.ts';
-import { promptTokens } from './prepare-request.ts';
+import { promptInput } from './prepare-request.ts';
 
 /** The program of ember's child process: one model, driven over the worker protocol (docs/spec/engines.md §1.4). */
 const { values } = parseArgs({
@@ -26,7 +26,9 @@ function receive(message: ToWorker): void {
       asked = true;
       break;
     case 'generate':
-      answer({ sequence: message.sequence }, (loaded) => loaded.generate(message.sequence, message.request as GenerateRequest));
+      answer({ sequence: message.sequence }, (loaded) => {
+        loaded.generate(message.sequence, message.request as GenerateRequest)?.catch(refuse({ sequence: message.sequence }));
+      });
       break;
     case 'cancel':
       model?.cancel(message.sequence);
@@ -44,6 +46,11 @@ function receive(message: ToWorker): void {
     case 'adapter-list':
       answer({ id: message.id }, (loaded) => {
         void adapters(loaded, message).then((value) => channel.send({ kind: 'reply', id: message.id, value: value ?? null }), refuse({ id: message.id }));
+      });
+      break;
+    case 'tokenize':
+      answer({ id: message.id }, (loaded) => {
+        void tokenise(loaded, message).then((value) => channel.send({ kind: 'reply', id: message.id, value }), refuse({ id: message.id }));
       });
       break;
     case 'embed':
@@ -79,7 +86,7 @@ async function load(options: Record<string, unknown>): Promise<void> {
 
 type VectorQuestion = Extract<ToWorker, { kind: 'embed' | 'rerank' | 'score' }>;
 type AdapterQuestion = Extract<ToWorker, { kind: 'adapter-load' | 'adapter-unload' | 'adapter-list' }>;
-type Question = Exclude<Extract<ToWorker, { id: number }>, VectorQuestion | AdapterQuestion | { kind: 'threads' }>;
+type Question = Exclude<Extract<ToWorker, { id: number }>, VectorQuestion | AdapterQuestion | { kind: 'threads' | 'tokenize' }>;
 
 function vectors(loaded: LoadedModel, message: VectorQuestion): Promise<unknown> {
   if (message.kind === 'embed') return loaded.vectors.embed(message);
@@ -91,15 +98,16 @@ async function adapters(loaded: LoadedModel, message: AdapterQuestion): Promise<
   return message.kind === 'adapter-list' ? loaded.adapters.list() : loaded.adapters.unload(message.name);
 }
 
+async function tokenise(loaded: LoadedModel, message: Extract<ToWorker, { kind: 'tokenize' }>): Promise<readonly number[]> {
+  if (message.messages !== undefined)
+    return loaded.encode(promptInput(loaded.text, { messages: message.messages as GenerateRequest['messages'] & object }, loaded.vocabularySize));
+  const addBos = (message.addSpecial ?? false) && loaded.text.tokenizer.addBos;
+  return loaded.encode({ segments: [{ text: message.text ?? '', special: message.parseSpecial ?? true }], addBos });
+}
+
 function question(loaded: LoadedModel, message: Question): unknown {
   const { tokenizer, renderer } = loaded.text;
   switch (message.kind) {
-    case 'tokenize':
-      if (message.messages !== undefined)
-        return promptTokens(loaded.text, { messages: message.messages as GenerateRequest['messages'] & object }, loaded.vocabularySize);
-      return tokenizer.encodeSegments([{ text: message.text ?? '', special: message.parseSpecial ?? true }], {
-        addBos: (message.addSpecial ?? false) && tokenizer.addBos,
-      });
     case 'detokenize':
       return tokenizer.decode(message.tokens, { skipSpecial: false });
     case 'template':

@@ -2,6 +2,7 @@ import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import type { Tokenizer } from '../../../formats/index.ts';
 import { type AnswerDialect, answerDialect, type ChatRenderer, createChatRenderer, ROLE_MARKS, stopTokenIds } from '../../text/index.ts';
+import type { PromptInput } from './encode-prompt.ts';
 
 /** The text side of a loaded model: its files are untrusted, so all of it runs in the worker. */
 export interface ModelText {
@@ -25,23 +26,23 @@ export function createModelText(tokenizer: Tokenizer): ModelText {
 type PromptSource = Pick<GenerateRequest, 'messages' | 'prompt' | 'tokens' | 'templateArguments' | 'tools' | 'reasoning'>;
 
 /**
- * Ids of a prompt. A template writes its own BOS; prompts without one get what the tokenizer's files say. In a bare `prompt` control tokens
+ * What becomes the ids of a prompt. A template writes its own BOS; prompts without one get what the tokenizer's files say. In a bare `prompt` control tokens
  * count, since its caller writes the whole prompt (fill-in-the-middle marks, hand-made templates).
  */
-export function promptTokens(text: ModelText, source: PromptSource, vocabularySize: number): number[] {
+export function promptInput(text: ModelText, source: PromptSource, vocabularySize: number): PromptInput {
   const { tokenizer, renderer } = text;
   const given = [source.messages, source.prompt, source.tokens].filter((value) => value !== undefined).length;
   if (given !== 1) throw new HearthError('invalid_value', 'A request needs exactly one of messages, prompt and tokens.');
   if (source.tokens !== undefined) {
     const wrong = source.tokens.find((id) => id >= vocabularySize);
     if (wrong !== undefined) throw new HearthError('invalid_value', `Token id ${wrong} is outside the vocabulary of ${vocabularySize}.`);
-    return [...source.tokens];
+    return { tokens: source.tokens };
   }
   const addBos = tokenizer.addBos;
-  if (source.prompt !== undefined) return tokenizer.encodeSegments([{ text: source.prompt, special: true }], { addBos });
+  if (source.prompt !== undefined) return { segments: [{ text: source.prompt, special: true }], addBos };
   const segments = renderer.render(source.messages ?? [], { ...thinking(source), ...source.templateArguments }, source.tools?.definitions);
   const templated = tokenizer.chatTemplate !== null && renderer.problem === null;
-  return tokenizer.encodeSegments(segments, { addBos: addBos && !templated });
+  return { segments, addBos: addBos && !templated };
 }
 
 /** Variables by which templates turn reasoning on and off. */
