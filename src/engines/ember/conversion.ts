@@ -20,7 +20,7 @@ export async function conversionOf(facts: ModelFacts, options: ConversionOptions
   if (facts.framework === 'GGUF') {
     const file = ggufFile(facts);
     return {
-      key: await keyOf(await Promise.all(ggufPartPaths(file).map(resolveFile)), {}),
+      key: await conversionKey(await Promise.all(ggufPartPaths(file).map(resolveFile)), {}),
       async run(destination, onProgress, signal) {
         await importGguf(file, destination, { signal, onProgress: ({ doneBytes, totalBytes }) => onProgress(doneBytes, totalBytes) });
       },
@@ -29,7 +29,7 @@ export async function conversionOf(facts: ModelFacts, options: ConversionOptions
   const { quantize } = options;
   if (!(await mayNeedRewrite(facts, quantize)) || !(await needsRewrite(facts.directory, quantize))) return null;
   return {
-    key: await keyOf(await checkpointFiles(facts.directory), quantize === undefined ? {} : { quantize }),
+    key: await conversionKey(await checkpointFiles(facts.directory), quantize === undefined ? {} : { quantize }),
     async run(destination, onProgress, signal) {
       const progress = { signal, onProgress: (at: { doneBytes: number; totalBytes: number }) => onProgress(at.doneBytes, at.totalBytes) };
       await rewriteCheckpoint(facts.directory, destination, quantize === undefined ? progress : { ...progress, quantize });
@@ -84,7 +84,7 @@ async function checkpointFiles(directory: string): Promise<string[]> {
 }
 
 /** Names the source by what its verified digest would change with: place, size and times. A blob of the hub's cache is named by its digest. */
-async function keyOf(files: readonly string[], options: Readonly<Record<string, unknown>>): Promise<string> {
+export async function conversionKey(files: readonly string[], options: Readonly<Record<string, unknown>>, converter = CONVERTER_VERSION): Promise<string> {
   const sources = await Promise.all(
     files.map(async (file) => {
       const { size, mtimeMs, ino } = await stat(file);
@@ -92,6 +92,6 @@ async function keyOf(files: readonly string[], options: Readonly<Record<string, 
       return blob ? { digest: basename(file), size } : { file, size, mtimeMs, ino };
     }),
   );
-  const parts = JSON.stringify({ source: sources, converter: CONVERTER_VERSION, options });
+  const parts = JSON.stringify({ source: sources, converter, options });
   return createHash('sha256').update(parts).digest('hex').slice(0, 32);
 }

@@ -79,6 +79,18 @@ describe.each(Object.keys(FAMILY_CONFIGS))('a tiny %s model', (name) => {
   });
 });
 
+test('[formats F22] recorded: llama.cpp loads what is written; the strict parser takes it, and equal input gives equal bytes', async () => {
+  expect(Object.keys(RECORDED.top).toSorted()).toEqual(Object.keys(FAMILY_CONFIGS).toSorted());
+  for (const name of ['llama', 'gpt_oss']) {
+    const { source, file } = await prepare(name);
+    const again = join(home.path, `${name}-again.gguf`);
+    await exportGguf(source, again);
+    expect(Buffer.compare(readFileSync(again), readFileSync(file))).toBe(0);
+    await using gguf = await openGguf(again);
+    expect(gguf.header.tensors.size).toBe(Object.keys(familyTensors(name)).length);
+  }
+});
+
 test.each(['gemma2', 'gemma3_text'])('[formats F26] norms of %s are 1 + w in float32 in GGUF', async (name) => {
   const { source, file } = await prepare(name);
   await using checkpoint = await openCheckpoint(source);

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -6,8 +7,10 @@ import { makeGoldenModel } from '../../../test/support/golden-model.ts';
 import type { ModelFacts } from '../../core/index.ts';
 import { exportGguf } from '../../formats/index.ts';
 import { createEmberEngine } from '../index.ts';
+import { conversionKey } from './conversion.ts';
 import { makeModelView } from './model-view.ts';
 
+const FORMATS = new URL('../../formats/index.ts', import.meta.url).href;
 const home = temporaryDirectory();
 afterAll(() => home[Symbol.dispose]());
 let next = 0;
@@ -61,6 +64,38 @@ describe('preparing a GGUF model', () => {
     utimesSync(join(facts.directory, 'tiny.gguf'), 1_000, 1_000);
     await engine.prepare(facts, () => {}, never);
     expect(readdirSync(converted)).toHaveLength(2);
+  });
+
+  test('[formats F37] a second load converts nothing; another file or converter converts anew; a killed import leaves no half model, and its rest is removed', async () => {
+    const converted = place();
+    const { facts } = await ggufModel();
+    const file = join(facts.directory, 'tiny.gguf');
+    const importAndDie = async (signal: string) => {
+      // A process that is killed in the middle of an import of this very file.
+      const program = `import { importGguf } from ${JSON.stringify(FORMATS)};
+        await importGguf(${JSON.stringify(file)}, ${JSON.stringify(join(converted, 'a'.repeat(32)))}, { onProgress: () => { process.kill(process.pid, ${JSON.stringify(signal)}); } });`;
+      const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'ignore' });
+      return new Promise<string | null>((resolve) => child.on('exit', (_, signal) => resolve(signal)));
+    };
+    mkdirSync(converted);
+    expect(await importAndDie('SIGKILL')).toBe('SIGKILL');
+    const left = readdirSync(converted);
+    expect(left).toHaveLength(1);
+    expect(left[0]).toMatch(/^\.a+\.\d+\.[0-9a-f]+\.partial$/);
+    const engine = createEmberEngine({ convertedDirectory: converted, viewDirectory: place() });
+    const first = (await engine.prepare(facts, () => {}, never)).sourceDirectory!;
+    expect(readdirSync(converted)).toEqual([first.slice(converted.length + 1)]);
+    const progress: number[] = [];
+    // Another engine on the same home, as after a restart.
+    const again = createEmberEngine({ convertedDirectory: converted, viewDirectory: place() });
+    expect((await again.prepare(facts, (done) => progress.push(done), never)).sourceDirectory).toBe(first);
+    expect(progress).toEqual([]);
+    utimesSync(file, 1_000, 1_000);
+    const changed = (await again.prepare(facts, (done) => progress.push(done), never)).sourceDirectory;
+    expect(changed).not.toBe(first);
+    expect(progress.length).toBeGreaterThan(0);
+    const keys = await Promise.all(['1', '2'].map((converter) => conversionKey([file], {}, converter)));
+    expect(new Set(keys).size).toBe(2);
   });
 
   test('no file and several files are refused', async () => {

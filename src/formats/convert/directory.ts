@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { access, mkdir, rename, rm, statfs } from 'node:fs/promises';
+import { access, mkdir, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { HearthError, syncDirectory } from '../../core/index.ts';
 
@@ -23,6 +23,23 @@ export async function refuseExisting(path: string): Promise<void> {
   if (exists) throw new HearthError('invalid_argument', `${path} is already there; choose another destination or remove it.`);
 }
 
+/** Half-made directories of processes that were killed; those of living ones are left alone. */
+async function removeAbandoned(parent: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    const pid = /^\..+\.(\d+)\.[0-9a-f]{12}\.partial$/.exec(name)?.[1];
+    if (pid !== undefined && !isAlive(Number(pid))) await rm(join(parent, name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
 /**
  * Lets `fill` write into a new directory beside the destination and gives it the final name only when it is complete;
  * on any error nothing is left. Throws `invalid_argument` where the destination exists.
@@ -31,7 +48,8 @@ export async function fillDirectory<T>(destination: string, fill: (temporary: st
   const target = resolve(destination);
   await refuseExisting(target);
   await mkdir(dirname(target), { recursive: true });
-  const temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.partial`);
+  await removeAbandoned(dirname(target));
+  const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.${randomBytes(6).toString('hex')}.partial`);
   await mkdir(temporary);
   try {
     const result = await fill(temporary);

@@ -7,7 +7,7 @@ import { decodeBlocks, ggufString, openGguf } from '../gguf/index.ts';
 import { type Checkpoint, dequantise, openCheckpoint, type Quantization, toWords } from '../mlx/index.ts';
 import { decodeFloats, encodeFloats, type FloatDtype } from '../safetensors/index.ts';
 import { requireSpace } from './directory.ts';
-import { type ConversionReport, exportGguf } from './index.ts';
+import { type ConversionReport, type ExportOptions, exportGguf } from './index.ts';
 import { FAMILIES, rowOrder, toGgufModule } from './names.ts';
 
 const goldens = join(import.meta.dirname, '../../../test/reference/goldens');
@@ -30,10 +30,10 @@ interface Converted {
   readonly types: ReadonlySet<string>;
 }
 
-async function convert(options: FixtureOptions): Promise<Converted> {
+async function convert(options: FixtureOptions, settings: ExportOptions = {}): Promise<Converted> {
   const source = await makeCheckpoint(options);
   const path = join(await mkdtemp(join(tmpdir(), 'hearth-export-')), 'model.gguf');
-  const report = await exportGguf(source, path);
+  const report = await exportGguf(source, path, settings);
   await using checkpoint = await openCheckpoint(source);
   await using file = await openGguf(path);
   const differences = new Map();
@@ -190,6 +190,29 @@ test('[formats F35] per-layer widths give per-tensor types, and the totals add u
   expect(file.header.tensors.size).toBe(report.tensors.length);
   expect(report.totals.bytesAfter).toBe([...file.header.tensors.values()].reduce((all, tensor) => all + tensor.bytes, 0));
   expect(ggufString(file.header, 'hearth.conversion')).toBe(report.verdict);
+});
+
+test('[formats F34] where only exact types are allowed, tensors become F16 or F32, and what F32 rounds is counted', async () => {
+  const exactOnly = { exactOnly: true };
+  const short: FixtureOptions['edit'] = ({ scales, biases }) => {
+    scales.fill(0.03125);
+    biases!.fill(-1);
+  };
+  // 6-bit codes with scales of few bits: products fit fp16; and with all bits of fp16: they need float32.
+  const few = await convert({ quantization: affine(6, 64), dtype: 'BF16', edit: short }, exactOnly);
+  expect(few.types).toEqual(new Set(['F16']));
+  expect([total(few), few.report.verdict]).toEqual([0, 'exact']);
+  const many = await convert({ quantization: affine(6, 64), dtype: 'F16' }, exactOnly);
+  expect(many.types).toEqual(new Set(['F32']));
+  expect([total(many), many.report.verdict]).toEqual([0, 'exact']);
+  // Scales and biases of 24 bits: not even float32 holds the sum.
+  const wide = await convert({ quantization: affine(4, 64), dtype: 'F32' }, exactOnly);
+  expect(wide.types).toEqual(new Set(['F32']));
+  expect(wide.report.totals.inexactElements).toBe(total(wide));
+  expect([total(wide) > 0, wide.report.verdict]).toEqual([true, 'bounded']);
+  // What is exact anyway keeps its small type.
+  const kept = await convert({ quantization: affine(4, 64), dtype: 'F16' }, exactOnly);
+  expect([kept.types, kept.report.verdict]).toEqual([new Set(['Q4_1']), 'exact']);
 });
 
 test('a cancelled export, a taken path and an unknown family leave nothing behind', async () => {

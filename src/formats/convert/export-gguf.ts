@@ -7,6 +7,7 @@ import { type Checkpoint, openCheckpoint } from '../mlx/index.ts';
 import { placeholderVocabulary, vocabularyToGguf } from '../tokenizer/index.ts';
 import { configToGguf, type ExportedConfig } from './config-to-gguf.ts';
 import { refuseExisting, requireSpace } from './directory.ts';
+import { rowRanges, withExactTypes } from './exact-types.ts';
 import { type ExportStep, layerRows, planExport } from './export-plan.ts';
 import { encodeRows, valuesOf } from './export-type.ts';
 import { rowOrder } from './names.ts';
@@ -18,6 +19,8 @@ export interface ExportOptions {
   readonly signal?: AbortSignal;
   /** `exact` (default) keeps the numbers wherever a GGML type can. `q4_0` quantises again, as other engines' files are: for benchmarks only. */
   readonly quant?: 'exact' | 'q4_0';
+  /** No type that changes a number: such tensors become F16 or F32, whichever holds them. */
+  readonly exactOnly?: boolean;
 }
 
 const SPARE_BYTES = 64 * 1024 * 1024;
@@ -34,7 +37,8 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
   await refuseExisting(path);
   await using checkpoint = await openCheckpoint(checkpointDirectory);
   const exported = configToGguf(checkpoint.config);
-  const { steps, dropped } = await planExport(checkpoint, exported, options.quant ?? 'exact');
+  const { steps: planned, dropped } = await planExport(checkpoint, exported, options.quant ?? 'exact');
+  const steps = options.exactOnly === true ? await withExactTypes(checkpoint, planned, options.signal) : planned;
   const bytesAfter = steps.reduce((sum, step) => sum + step.bytesAfter, 0);
   await mkdir(dirname(path), { recursive: true });
   await requireSpace(dirname(path), bytesAfter + SPARE_BYTES);
@@ -132,18 +136,11 @@ function ropeTensors({ rope, ropeBase, headDim, rotaryDim }: ExportedConfig): Gg
   return [tensor('rope_factors_long.weight', Float32Array.from(long)), tensor('rope_factors_short.weight', Float32Array.from(short))];
 }
 
-const CHUNK_ELEMENTS = 2 ** 21;
-
 async function* encodeStep(checkpoint: Checkpoint, step: ExportStep, counter: ErrorCounter, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
   const columns = step.dims[0]!;
-  // A stack of matrices is one tall matrix.
-  const rows = step.elements / columns;
-  const unit = step.heads === 0 ? 1 : rows / step.heads;
-  const stepRows = Math.max(unit, Math.floor(CHUNK_ELEMENTS / columns / unit) * unit);
-  for (let from = 0; from < rows; from += stepRows) {
+  for (const range of rowRanges(step)) {
     signal?.throwIfAborted();
-    const to = Math.min(rows, from + stepRows);
-    const source = await layerRows(checkpoint, step, step.dims.length === 1 ? undefined : [from, to]);
+    const source = await layerRows(checkpoint, step, range);
     let values: Float64Array | undefined;
     const numbers = () => {
       values ??= valuesOf(source);
@@ -153,8 +150,8 @@ async function* encodeStep(checkpoint: Checkpoint, step: ExportStep, counter: Er
     const shifted = () => (step.shift === 0 ? numbers() : numbers().map((value) => value + step.shift));
     if (step.mayDiffer) counter.add(shifted(), decodeBlocks(step.type, encoded), 32);
     if (step.heads === 0) yield encoded;
-    else if (step.dims.length === 1) yield permuteRows(encoded, encoded.length / columns, step.heads);
-    else yield permuteRows(encoded, ggufRowBytes(ggufTypeByName(step.type), columns), (to - from) / unit);
+    else if (range === undefined) yield permuteRows(encoded, encoded.length / columns, step.heads);
+    else yield permuteRows(encoded, ggufRowBytes(ggufTypeByName(step.type), columns), ((range[1] - range[0]) * step.heads * columns) / step.elements);
   }
 }
 
