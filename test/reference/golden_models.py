@@ -214,6 +214,13 @@ def qwen3_5(**more):
     return {"architectures": ["Qwen3_5ForConditionalGeneration"], "model_type": "qwen3_5", "text_config": text, "tie_word_embeddings": False}
 
 
+def qwen3_5_moe(**more):
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 24}
+    layers = {"num_hidden_layers": 2, "layer_types": ["linear_attention", "full_attention"], "hidden_size": 48, "num_attention_heads": 2}
+    text = experts | layers | {"model_type": "qwen3_5_moe_text", "num_key_value_heads": 1, "tie_word_embeddings": True}
+    return qwen3_5(**text, **more) | {"architectures": ["Qwen3_5MoeForConditionalGeneration"], "model_type": "qwen3_5_moe"}
+
+
 def mamba2(**more):
     return {
         "architectures": ["Mamba2ForCausalLM"],
@@ -382,6 +389,7 @@ MODELS = {
     ),
     "qwen3-next-bf16": (qwen3_next(hidden_size=48, num_hidden_layers=2, full_attention_interval=2), "BF16", None),
     "qwen3-5-q4-g64": (qwen3_5(intermediate_size=128), "BF16", dict(group_size=64, bits=4)),
+    "qwen3-5-moe-bf16": (qwen3_5_moe(), "BF16", None),
     "mamba2-bf16": (mamba2(hidden_size=48, intermediate_size=96, num_heads=6), "BF16", None),
     "nemotron-h-bf16": (nemotron_h(hidden_size=48), "BF16", None),
     "nemotron-h-moe-q4-g32": (

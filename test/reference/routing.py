@@ -20,6 +20,7 @@ class Routing:
     """
 
     def __init__(self, model, config):
+        config = config.get("text_config", config)
         self.chosen = config.get("num_experts_per_tok") or config.get("moe_k") or 0
         self.routers = []
         self.gaps = []

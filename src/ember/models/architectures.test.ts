@@ -1,18 +1,20 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { readModelConfig } from '../../formats/index.ts';
 import { modelGraph, supportedModelTypes } from './architectures.ts';
 import type { ModelConfig } from './model-graph.ts';
 
 const REFERENCE = join(import.meta.dirname, '../../../test/reference');
 /** A config of each type that has a reference. */
-const configs = new Map<string, ModelConfig>(
-  ['goldens', 'embeddings']
-    .flatMap((kind) => readdirSync(join(REFERENCE, kind)).map((name) => join(REFERENCE, kind, name, 'config.json')))
-    .filter((file) => existsSync(file))
-    .map((file) => JSON.parse(readFileSync(file, 'utf8')) as ModelConfig)
-    .map((config) => [String(config['model_type']), config]),
-);
+const configs = new Map<string, ModelConfig>();
+for (const kind of ['goldens', 'embeddings'])
+  for (const name of readdirSync(join(REFERENCE, kind))) {
+    const directory = join(REFERENCE, kind, name);
+    if (!existsSync(join(directory, 'config.json'))) continue;
+    const config = await readModelConfig(directory);
+    configs.set(String(config['model_type']), config);
+  }
 
 it('[engines E33] every supported model type has a reference model', () => {
   expect(supportedModelTypes().filter((type) => !configs.has(type))).toEqual([]);
