@@ -82,6 +82,16 @@ export interface Kernels {
   gelu(x: number, out: number, n: number, form: GeluForm): void;
   /** out[i] = g·sigmoid(alpha·g)·(u + 1) with g = min(gate[i], limit) and u = up[i] within ±limit (gpt_oss); out may be gate. */
   swigluClamped(gate: number, up: number, out: number, n: number, alpha: number, limit: number): void;
+  /** out[i] = silu(x[i]), n values; out may be x. */
+  silu(x: number, out: number, n: number): void;
+  /** out[i] = x[i]·sigmoid(gate[i]), n values; out may be either. */
+  sigmoidMultiply(gate: number, x: number, out: number, n: number): void;
+  /** out[i] = max(x[i], 0)², n values; out may be x. */
+  squaredRelu(x: number, out: number, n: number): void;
+  /** y[i] *= x[i], n values. */
+  multiplyInto(y: number, x: number, n: number): void;
+  /** y[i] += a[i]·b[i], n values. */
+  addProduct(y: number, a: number, b: number, n: number): void;
   /** y[i] += factor·x[i], n values. */
   addScaled(y: number, x: number, n: number, factor: number): void;
   /** x[i] *= factor, n values. */
@@ -93,6 +103,14 @@ export interface Kernels {
    * Halves are paired (element i with i + rotaryDim/2), or neighbours when `traditional` is 1; values beyond rotaryDim stay.
    */
   rope(x: number, tokens: number, heads: number, headDim: number, rotaryDim: number, stride: number, cos: number, sin: number, traditional: number): void;
+
+  /**
+   * One token and head of the gated delta rule; state S [valueDim, keyDim] f32: delta = beta·(value − decay·S·key), S = decay·S + delta ⊗ key,
+   * out [valueDim] = S·query.
+   */
+  gatedDeltaHead(state: number, query: number, key: number, value: number, out: number, keyDim: number, valueDim: number, decay: number, beta: number): void;
+  /** One token and head of a state space (Mamba 2); state S [headDim, size] f32: S = kept·S + step·x ⊗ b, out [headDim] = S·c + skip·x. */
+  stateSpaceHead(state: number, x: number, b: number, c: number, out: number, headDim: number, size: number, kept: number, step: number, skip: number): void;
 
   /** Bytes of one page of one layer. */
   pageBytes(kvType: KvTypeCode, kvHeads: number, headDim: number): number;

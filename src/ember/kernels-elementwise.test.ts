@@ -99,7 +99,7 @@ describe('element-wise kernels', () => {
     expect(geluReference(-3 * Math.SQRT2, GELU_FORM.erf) / ((-3 * Math.SQRT2) / 2) / 2.209049699858544e-5).toBeCloseTo(1, 9);
   });
 
-  it('[engines E4] gated GELU, clamped SwiGLU and soft caps equal the reference for any length', () => {
+  it('[engines E4] gates, squares, products and soft caps equal the reference for any length', () => {
     const random = randomOf(15);
     for (let i = 0; i < 60; i++) {
       reset();
@@ -115,6 +115,22 @@ describe('element-wise kernels', () => {
       wasm.swigluClamped(gate, up, a, n, 1.702, 7);
       reference.swigluClamped(gate, up, b, n, 1.702, 7);
       expectClose(a, b, n + 1, near, 'swigluClamped');
+      wasm.silu(gate, a, n);
+      reference.silu(gate, b, n);
+      expectClose(a, b, n + 1, near, 'silu');
+      wasm.sigmoidMultiply(gate, up, a, n);
+      reference.sigmoidMultiply(gate, up, b, n);
+      expectClose(a, b, n + 1, near, 'sigmoidMultiply');
+      wasm.addProduct(a, gate, up, n);
+      reference.addProduct(b, gate, up, n);
+      expectClose(a, b, n + 1, (j) => near(j) + (j === n ? 0 : 1e-6 * Math.abs(f32[gate / 4 + j]! * f32[up / 4 + j]!)), 'addProduct');
+      f32.copyWithin(a / 4, b / 4, b / 4 + n);
+      wasm.multiplyInto(a, up, n);
+      reference.multiplyInto(b, up, n);
+      expectClose(a, b, n + 1, near, 'multiplyInto');
+      wasm.squaredRelu(gate, a, n);
+      reference.squaredRelu(gate, b, n);
+      expectClose(a, b, n + 1, near, 'squaredRelu');
       const cap = random.pick([0.5, 30, 50]);
       wasm.softCap(a, n, cap);
       reference.softCap(b, n, cap);

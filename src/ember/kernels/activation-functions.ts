@@ -56,6 +56,30 @@ export function geluMultiply(gate: usize, up: usize, out: usize, n: u32, form: i
 
 // @ts-ignore: decorator
 @inline
+function sigmoid4(x: v128): v128 { return f32x4.div(f32x4.splat(1), f32x4.add(f32x4.splat(1), exp4(f32x4.neg(x)))); }
+
+export function sigmoidMultiply(gate: usize, x: usize, out: usize, n: u32): void {
+  const end = x + (<usize>n << 2);
+  for (; x + 16 <= end; gate += 16, x += 16, out += 16) v128.store(out, f32x4.mul(v128.load(x), sigmoid4(v128.load(gate))));
+  for (; x < end; gate += 4, x += 4, out += 4) v128.store_lane<f32>(out, f32x4.mul(v128.load32_zero(x), sigmoid4(v128.load32_zero(gate))), 0);
+}
+
+export function silu(x: usize, out: usize, n: u32): void { sigmoidMultiply(x, x, out, n); }
+
+export function squaredRelu(x: usize, out: usize, n: u32): void {
+  const end = x + (<usize>n << 2);
+  for (; x + 16 <= end; x += 16, out += 16) {
+    const v = f32x4.max(v128.load(x), f32x4.splat(0));
+    v128.store(out, f32x4.mul(v, v));
+  }
+  for (; x < end; x += 4, out += 4) {
+    const v = max<f32>(load<f32>(x), 0);
+    store<f32>(out, v * v);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
 function swiglu4(gate: v128, up: v128, minusAlpha: v128, limit: v128, minusLimit: v128): v128 {
   const g = f32x4.pmin(gate, limit), u = f32x4.pmax(f32x4.pmin(up, limit), minusLimit);
   const gated = f32x4.div(g, f32x4.add(f32x4.splat(1), exp4(f32x4.mul(g, minusAlpha))));

@@ -73,6 +73,18 @@ export function addScaled(y: usize, x: usize, n: u32, factor: f32): void {
   for (; y < end; y += 4, x += 4) store<f32>(y, load<f32>(y) + load<f32>(x) * factor);
 }
 
+export function addProduct(y: usize, a: usize, b: usize, n: u32): void {
+  const end = y + (<usize>n << 2);
+  for (; y + 16 <= end; y += 16, a += 16, b += 16) v128.store(y, f32x4.relaxed_madd(v128.load(a), v128.load(b), v128.load(y)));
+  for (; y < end; y += 4, a += 4, b += 4) store<f32>(y, load<f32>(y) + load<f32>(a) * load<f32>(b));
+}
+
+export function multiplyInto(y: usize, x: usize, n: u32): void {
+  const end = y + (<usize>n << 2);
+  for (; y + 16 <= end; y += 16, x += 16) v128.store(y, f32x4.mul(v128.load(y), v128.load(x)));
+  for (; y < end; y += 4, x += 4) store<f32>(y, load<f32>(y) * load<f32>(x));
+}
+
 export function scaleBy(x: usize, n: u32, factor: f32): void {
   const end = x + (<usize>n << 2), factors = f32x4.splat(factor);
   for (; x + 16 <= end; x += 16) v128.store(x, f32x4.mul(v128.load(x), factors));

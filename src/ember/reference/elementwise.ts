@@ -3,7 +3,23 @@ import type { Bytes } from './bytes.ts';
 
 type ElementwiseKernels = Pick<
   Kernels,
-  'rmsNorm' | 'layerNorm' | 'addInto' | 'addBias' | 'siluMultiply' | 'geluMultiply' | 'gelu' | 'swigluClamped' | 'addScaled' | 'scaleBy' | 'softCap' | 'rope'
+  | 'rmsNorm'
+  | 'layerNorm'
+  | 'addInto'
+  | 'addBias'
+  | 'siluMultiply'
+  | 'geluMultiply'
+  | 'gelu'
+  | 'swigluClamped'
+  | 'silu'
+  | 'sigmoidMultiply'
+  | 'squaredRelu'
+  | 'multiplyInto'
+  | 'addProduct'
+  | 'addScaled'
+  | 'scaleBy'
+  | 'softCap'
+  | 'rope'
 >;
 
 /** erfc(z), z ≥ 0, in float64: the series of erf without cancellation near 0, a continued fraction beyond. */
@@ -78,6 +94,26 @@ export function createElementwiseReference({ f32 }: Bytes): ElementwiseKernels {
         const u = Math.max(-limit, Math.min(limit, f32[up / 4 + i]!));
         f32[out / 4 + i] = (g / (1 + Math.exp(-alpha * g))) * (u + 1);
       }
+    },
+
+    silu(x, out, n) {
+      for (let i = 0; i < n; i++) f32[out / 4 + i] = f32[x / 4 + i]! / (1 + Math.exp(-f32[x / 4 + i]!));
+    },
+
+    sigmoidMultiply(gate, x, out, n) {
+      for (let i = 0; i < n; i++) f32[out / 4 + i] = f32[x / 4 + i]! / (1 + Math.exp(-f32[gate / 4 + i]!));
+    },
+
+    squaredRelu(x, out, n) {
+      for (let i = 0; i < n; i++) f32[out / 4 + i] = Math.max(f32[x / 4 + i]!, 0) ** 2;
+    },
+
+    multiplyInto(y, x, n) {
+      for (let i = 0; i < n; i++) f32[y / 4 + i]! *= f32[x / 4 + i]!;
+    },
+
+    addProduct(y, a, b, n) {
+      for (let i = 0; i < n; i++) f32[y / 4 + i]! += f32[a / 4 + i]! * f32[b / 4 + i]!;
     },
 
     addScaled(y, x, n, factor) {

@@ -4,6 +4,7 @@ import { viewBytes } from './bytes.ts';
 import { createElementwiseReference } from './elementwise.ts';
 import { createLowRankReference } from './low-rank.ts';
 import { createMatmulReference } from './matmul.ts';
+import { createRecurrentReference } from './recurrent.ts';
 import { createSamplingReference } from './sampling.ts';
 
 /**
@@ -17,6 +18,7 @@ export function createReferenceKernels(buffer: ArrayBuffer | SharedArrayBuffer):
     ...createElementwiseReference(bytes),
     ...createLowRankReference(bytes),
     ...createAttentionReference(bytes),
+    ...createRecurrentReference(bytes),
     ...createSamplingReference(bytes),
   };
 }
