@@ -10,9 +10,7 @@ function put4<S>(y: usize, codes: v128, scale: v128, bias: v128, floats: bool): 
   else v128.store(y, f32x4.relaxed_madd(f32x4.convert_i32x4_s(codes), scale, bias));
 }
 
-/** The codes lie in the last quarter of y, as bytes: each is read before it is overwritten. */
-function widenCodes<S>(bits: u32, group: u32, s: usize, b: usize, k: u32, y: usize): void {
-  let codes = y + 3 * <usize>k;
+function widenCodes<S>(bits: u32, group: u32, codes: usize, s: usize, b: usize, k: u32, y: usize): void {
   const floats = bits == 8;
   for (let g: u32 = 0; g < k; g += group) {
     let scale = f32x4.splat(load1<S>(s)), bias = scale;
@@ -36,11 +34,13 @@ function widenCodes<S>(bits: u32, group: u32, s: usize, b: usize, k: u32, y: usi
 }
 
 export function dequantiseRow(bits: u32, group: u32, scaleType: i32, w: usize, scales: usize, biases: usize, row: u32, k: u32, y: usize): void {
-  const first: usize = <usize>row * (k / group);
-  unpackRow(bits, scaleType >= S_E8M0, false, w + <usize>row * ((k * bits) >> 3), y + 3 * <usize>k, k);
-  if (scaleType == S_BF16) widenCodes<u16>(bits, group, scales + first * 2, biases + first * 2, k, y);
-  else if (scaleType == S_F16) widenCodes<i16>(bits, group, scales + first * 2, biases + first * 2, k, y);
-  else if (scaleType == S_F32) widenCodes<f32>(bits, group, scales + first * 4, biases + first * 4, k, y);
-  else if (scaleType == S_E4M3) widenCodes<i8>(bits, group, scales + first, 0, k, y);
-  else widenCodes<u8>(bits, group, scales + first, 0, k, y);
+  const first: usize = <usize>row * (k / group), from = w + <usize>row * ((k * bits) >> 3);
+  // Codes of a byte are read where they are. Others become bytes in the last quarter of y: each is read before it is overwritten.
+  const codes = bits == 8 ? from : y + 3 * <usize>k;
+  if (bits != 8) unpackRow(bits, scaleType >= S_E8M0, false, from, codes, k);
+  if (scaleType == S_BF16) widenCodes<u16>(bits, group, codes, scales + first * 2, biases + first * 2, k, y);
+  else if (scaleType == S_F16) widenCodes<i16>(bits, group, codes, scales + first * 2, biases + first * 2, k, y);
+  else if (scaleType == S_F32) widenCodes<f32>(bits, group, codes, scales + first * 4, biases + first * 4, k, y);
+  else if (scaleType == S_E4M3) widenCodes<i8>(bits, group, codes, scales + first, 0, k, y);
+  else widenCodes<u8>(bits, group, codes, scales + first, 0, k, y);
 }

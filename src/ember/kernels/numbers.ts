@@ -17,12 +17,14 @@ export function heldFloat(value: f32): v128 { return i32x4.splat(reinterpret<i32
 @inline
 const F16_REBIAS: f32 = 5192296858534827628530496329220096.0; // 2^112: moves the exponent of an F16, placed in the bits of an F32, to where it belongs
 
-/** Four E4M3 bytes, one in each 32 bits. 0x7f is read as 480. */
+/** Four E4M3 bytes, one in each 32 bits. 0x7f is read as 480. No subnormal F32 on the way: arithmetic with them is slow. */
 // @ts-ignore: decorator
 @inline
 export function e4m3(bytes: v128): v128 {
-  const size = i32x4.shl(v128.and(bytes, i32x4.splat(0x7f)), 20), sign = i32x4.shl(v128.and(bytes, i32x4.splat(0x80)), 24);
-  return v128.or(f32x4.mul(size, f32x4.splat(1329227995784915872903807060280344576.0)), sign); // 2^120
+  const top = i32x4.shl(bytes, 24), size = i32x4.shr_u(i32x4.shl(top, 1), 5);
+  const value = i32x4.add(size, E4M3_EXPONENT); // right unless the exponent is 0: then (1 + m/8)·2^−7 stands for m/8·2^−6
+  const small = v128.and(i32x4.lt_s(size, E4M3_NORMAL), f32x4.sub(value, E4M3_LEAST));
+  return v128.or(f32x4.add(value, small), v128.and(top, SIGN));
 }
 
 /** Four values of format S at p. F16 infinities are read as 65,536: no checkpoint that passes its health check holds one. */
@@ -88,6 +90,8 @@ export function storeTokens(out: usize, yStride: usize, v: v128, full: i32): voi
 
 // Constants as variables, so that V8 loads them instead of building them at each use. ln 2 in two parts: the first has few bits, so that
 // its products are exact. E6 … E3: 1/6! … 1/3!.
+let E4M3_EXPONENT: v128 = i32x4.splat(120 << 23), E4M3_NORMAL: v128 = i32x4.splat(8 << 20), E4M3_LEAST: v128 = f32x4.splat(0.015625);
+let SIGN: v128 = i32x4.splat(<i32>0x80000000);
 let F16_MASK: v128 = i32x4.splat(<i32>0x8fffe000), REBIAS: v128 = f32x4.splat(F16_REBIAS);
 let LOG2E: v128 = f32x4.splat(1.44269504), LN2_HIGH: v128 = f32x4.splat(-0.693359375), LN2_LOW: v128 = f32x4.splat(2.12194440e-4);
 let E6: v128 = f32x4.splat(1.3888889e-3), E5: v128 = f32x4.splat(8.3333333e-3), E4: v128 = f32x4.splat(4.1666668e-2), E3: v128 = f32x4.splat(1.6666667e-1);
@@ -101,7 +105,7 @@ let F4: v128 = f32x4.splat(1.3264728e-3), LEAST_POWER: v128 = f32x4.splat(-126);
 /** Never called. It is exported so that no optimiser can take these variables for constants. */
 export function unsettle(value: i32): void {
   const v = i32x4.splat(value);
-  F16_MASK = v; REBIAS = v; LOG2E = v; LN2_HIGH = v; LN2_LOW = v; E6 = v; E5 = v; E4 = v; E3 = v; HALF = v; ONE = v; BIAS = v; TOP = v; BOTTOM = v;
+  E4M3_EXPONENT = v; E4M3_NORMAL = v; E4M3_LEAST = v; SIGN = v; F16_MASK = v; REBIAS = v; LOG2E = v; LN2_HIGH = v; LN2_LOW = v; E6 = v; E5 = v; E4 = v; E3 = v; HALF = v; ONE = v; BIAS = v; TOP = v; BOTTOM = v;
   F0 = v; F1 = v; F2 = v; F3 = v; F4 = v; LEAST_POWER = v;
 }
 

@@ -59,10 +59,9 @@ function nibbles(floats: bool, split: bool, w: usize, to: usize, k: u32): void {
   }
 }
 
-/** k codes of `bits` at w → bytes at `to`; small floats of 4 bits as 2·value + 12. k a multiple of 32; reads up to 16 bytes beyond. */
+/** k codes of 2 to 6 bits at w → bytes at `to`; small floats as 2·value + 12. k a multiple of 32; reads up to 16 bytes beyond. */
 export function unpackRow(bits: u32, floats: bool, split: bool, w: usize, to: usize, k: u32): void {
-  if (bits == 8) memory.copy(to, w, k);
-  else if (bits == 4) nibbles(floats, split, w, to, k);
+  if (bits == 4) nibbles(floats, split, w, to, k);
   else generic(bits, w, to, k);
 }
 
