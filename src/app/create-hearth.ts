@@ -24,8 +24,14 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     onLine: (line, child) => logger.debug(line, { pid: child.pid, stream: child.stream }),
   });
   const engines = createEngines(options.home);
-  const { activations, threads, quantize } = config.engines.ember;
-  const engineOptions = { ember: { activations, ...(threads === null ? {} : { threads }), ...(quantize === null ? {} : { quantize }) } };
+  const engineOptions = {
+    ember: withoutNulls({
+      activations: config.engines.ember.activations,
+      threads: config.engines.ember.threads,
+      quantize: config.engines.ember.quantize,
+      residentAdapters: config.adapters.maxResident,
+    }),
+  };
   const catalog = createCatalog();
   const store = withCatalog(createHearthStore(options, hub, probeOf(engines, engineOptions), logger), catalog, config.models.defaultQuant);
   const gateway = createGateway({
@@ -68,3 +74,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     },
   };
 }
+
+/** Options of which null means the engine's own choice. */
+const withoutNulls = (options: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null));

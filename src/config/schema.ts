@@ -65,6 +65,11 @@ export const configSchema = z.strictObject({
       parallelSequences: positive.default(4).describe('Requests that one loaded model answers at the same time.'),
     })
     .prefault({}),
+  adapters: z
+    .strictObject({
+      maxResident: z.int().min(0).max(256).nullable().default(null).describe('Adapters held beside one model at a time; null = 16.'),
+    })
+    .prefault({}),
   sampling: z
     .strictObject({
       temperature: z.number().min(0).max(2).default(0.7).describe('Where neither the request nor the model says one; 0 = always the likeliest token.'),
