@@ -3,6 +3,7 @@ import { estimateMemory as estimateGraph, type MemoryNeed, type MemoryShape } fr
 import { readQuantization } from '../../formats/index.ts';
 import type { MemoryEstimate } from '../port.ts';
 import { DEFAULTS, type EmberEngineOptions } from './worker/options.ts';
+import { type ShapeDefaults, shapeDefaults } from './worker/shape-defaults.ts';
 
 const MIB = 1024 * 1024;
 /** Resident beside the model, measured: Node with hearth's code, each compute thread, and each token of the vocabulary (its tokenizer). */
@@ -12,11 +13,13 @@ const SOURCES = import.meta.url.endsWith('.ts') ? { base: 41 * MIB, rank: 9 * MI
 
 /** Memory of a load (docs/spec/engines.md §6). Pure: config, file sizes and the number of ranks. */
 export function estimateMemory(facts: ModelFacts, options: EmberEngineOptions, ranks: number): MemoryEstimate {
+  const defaults = defaultsOf(facts.config);
   const { kvBytesPerToken, kvBytes, computeBytes } = need(facts, {
     ranks,
     contextTokens: options.contextTokens ?? DEFAULTS.contextTokens,
-    batchTokens: options.batchTokens ?? DEFAULTS.batchTokens,
-    kvType: options.kvType ?? DEFAULTS.kvType,
+    batchTokens: options.batchTokens ?? defaults.batchTokens,
+    sequences: options.parallelSequences ?? DEFAULTS.parallelSequences,
+    kvType: options.kvType ?? defaults.kvType,
     group: groupOf(facts.config),
   });
   return {
@@ -26,6 +29,14 @@ export function estimateMemory(facts: ModelFacts, options: EmberEngineOptions, r
     computeBytes,
     processBytes: PROCESS.base + SOURCES.base + ranks * (PROCESS.rank + SOURCES.rank) + PROCESS.token * positive(facts.config['vocab_size'], 128_256),
   };
+}
+
+function defaultsOf(config: ModelFacts['config']): ShapeDefaults {
+  try {
+    return shapeDefaults(config);
+  } catch {
+    return DEFAULTS;
+  }
 }
 
 function groupOf(config: ModelFacts['config']): number {

@@ -1,8 +1,9 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type RunningEngine, startEngine, temporaryDirectory } from '../../../test/support/engine-run.ts';
 import { makeGoldenModel } from '../../../test/support/golden-model.ts';
+import type { ModelFacts } from '../../core/index.ts';
 import { type Ember, loadEmber } from '../../ember/index.ts';
 import { createEmberEngine } from './ember-engine.ts';
 
@@ -26,6 +27,42 @@ async function hiddenRows(ember: Ember, ids: readonly number[]): Promise<Float32
     for (let i = 0; i < part.length; i++) rows.push(all.slice(i * ember.hiddenSize, (i + 1) * ember.hiddenSize));
   }
   return rows;
+}
+
+/** The reference vectors of test/reference/embeddings: their checkpoints are read with a vocabulary of words that nobody writes. */
+const REFERENCE = join(import.meta.dirname, '../../../test/reference');
+interface ExpectedVectors {
+  readonly base?: string;
+  readonly pooling?: 'cls' | 'mean' | 'last';
+  readonly inputs: readonly (readonly number[])[];
+}
+const expectedVectors = (name: string): ExpectedVectors =>
+  JSON.parse(readFileSync(join(REFERENCE, 'embeddings', name, 'expected.json'), 'utf8')) as ExpectedVectors;
+const references = readdirSync(join(REFERENCE, 'embeddings')).filter((name) => expectedVectors(name).pooling !== undefined);
+
+function makeEmbedder(name: string): ModelFacts {
+  const directory = join(home.path, name);
+  const { base, pooling } = expectedVectors(name);
+  const source = base === undefined ? join(REFERENCE, 'embeddings', name) : join(REFERENCE, 'goldens', base);
+  mkdirSync(join(directory, '1_Pooling'), { recursive: true });
+  for (const file of ['config.json', 'model.safetensors', 'model.safetensors.index.json']) cpSync(join(source, file), join(directory, file));
+  const mode = { cls: 'pooling_mode_cls_token', mean: 'pooling_mode_mean_tokens', last: 'pooling_mode_lasttoken' }[pooling!];
+  writeFileSync(join(directory, '1_Pooling', 'config.json'), JSON.stringify({ [mode]: true }));
+  const own = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8')) as Record<string, unknown>;
+  const vocab = Object.fromEntries(Array.from({ length: own['vocab_size'] as number }, (_, id) => [id === 0 ? '[UNK]' : `t${id}`, id]));
+  const parts = { truncation: null, padding: null, added_tokens: [], normalizer: null, post_processor: null, decoder: null };
+  const model = { type: 'WordPiece', unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100, vocab };
+  writeFileSync(join(directory, 'tokenizer.json'), JSON.stringify({ version: '1.0', ...parts, pre_tokenizer: { type: 'WhitespaceSplit' }, model }));
+  const weightBytes = readFileSync(join(directory, 'model.safetensors')).length;
+  return {
+    directory,
+    framework: 'MLX',
+    architecture: String(own['model_type']),
+    config: own,
+    weightFiles: ['model.safetensors'],
+    weightBytes,
+    hasChatTemplate: false,
+  };
 }
 
 const normalise = (vector: Float32Array): Float32Array => vector.map((value) => value / Math.hypot(...vector));
@@ -113,6 +150,23 @@ describe('vectors and scores', () => {
     await expect.poll(async () => (await running.session.stats()).running).toBe(0);
     expect((await running.session.embed([[61]])).vectors).toHaveLength(1);
   });
+});
+
+test.each(references)('[engines E31] %s gives the vectors of the reference within 1e-3, single and batched, pooled as its files say', async (name) => {
+  const facts = makeEmbedder(name);
+  const { inputs } = expectedVectors(name);
+  const wanted = new Float32Array(new Uint8Array(readFileSync(join(REFERENCE, 'embeddings', name, 'expected-vectors.bin'))).buffer);
+  const width = wanted.length / inputs.length;
+  expect(engine.canRun(facts)['embeddings']).toMatchObject({ ok: true });
+  await using running = await startEngine(engine, facts, { contextTokens: 512, activations: 'f32', kvType: 'f32', threads: 2 });
+  const together = await running.session.embed(inputs);
+  for (const [i, input] of inputs.entries()) {
+    const reference = wanted.subarray(i * width, (i + 1) * width);
+    expect(far(together.vectors[i]!, reference)).toBeLessThan(1e-3);
+    expect(far((await running.session.embed([input])).vectors[0]!, reference)).toBeLessThan(1e-3);
+  }
+  // An encoder has no text to give.
+  if (engine.canRun(facts)['text']?.ok === false) expect((await running.ask({ tokens: [5, 6] })).error).toMatchObject({ code: 'capability_mismatch' });
 });
 
 test("pooling and the texts before an input are those of the model's files", async () => {

@@ -1,16 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { HearthError } from '../../../core/index.ts';
-import { type Ember, modelGraph, PAGE_TOKENS } from '../../../ember/index.ts';
-import { DEFAULTS } from './options.ts';
-
-/** Tokens of the largest step where the options name none: encoders read an input whole, and have no answers that would wait for it. */
-export async function defaultBatchTokens(directory: string): Promise<number> {
-  const config: unknown = JSON.parse(await readFile(join(directory, 'config.json'), 'utf8').catch(() => 'null'));
-  if (typeof config !== 'object' || config === null) return DEFAULTS.batchTokens;
-  const { head, contextTokens } = modelGraph(config as Record<string, unknown>);
-  return head === null ? Math.min(DEFAULTS.encoderTokens, contextTokens) : DEFAULTS.batchTokens;
-}
+import { type Ember, PAGE_TOKENS } from '../../../ember/index.ts';
 
 /** One token, or vector, from a full prefill chunk of the smallest size: shows that the model works, and measures its rate. */
 export async function firstToken(ember: Ember, id: number, observe: (tokens: number, milliseconds: number) => void): Promise<void> {

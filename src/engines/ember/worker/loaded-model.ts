@@ -9,13 +9,14 @@ import { createSampler } from '../../text/index.ts';
 import { type Adapters, type AdapterUse, createAdapters } from './adapters.ts';
 import { type Answers, createAnswers } from './answers.ts';
 import { createPromptEncoder, type PromptInput } from './encode-prompt.ts';
-import { defaultBatchTokens, firstToken } from './first-token.ts';
+import { firstToken } from './first-token.ts';
 import { openDrafter } from './open-drafter.ts';
 import { DEFAULTS, type EmberEngineOptions } from './options.ts';
 import { createPrefillRate } from './plan-step.ts';
 import { readEmbeddingFiles } from './pooling.ts';
 import { createModelText, type ModelText, promptInput } from './prepare-request.ts';
 import type { ActiveRequest, Sequence } from './sequence.ts';
+import { readShapeDefaults } from './shape-defaults.ts';
 import { createStepLoop } from './step-loop.ts';
 import { createVectors, type Vectors } from './vectors.ts';
 import { weightsNote } from './weights-note.ts';
@@ -57,9 +58,11 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
   const tokenizer = await loadTokenizer(directory);
   const text = createModelText(tokenizer);
   const { problem } = text.renderer;
-  const batchTokens = options.batchTokens ?? (await defaultBatchTokens(directory));
-  const kvType = options.kvType ?? DEFAULTS.kvType;
+  const shape = await readShapeDefaults(directory);
+  const batchTokens = options.batchTokens ?? shape.batchTokens;
+  const kvType = options.kvType ?? shape.kvType;
   const wanted = options.contextTokens ?? DEFAULTS.contextTokens;
+  const parallelSequences = options.parallelSequences ?? DEFAULTS.parallelSequences;
   const ember = await loadEmber({
     directory,
     ranks,
@@ -67,6 +70,7 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
     kvType,
     contextTokens: wanted,
     batchTokens,
+    sequences: parallelSequences,
     onProgress: (doneBytes, totalBytes) => send({ kind: 'load-progress', doneBytes, totalBytes }),
   });
   const contextTokens = Math.min(wanted, ember.modelContextTokens);
@@ -74,7 +78,6 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
   await firstToken(ember, tokenizer.bosId ?? 0, (tokens, milliseconds) => rate.observe(tokens, milliseconds));
   const { drafter, draft } = await openDrafter(options, { ranks, contextTokens, tokenizer, vocabularySize: ember.vocabularySize, recurrent: ember.recurrent });
   const guesses = options.promptLookup === true || options.draftModel !== undefined;
-  const parallelSequences = options.parallelSequences ?? DEFAULTS.parallelSequences;
   const answers = createAnswers(text, ember.vocabularySize);
   const loop = createStepLoop({
     scores: answers.scores,
