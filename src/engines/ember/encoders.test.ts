@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { startEngine, temporaryDirectory } from '../../../test/support/engine-run.ts';
@@ -6,15 +6,18 @@ import type { ModelFacts } from '../../core/index.ts';
 import { loadEmber } from '../../ember/index.ts';
 import { createEmberEngine } from './ember-engine.ts';
 
-const REFERENCE = join(import.meta.dirname, '../../../test/reference/embeddings/bert-reranker');
+const REFERENCE = join(import.meta.dirname, '../../../test/reference/embeddings');
 const [CLS, SEP, FIRST_LETTER] = [2, 3, 4];
 const home = temporaryDirectory();
 afterAll(() => home[Symbol.dispose]());
+const engine = createEmberEngine({ convertedDirectory: join(home.path, 'converted') });
 
-/** The tiny reranker with a WordPiece vocabulary of its 120 tokens: four marks, letters that begin a word and letters that go on. */
-function makeReranker(directory: string): ModelFacts {
-  mkdirSync(directory, { recursive: true });
-  for (const file of ['config.json', 'model.safetensors', 'model.safetensors.index.json']) cpSync(join(REFERENCE, file), join(directory, file));
+const readExpected = (name: string) => JSON.parse(readFileSync(join(REFERENCE, name, 'expected.json'), 'utf8')) as Record<string, unknown>;
+
+/** A tiny bert with a WordPiece vocabulary of 120 tokens: four marks, letters that begin a word and letters that go on. */
+function makeEncoder(name: string): ModelFacts {
+  const directory = join(home.path, name);
+  cpSync(join(REFERENCE, name), directory, { recursive: true });
   const letters = Array.from({ length: 58 }, (_, i) => String.fromCharCode(65 + i));
   const words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', ...letters, ...letters.map((letter) => `##${letter}`)];
   const mark = (content: string) => ({
@@ -57,16 +60,32 @@ function makeReranker(directory: string): ModelFacts {
   };
 }
 
+test.each(['bert-bf16-mean', 'bert-f32-cls', 'bert-q4-g32-mean'])(
+  '[engines E31] %s: an encoder gives the vectors of the reference, pooled as its files say, alone and together',
+  async (name) => {
+    const inputs = readExpected(name)['inputs'] as number[][];
+    const wanted = new Float32Array(new Uint8Array(readFileSync(join(REFERENCE, name, 'expected-vectors.bin'))).buffer);
+    const width = wanted.length / inputs.length;
+    await using running = await startEngine(engine, makeEncoder(name), { contextTokens: 256, activations: 'f32', kvType: 'f32', threads: 2, batchTokens: 64 });
+    const together = await running.session.embed(inputs);
+    expect(together.promptTokens).toEqual(inputs.map((tokens) => tokens.length));
+    for (const [i, tokens] of inputs.entries()) {
+      const alone = (await running.session.embed([tokens])).vectors[0]!;
+      for (const vector of [alone, together.vectors[i]!])
+        expect(Math.max(...vector.map((value, n) => Math.abs(value - wanted[i * width + n]!)))).toBeLessThan(1e-4);
+    }
+  },
+);
+
 test('[engines E31] rerank by a classifier reads each document beside the query, and orders by its score', async () => {
-  const facts = makeReranker(join(home.path, 'model'));
-  const engine = createEmberEngine({ convertedDirectory: join(home.path, 'converted') });
-  await using running = await startEngine(engine, facts, { contextTokens: 256, activations: 'f32', threads: 1, batchTokens: 64 });
+  const facts = makeEncoder('bert-reranker');
+  await using running = await startEngine(engine, facts, { contextTokens: 256, activations: 'f32', kvType: 'f32', threads: 1, batchTokens: 64 });
   const query = 'what is red';
   const documents = ['a rose', 'the sky at noon', 'coal', 'blood and wine and poppies', 'x'];
   const { scores, promptTokens } = await running.session.rerank(query, documents);
 
   // By the library: ids of words of single letters, written out by hand.
-  await using ember = await loadEmber({ directory: facts.directory, ranks: 1, activations: 'f32', contextTokens: 64, batchTokens: 64 });
+  await using ember = await loadEmber({ directory: facts.directory, ranks: 1, activations: 'f32', kvType: 'f32', contextTokens: 64, batchTokens: 64 });
   const ids = (text: string) => text.split(' ').flatMap((word) => [...word].map((letter, i) => FIRST_LETTER + (i > 0 ? 58 : 0) + letter.charCodeAt(0) - 65));
   const wanted: number[] = [];
   let count = 0;
