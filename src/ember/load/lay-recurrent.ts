@@ -81,6 +81,7 @@ const shift = ({ first, count }: Range, by: number): Range => ({ first: first + 
 
 const layConvolution = ({ path, kernel, bias }: ChannelConvolution, parts: readonly Range[], layout: RankLayout): ConvolutionPlacement => ({
   kernel,
+  table: layout.take(parts.reduce((sum, part) => sum + part.count, 0) * (kernel + 2) * 4),
   parts: parts.map((part) => ({
     channels: part.count,
     weight: layout.vector(`${path}.weight`, part, kernel),

@@ -138,6 +138,8 @@ export interface ShortConvolutionPlacement extends CachePlacement {
 /** Channels in parts that lie apart in the checkpoint; f32 weights [channels, kernel] and biases [channels], 0 = none. */
 export interface ConvolutionPlacement {
   readonly kernel: number;
+  /** Room for the weights of all parts [kernel, channels], their biases [channels] and the sums of one token [channels]. */
+  readonly table: number;
   readonly parts: readonly { readonly channels: number; readonly weight: number; readonly bias: number }[];
 }
 

@@ -24,10 +24,10 @@ export function createAttention(context: RankContext, layer: AttentionPlacement)
     }
   }
   function applyGates(rows: number): void {
-    const { floats } = context;
-    for (let i = 0; i < rows * heads; i++)
-      for (let d = 0; d < headDim; d++)
-        floats[buffers.attention / 4 + i * headDim + d]! /= 1 + Math.exp(-floats[buffers.value / 4 + (2 * i + 1) * headDim + d]!);
+    for (let i = 0; i < rows * heads; i++) {
+      const own = buffers.attention + i * headDim * 4;
+      kernels.sigmoidMultiply(buffers.value + (2 * i + 1) * headDim * 4, own, own, headDim);
+    }
   }
 
   if (heads === 0)

@@ -8,7 +8,7 @@ const LENGTH_EPSILON = 1e-6;
 
 /** The gated delta rule (Qwen 3 Next, 3.5), for the rank's heads. */
 export function createGatedDelta(context: RankContext, layer: GatedDeltaPlacement): Mixer {
-  const { buffers, matrices, floats, step } = context;
+  const { kernels, buffers, matrices, floats, step } = context;
   const { keyHeads, valuesPerKey, keyDim, valueDim, projections, byHead, norm } = layer;
   if (keyHeads === 0 || norm === null) return { remember: () => {}, kept: [], finish: () => {} };
   const valueHeads = keyHeads * valuesPerKey;
@@ -22,10 +22,9 @@ export function createGatedDelta(context: RankContext, layer: GatedDeltaPlacemen
   const result = buffers.attention / 4;
   const rates = floats.slice(layer.decay / 4, layer.decay / 4 + valueHeads).map((value) => -Math.exp(value));
   const biases = floats.subarray(layer.decayBias / 4, layer.decayBias / 4 + valueHeads);
-  const convolve = createChannelConvolution(floats, layer.convolution);
+  const convolve = createChannelConvolution(context, layer.convolution);
   const place = { base: layer.kvBase, stride: layer.pageStride };
   const historyValues = (layer.convolution.kernel - 1) * channels;
-  const out = new Float32Array(valueDim);
 
   const copyRows = (tokens: number, width: number, from: number, fromStride: number, to: number, toStride: number): void => {
     for (let t = 0; t < tokens; t++) floats.copyWithin(to + t * toStride, from + t * fromStride, from + t * fromStride + width);
@@ -85,37 +84,21 @@ export function createGatedDelta(context: RankContext, layer: GatedDeltaPlacemen
       const beta = 1 / (1 + Math.exp(-floats[at]!));
       const raw = floats[at + valueHeads]! + biases[v]!;
       const decay = Math.exp(rates[v]! * (raw > 20 ? raw : Math.log1p(Math.exp(raw))));
-      const value = x + 2 * keys + v * valueDim;
-      updateHead(state + historyValues + v * valueDim * keyDim, x + h * keyDim, x + keys + h * keyDim, value, decay, beta);
-      writeResult(token * values + v * valueDim);
+      kernels.gatedDeltaHead(
+        (state + historyValues + v * valueDim * keyDim) * 4,
+        (x + h * keyDim) * 4,
+        (x + keys + h * keyDim) * 4,
+        (x + 2 * keys + v * valueDim) * 4,
+        (result + token * values + v * valueDim) * 4,
+        keyDim,
+        valueDim,
+        decay,
+        beta,
+      );
     }
-  }
-
-  /** S = decay · S + (beta · (v − decay · S k)) ⊗ k; out = S q. */
-  function updateHead(state: number, query: number, key: number, value: number, decay: number, beta: number): void {
-    for (let i = 0; i < valueDim; i++) {
-      const row = state + i * keyDim;
-      let held = 0;
-      for (let n = 0; n < keyDim; n++) held += floats[row + n]! * floats[key + n]!;
-      const delta = (floats[value + i]! - decay * held) * beta;
-      let y = 0;
-      for (let n = 0; n < keyDim; n++) {
-        const next = decay * floats[row + n]! + delta * floats[key + n]!;
-        floats[row + n] = next;
-        y += next * floats[query + n]!;
-      }
-      out[i] = y;
-    }
-  }
-
-  function writeResult(at: number): void {
-    let squares = 0;
-    for (let i = 0; i < valueDim; i++) squares += out[i]! ** 2;
-    const scale = 1 / Math.sqrt(squares / valueDim + norm!.epsilon);
-    for (let i = 0; i < valueDim; i++) {
-      const gate = floats[gates + at + i]!;
-      floats[result + at + i] = out[i]! * scale * floats[norm!.weight / 4 + i]! * (gate / (1 + Math.exp(-gate)));
-    }
+    const own = (result + token * values) * 4;
+    kernels.rmsNorm(own, norm!.weight, own, valueHeads, valueDim, norm!.epsilon);
+    kernels.siluMultiply((gates + token * values) * 4, own, own, values);
   }
 
   return {

@@ -18,15 +18,13 @@ export function createGatedActivation(kernels: Kernels, activation: Activation):
 }
 
 /** x = activation(x) over n values. */
-export function createPlainActivation({ kernels, floats }: RankContext, activation: Activation): (x: number, n: number) => void {
+export function createPlainActivation({ kernels }: RankContext, activation: Activation): (x: number, n: number) => void {
   if (activation.kind === 'gelu') {
     const form = GELU_FORM[activation.form];
     return (x, n) => kernels.gelu(x, x, n, form);
   }
   if (activation.kind !== 'relu2') throw new Error(`A plain network with the activation ${activation.kind} cannot be run.`);
-  return (x, n) => {
-    for (let i = x / 4; i < x / 4 + n; i++) floats[i] = Math.max(floats[i]!, 0) ** 2;
-  };
+  return (x, n) => kernels.squaredRelu(x, x, n);
 }
 
 /** A dense network, over the rank's share of its intermediate values. */

@@ -9,7 +9,7 @@ import { HEADER, RECORD } from './step-words.ts';
  * pages as they are for attention.
  */
 export function createShortConvolution(context: RankContext, layer: ShortConvolutionPlacement): Mixer {
-  const { buffers, matrices, floats, words, step } = context;
+  const { kernels, buffers, matrices, floats, words, step } = context;
   const { channels, kernel, bias, kvBase, pageStride } = layer;
   if (channels === 0) return { remember: () => {}, kept: [], finish: () => {} };
   const history = kernel - 1;
@@ -17,7 +17,6 @@ export function createShortConvolution(context: RankContext, layer: ShortConvolu
   const biases = bias === 0 ? new Float32Array(channels) : floats.subarray(bias / 4, bias / 4 + channels);
   const gated = buffers.query / 4;
   const gateOut = buffers.key / 4;
-  const value = buffers.value / 4;
   const result = buffers.attention / 4;
   /** Gated values of the `history` cells before the step, [history, channels]. */
   const before = new Float32Array(history * channels);
@@ -52,7 +51,7 @@ export function createShortConvolution(context: RankContext, layer: ShortConvolu
       matrices.multiply(layer.gateIn!, buffers.query);
       matrices.multiply(layer.gateOut!, buffers.key);
       matrices.multiply(layer.value!, buffers.value);
-      for (let i = 0; i < tokens * channels; i++) floats[gated + i]! *= floats[value + i]!;
+      kernels.multiplyInto(buffers.query, buffers.value, tokens * channels);
       for (let s = 0; s < sequences; s++) {
         const record = HEADER.words + s * RECORD.words;
         const position = step[record + RECORD.position]!;

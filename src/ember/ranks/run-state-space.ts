@@ -5,7 +5,7 @@ import { runStates } from './running-state.ts';
 
 /** Mamba 2, for the rank's heads. Its norm goes over all heads, or over parts of them, so ranks tell each other their squares. */
 export function createStateSpace(context: RankContext, layer: StateSpacePlacement): Mixer {
-  const { buffers, matrices, floats, step, sum, ranks, batchTokens } = context;
+  const { kernels, buffers, matrices, floats, step, sum, ranks, batchTokens } = context;
   const { heads, groups, headDim, state: size, headToGroup, normGroups, normSize, firstValue, epsilon } = layer;
   const [lowest, highest] = layer.stepLimits;
   const values = heads * headDim;
@@ -18,7 +18,7 @@ export function createStateSpace(context: RankContext, layer: StateSpacePlacemen
   const vector = (at: number): Float32Array => floats.subarray(at / 4, at / 4 + heads);
   const rates = vector(layer.decay).map((value) => -Math.exp(value));
   const [skips, biases] = [vector(layer.skip), vector(layer.stepBias)];
-  const convolve = createChannelConvolution(floats, layer.convolution);
+  const convolve = createChannelConvolution(context, layer.convolution);
   const place = { base: layer.kvBase, stride: layer.pageStride };
   const historyValues = (layer.convolution.kernel - 1) * channels;
 
@@ -45,20 +45,21 @@ export function createStateSpace(context: RankContext, layer: StateSpacePlacemen
       const kept = Math.exp(rates[h]! * dt);
       const b = x + values + headToGroup[h]! * size;
       const c = b + groups * size;
-      for (let i = 0; i < headDim; i++) {
-        const value = floats[x + h * headDim + i]!;
-        const row = state + historyValues + (h * headDim + i) * size;
-        const gain = dt * value;
-        let y = 0;
-        for (let n = 0; n < size; n++) {
-          const next = kept * floats[row + n]! + gain * floats[b + n]!;
-          floats[row + n] = next;
-          y += next * floats[c + n]!;
-        }
-        const gate = floats[gates + token * values + h * headDim + i]!;
-        floats[result + token * values + h * headDim + i] = (y + skips[h]! * value) * (gate / (1 + Math.exp(-gate)));
-      }
+      kernels.stateSpaceHead(
+        (state + historyValues + h * headDim * size) * 4,
+        (x + h * headDim) * 4,
+        b * 4,
+        c * 4,
+        (result + token * values + h * headDim) * 4,
+        headDim,
+        size,
+        kept,
+        dt,
+        skips[h]!,
+      );
     }
+    const own = (result + token * values) * 4;
+    kernels.siluMultiply((gates + token * values) * 4, own, own, values);
   }
 
   function normalise(tokens: number): void {
