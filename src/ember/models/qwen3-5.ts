@@ -8,7 +8,7 @@ import { DELTA_KEYS, deltaLayer, deltaSizes, qwenExperts } from './qwen3-next.ts
 const TEXT_KEYS: readonly string[] = [
   ...DECODER_KEYS,
   ...DELTA_KEYS,
-  // Layers of more tokens at once are not run, and states are always float32.
+  // What guesses further tokens is not run, and states are always float32.
   ...['layer_types', 'attn_output_gate', 'mamba_ssm_dtype', 'mtp_num_hidden_layers', 'mtp_use_dedicated_embeddings'],
 ];
 const OUTER_KEYS = ['text_config', 'vision_config', 'image_token_id', 'video_token_id', 'vision_start_token_id', 'vision_end_token_id', 'tie_word_embeddings'];
@@ -43,7 +43,7 @@ function graph(config: ModelConfig): ModelGraph {
       },
     },
   );
-  return { ...made, otherTensors: ['vision_tower.', 'model.visual.'] };
+  return { ...made, otherTensors: ['vision_tower.', 'model.visual.', 'mtp.', 'language_model.mtp.'] };
 }
 
 /** `layer_types` says again what `full_attention_interval` says. */
