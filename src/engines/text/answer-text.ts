@@ -62,7 +62,9 @@ export function createAnswerText(
       return out;
     },
     flush() {
-      const last = told(reader.push(detokenizer.flush()));
+      const ending = detokenizer.flush();
+      queue?.complete(ending);
+      const last = told(reader.push(ending));
       if (last.stopString !== undefined) return last;
       const rest = told(reader.flush());
       return { ...rest, parts: joined([...last.parts, ...rest.parts]) };

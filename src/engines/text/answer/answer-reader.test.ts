@@ -112,6 +112,12 @@ describe('log probabilities beside text', () => {
     ]);
   });
 
+  test('half a character at the end is told with its token', () => {
+    const answer = createAnswerText({ push: () => '', flush: () => '\ufffd' }, [], { logprobs: true });
+    answer.push(0, { id: 7, logprob: -1, bytes: Uint8Array.of(0xf0), top: [] });
+    expect(answer.flush().parts).toMatchObject([{ text: '\ufffd', logprobs: [{ id: 7, token: '\ufffd', bytes: [0xf0] }] }]);
+  });
+
   test('random cuts with stop strings never lose or double a character', () => {
     const random = randomNumbers(5);
     for (let run = 0; run < 300; run++) {

@@ -15,13 +15,15 @@ export interface TokenScores {
 export interface LogprobQueue {
   /** A token was drawn, and made this text whole; '' for a part of a character. */
   add(scores: TokenScores, text: string): void;
+  /** The text ended inside a character: what stands for it belongs to the last token. */
+  complete(text: string): void;
   /** The next characters are content, or are not. Gives the content that may be told now. */
   decide(length: number, shown: boolean): { readonly text: string; readonly logprobs: readonly TokenLogprob[] };
 }
 
 interface Entry {
   readonly scores: TokenScores;
-  readonly text: string;
+  text: string;
   /** Characters that are not decided yet. */
   left: number;
   shown: string;
@@ -32,6 +34,12 @@ export function createLogprobQueue(): LogprobQueue {
   return {
     add(scores, text) {
       entries.push({ scores, text, left: text.length, shown: '' });
+    },
+    complete(text) {
+      const last = entries.at(-1);
+      if (last === undefined) return;
+      last.text += text;
+      last.left += text.length;
     },
     decide(length, shown) {
       let rest = length;
