@@ -62,16 +62,29 @@ export function createStateSpace(context: RankContext, layer: StateSpacePlacemen
     kernels.siluMultiply((gates + token * values) * 4, own, own, values);
   }
 
+  /** Parts of the own values that are normed together with other ranks' parts of the same group. */
+  const pieces: { readonly group: number; readonly from: number; readonly count: number }[] = [];
+  for (let from = 0; from < values; ) {
+    const group = Math.floor((firstValue + from) / normSize);
+    const count = Math.min(values, (group + 1) * normSize - firstValue) - from;
+    pieces.push({ group, from, count });
+    from += count;
+  }
+
   function normalise(tokens: number): void {
     squares.fill(0, 0, tokens * normGroups);
-    const groupOf = (i: number): number => Math.floor((firstValue + i) / normSize);
-    for (let t = 0; t < tokens; t++) for (let i = 0; i < values; i++) squares[t * normGroups + groupOf(i)]! += floats[result + t * values + i]! ** 2;
-    sum.addNumbers(squares, tokens * normGroups);
     for (let t = 0; t < tokens; t++)
-      for (let i = 0; i < values; i++) {
-        const scale = 1 / Math.sqrt(squares[t * normGroups + groupOf(i)]! / normSize + epsilon);
-        floats[result + t * values + i]! *= scale * floats[layer.normWeight / 4 + i]!;
+      for (const { group, from, count } of pieces) {
+        let total = 0;
+        for (let i = result + t * values + from, end = i + count; i < end; i++) total += floats[i]! * floats[i]!;
+        squares[t * normGroups + group] = total;
       }
+    sum.addNumbers(squares, tokens * normGroups);
+    for (let t = 0; t < tokens; t++) {
+      const own = (result + t * values) * 4;
+      for (const { group, from, count } of pieces) kernels.scaleBy(own + from * 4, count, 1 / Math.sqrt(squares[t * normGroups + group]! / normSize + epsilon));
+      kernels.multiplyInto(own, layer.normWeight, values);
+    }
   }
 
   return {
