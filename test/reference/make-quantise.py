@@ -101,3 +101,50 @@ for name, (config, tensors) in MODELS.items():
             result = {path: [list(array.shape), digest(array)] for path, array in tree_flatten(model.parameters())}
             record[f"{name}-{bits or 'plain'}"] = {"config": config, "bits": bits, "tensors": tensors, "quantization": loaded.get("quantization"), "result": result}
 (Path(__file__).parent / "mlx-arrays" / "convert.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+# What the models' own rules make of the names and shapes of transformers, without a whole checkpoint: in mlx-arrays/forms.json.
+from mlx_lm.utils import _get_classes
+
+GOLDENS = Path(__file__).parent / "goldens"
+
+
+def one_by_one(at, count, parts=("gate", "up", "down")):
+    return [(f"{at}.experts.{e}.{part}_proj.weight", [8, 6]) for e in range(count) for part in parts]
+
+
+NORMS = [("model.layers.1.input_layernorm.weight", [6]), ("model.layers.1.self_attn.q_norm.weight", [4]), ("model.layers.0.linear_attn.norm.weight", [4])]
+FORMS = {
+    "qwen3-next-bf16": [*NORMS, ("model.norm.weight", [6]), ("model.layers.0.linear_attn.conv1d.weight", [10, 1, 4]), ("mtp.fc.weight", [4, 4]), ("model.layers.0.mlp.gate.weight", [4, 6]),
+                        *one_by_one("model.layers.0.mlp", 4), ("model.layers.0.mlp.shared_expert.up_proj.weight", [8, 6]), ("model.layers.0.linear_attn.A_log", [3])],
+    "qwen3-5-q4-g64": [(name.replace("model.", "model.language_model.", 1), shape) for name, shape in NORMS]
+                      + [("model.language_model.norm.weight", [6]), ("model.language_model.layers.0.linear_attn.conv1d.weight", [10, 1, 4]), ("model.visual.blocks.0.norm1.weight", [6]),
+                         ("lm_head.weight", [7, 6]), ("mtp.norm.weight", [6]), ("model.language_model.embed_tokens.weight", [7, 6])],
+    "qwen3-5-moe-bf16": [("model.language_model.layers.0.mlp.experts.gate_up_proj", [4, 10, 6]), ("model.language_model.layers.0.mlp.experts.down_proj", [4, 6, 5]),
+                         ("model.language_model.layers.0.mlp.gate.weight", [4, 6]), ("model.language_model.layers.0.input_layernorm.weight", [6]),
+                         ("model.language_model.layers.0.linear_attn.conv1d.weight", [10, 1, 4])],
+    "nemotron-h-moe-q4-g32": [("backbone.layers.0.mixer.conv1d.weight", [10, 1, 4]), ("mtp.layers.0.norm.weight", [6]), ("backbone.layers.1.norm.weight", [6]),
+                              *one_by_one("backbone.layers.1.mixer", 5, ("up", "down")), ("backbone.layers.1.mixer.gate.weight", [5, 6])],
+    "mamba2-bf16": [("backbone.layers.0.mixer.conv1d.weight", [10, 1, 4]), ("backbone.layers.0.mixer.conv1d.bias", [10])],
+    "granitemoehybrid-bf16": [("model.layers.0.mamba.conv1d.weight", [10, 1, 4]), ("model.layers.0.block_sparse_moe.input_linear.weight", [4, 10, 6]),
+                              ("model.layers.0.block_sparse_moe.output_linear.weight", [4, 6, 5]), ("model.layers.0.shared_mlp.input_linear.weight", [12, 6]),
+                              ("model.layers.0.shared_mlp.output_linear.weight", [6, 6]), ("model.layers.1.block_sparse_moe.input_linear.weight", [4, 10, 6]),
+                              ("model.layers.1.block_sparse_moe.output_linear.weight", [4, 6, 5])],
+    "granitemoehybrid-dense-q4-g32": [(f"model.layers.{i}.shared_mlp.{name}_linear.weight", shape) for i in range(3) for name, shape in (("input", [12, 6]), ("output", [6, 6]))],
+    "deepseek-v3-bf16": [("model.layers.0.self_attn.kv_b_proj.weight", [3 * (16 + 24), 32]), ("model.layers.1.mlp.gate.weight", [6, 8]), *one_by_one("model.layers.1.mlp", 6),
+                         ("model.layers.0.self_attn.rotary_emb.inv_freq", [4])],
+    "lfm2-bf16": [("model.layers.0.conv.conv.weight", [12, 1, 3]), ("model.layers.0.conv.in_proj.weight", [12, 6])],
+    "ernie4-5-moe-q4-g64": [*one_by_one("model.layers.1.mlp", 4), ("model.layers.1.mlp.moe_statics.e_score_correction_bias", [1, 4]), ("model.mtp_block.0.norm.weight", [6]),
+                            ("model.layers.1.mlp.gate.weight", [4, 6])],
+}
+forms = {}
+for name, tensors in FORMS.items():
+    config = json.loads((GOLDENS / name / "config.json").read_text())
+    plain = {key: value for key, value in config.items() if not key.startswith("quantization")}
+    if "text_config" in plain:
+        plain["text_config"] = {key: value for key, value in plain["text_config"].items() if not key.startswith("quantization")}
+    Model, Arguments = _get_classes(config)
+    made = Model(Arguments.from_dict(config)).sanitize({tensor: bf16(seed, shape) for seed, (tensor, shape) in enumerate(tensors)})
+    result = {path: [list(array.shape), digest(mx.contiguous(array))] for path, array in made.items()}
+    forms[name] = {"config": plain, "bits": None, "tensors": tensors, "quantization": None, "result": result}
+(Path(__file__).parent / "mlx-arrays" / "forms.json").write_text(json.dumps(forms, indent=1, sort_keys=True) + "\n")

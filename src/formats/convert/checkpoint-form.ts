@@ -1,5 +1,6 @@
 import { HearthError } from '../../core/index.ts';
 import { DTYPE_BITS, type Dtype } from '../safetensors/index.ts';
+import { familyRules } from './family-forms.ts';
 import { pick, stack, type TensorStream } from './tensor-stream.ts';
 
 /**
@@ -15,22 +16,32 @@ export interface CheckpointForm {
 
 type Rename = readonly [expert: RegExp, stack: (layer: string, projection: string) => string];
 
-const PROJECTION: Readonly<Record<string, string>> = { w1: 'gate_proj', w2: 'down_proj', w3: 'up_proj' };
+const PROJECTION: Readonly<Record<string, string>> = { w1: 'gate_proj', w2: 'down_proj', w3: 'up_proj', up_proj: 'fc1', down_proj: 'fc2' };
 /** `<layer>.<E>.<projection>.<leaf>`: layer, number, projection, leaf. */
 const EXPERTS: readonly Rename[] = [
   [/^(.*\.block_sparse_moe)\.experts\.(\d+)\.(w[123])\.(weight|scales|biases)$/, (layer, projection) => `${layer}.switch_mlp.${PROJECTION[projection]}`],
+  // nemotron_h has no gates.
+  [/^(.*\.mixer)\.experts\.(\d+)\.((?:up|down)_proj)\.(weight|scales|biases)$/, (layer, projection) => `${layer}.switch_mlp.${PROJECTION[projection]}`],
   [/^(.*\.(?:mlp|feed_forward))\.experts\.(\d+)\.((?:gate|up|down)_proj)\.(weight|scales|biases)$/, (layer, projection) => `${layer}.switch_mlp.${projection}`],
 ];
 
 /** Precomputed rotations, and the parts of a multimodal model that text does not need. */
 const DROPPED = /(\.rotary_emb\.inv_freq$|^(?:model\.)?(?:vision_tower|multi_modal_projector|vision_model|audio_tower)\.)/;
 
-export function checkpointForm(tensors: readonly TensorStream[], tied: boolean): CheckpointForm {
+export function checkpointForm(source: readonly TensorStream[], config: Readonly<Record<string, unknown>>): CheckpointForm {
+  const tied = isTied(config);
+  const rules = familyRules(config, source);
   const dropped: string[] = [];
   const stacks = new Map<string, Map<number, TensorStream>>();
   const out: TensorStream[] = [];
   let changed = false;
-  for (const tensor of tensors) {
+  const named = source.flatMap((tensor) => {
+    const made = rules.reduce<readonly TensorStream[]>((current, rule) => current.flatMap(rule), [tensor]);
+    if (made.length === 0) dropped.push(tensor.name);
+    else changed ||= made.length !== 1 || made[0] !== tensor;
+    return made;
+  });
+  for (const tensor of named) {
     if (DROPPED.test(tensor.name) || (tied && /(^|\.)lm_head\.weight$/.test(tensor.name))) {
       dropped.push(tensor.name);
       continue;
@@ -48,6 +59,13 @@ export function checkpointForm(tensors: readonly TensorStream[], tied: boolean):
   }
   for (const [name, members] of stacks) out.push(stack(name, inOrder(name, members)));
   return { tensors: out, changed, dropped };
+}
+
+function isTied(config: Readonly<Record<string, unknown>>): boolean {
+  const text = config['text_config'];
+  return (
+    config['tie_word_embeddings'] === true || (typeof text === 'object' && text !== null && 'tie_word_embeddings' in text && text.tie_word_embeddings === true)
+  );
 }
 
 function expertOf(name: string): { readonly name: string; readonly expert: number } | undefined {
@@ -68,13 +86,18 @@ function inOrder(name: string, members: ReadonlyMap<number, TensorStream>): Tens
   });
 }
 
-/** Tensors that hold two projections: halves one after the other (granitemoe), or rows in turn (gpt_oss). */
+/** Tensors that hold two projections: halves one after the other (granitemoe, qwen3_5_moe), or rows in turn (gpt_oss). */
 function splitFused(tensor: TensorStream): readonly TensorStream[] {
   const { name } = tensor;
   const granite = /^(.*\.block_sparse_moe)\.(input|output)_linear\.weight$/.exec(name);
   if (granite !== null) {
     if (granite[2] === 'output') return [{ ...tensor, name: `${granite[1]}.switch_mlp.down_proj.weight` }];
     return [halves(tensor, `${granite[1]}.switch_mlp.gate_proj.weight`, 0), halves(tensor, `${granite[1]}.switch_mlp.up_proj.weight`, 1)];
+  }
+  const fused = /^(.*\.mlp)\.experts\.(gate_up|down)_proj$/.exec(name);
+  if (fused !== null && tensor.shape.length === 3 && name.startsWith('language_model.')) {
+    if (fused[2] === 'down') return [{ ...tensor, name: `${fused[1]}.switch_mlp.down_proj.weight` }];
+    return [halves(tensor, `${fused[1]}.switch_mlp.gate_proj.weight`, 0), halves(tensor, `${fused[1]}.switch_mlp.up_proj.weight`, 1)];
   }
   const oss = /^(.*\.mlp\.experts)\.(gate_up|down)_proj_(blocks|scales|bias)$/.exec(name);
   if (oss === null) return [tensor];

@@ -33,7 +33,7 @@ const NEVER = /^(bert|roberta|xlm-roberta|modernbert|nomic_bert)$/;
 export function quantisedBits(config: Config, path: string, shape: readonly number[], bits: number): number | null {
   const type = String(config['model_type']);
   const columns = shape.at(-1)!;
-  const isStack = shape.length === 3 && /\.(switch_mlp|experts)\./.test(path);
+  const isStack = shape.length === 3 && /\.(switch_mlp|experts)\.|\.(embed_q|unembed_out)$/.test(path);
   if (NEVER.test(type) || columns % QUANTISE_GROUP !== 0 || (shape.length !== 2 && !isStack)) return null;
   const text = config['text_config'];
   const inner = typeof text === 'object' && text !== null ? String((text as Config)['model_type']) : '';

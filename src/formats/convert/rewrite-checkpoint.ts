@@ -43,7 +43,7 @@ export async function needsRewrite(directory: string, quantize?: 4 | 8): Promise
   if (checkpoint.quantization !== null && checkpoint.quantization.layout !== 'mlx') return true;
   const form = checkpointForm(
     [...checkpoint.tensors.values()].map((entry) => streamOf(checkpoint, entry)),
-    isTied(checkpoint.config),
+    checkpoint.config,
   );
   return form.changed || (quantize !== undefined && chosenModules(checkpoint, form, quantize).size > 0);
 }
@@ -59,7 +59,7 @@ export async function rewriteCheckpoint(source: string, destination: string, opt
   const foreign = await foreignModules(checkpoint);
   const own = [...checkpoint.tensors.values()].filter((entry) => !foreign.consumed.has(entry.name));
   const streams = [...own.map((entry) => streamOf(checkpoint, entry, options.signal)), ...foreign.tensors.map(asStream)];
-  const form = checkpointForm(streams, isTied(checkpoint.config));
+  const form = checkpointForm(streams, checkpoint.config);
   const chosen = options.quantize === undefined ? new Map<string, Quantization>() : chosenModules(checkpoint, form, options.quantize);
   try {
     return await fillDirectory(destination, async (temporary) => {
@@ -90,12 +90,10 @@ export async function rewriteCheckpoint(source: string, destination: string, opt
   }
 }
 
-const writeJson = (path: string, value: unknown): Promise<void> => writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`, 0o644);
+const writeJson = (path: string, value: unknown): Promise<void> => writeFileAtomic(path, `${JSON.stringify(value, tagNumber, 2)}\n`, 0o644);
 
-function isTied(config: Config): boolean {
-  const text = config['text_config'];
-  return config['tie_word_embeddings'] === true || (typeof text === 'object' && text !== null && (text as Config)['tie_word_embeddings'] === true);
-}
+/** Numbers that JSON lacks, as transformers writes them; `readModelConfig` takes them back. */
+const tagNumber = (_key: string, value: unknown): unknown => (typeof value === 'number' && !Number.isFinite(value) ? { __float__: String(value) } : value);
 
 function asStream(source: TensorSource): TensorStream {
   const { data } = source;
