@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { readAdapter } from '../../formats/index.ts';
 import { loadEmber } from '../load/load-ember.ts';
 import { supportedModelTypes } from '../models/architectures.ts';
-import type { Ember, StepSequence } from '../types.ts';
+import type { ActivationPath, Ember, StepSequence } from '../types.ts';
 
 const REFERENCE = join(import.meta.dirname, '../../../test/reference');
 const ADAPTERS = join(REFERENCE, 'adapters');
@@ -38,8 +38,8 @@ const goldens = readdirSync(ADAPTERS)
   .map(readGolden)
   .filter(({ base }) => supportedModelTypes().includes(typeOf(base)));
 
-const load = (base: string, ranks: number): Promise<Ember> =>
-  loadEmber({ directory: join(REFERENCE, 'goldens', base), ranks, activations: 'f32', kvType: 'f32', contextTokens: 512, batchTokens: 160 });
+const load = (base: string, ranks: number, activations: ActivationPath = 'f32'): Promise<Ember> =>
+  loadEmber({ directory: join(REFERENCE, 'goldens', base), ranks, activations, kvType: 'f32', contextTokens: 512, batchTokens: 160 });
 const common = { temperature: 0, adjustments: [], candidates: 1 } as const;
 /** Pages of the n-th of several sequences of up to 64 tokens. */
 const pagesOf = (n: number): Uint32Array => Uint32Array.of(2 * n, 2 * n + 1);
@@ -72,20 +72,23 @@ async function stepOf(ember: Ember, sequence: StepSequence): Promise<Float32Arra
 describe.each(goldens.map((golden) => [golden.name, golden] as const))('%s', (name, golden) => {
   const forms = ['mlx', 'peft'].filter((form) => existsSync(join(ADAPTERS, name, form)));
 
-  it.each([1, 2, 3])("[engines E29] on gives the reference's logits and those of the fused model, off those of the base, on %i ranks", async (ranks) => {
-    await using ember = await load(golden.base, ranks);
-    for (const [slot, form] of forms.entries()) await ember.loadAdapter(slot, await readAdapter(join(ADAPTERS, name, form)));
-    for (const slot of forms.keys()) {
-      const on = await stepOf(ember, whole(golden, 0, { slot, scale: 1 }));
-      expect(largest(on, golden.rows('expected-logits')) / golden.span).toBeLessThan(TOLERANCE);
-      expect(largest(on, golden.rows('fused-logits')) / golden.span).toBeLessThan(TOLERANCE);
-      const half = await stepOf(ember, whole(golden, 0, { slot, scale: 0.5 }));
-      expect(largest(half, golden.rows('half-logits')) / golden.span).toBeLessThan(TOLERANCE);
-      const off = await stepOf(ember, whole(golden, 0));
-      expect(largest(off, golden.rows('base')) / golden.span).toBeLessThan(TOLERANCE);
-      expect(largest(on, off) / golden.span).toBeGreaterThan(100 * TOLERANCE);
-    }
-  });
+  it.each([1, 2, 3])(
+    "[engines E29] [agents-training A30] on gives the reference's logits and those of the fused model, off those of the base, on %i ranks",
+    async (ranks) => {
+      await using ember = await load(golden.base, ranks);
+      for (const [slot, form] of forms.entries()) await ember.loadAdapter(slot, await readAdapter(join(ADAPTERS, name, form)));
+      for (const slot of forms.keys()) {
+        const on = await stepOf(ember, whole(golden, 0, { slot, scale: 1 }));
+        expect(largest(on, golden.rows('expected-logits')) / golden.span).toBeLessThan(TOLERANCE);
+        expect(largest(on, golden.rows('fused-logits')) / golden.span).toBeLessThan(TOLERANCE);
+        const half = await stepOf(ember, whole(golden, 0, { slot, scale: 0.5 }));
+        expect(largest(half, golden.rows('half-logits')) / golden.span).toBeLessThan(TOLERANCE);
+        const off = await stepOf(ember, whole(golden, 0));
+        expect(largest(off, golden.rows('base')) / golden.span).toBeLessThan(TOLERANCE);
+        expect(largest(on, off) / golden.span).toBeGreaterThan(100 * TOLERANCE);
+      }
+    },
+  );
 
   it('its greedy tokens, one a step, are those of the reference', async () => {
     await using ember = await load(golden.base, 2);
@@ -121,6 +124,19 @@ describe('adapters in one batch', () => {
     await using bare = await load('llama-q4-g64', ranks);
     expect([bare.memory.weightsBytes, bare.adapterBytes]).toEqual([weightsBytes, 0]);
     expect(ember.adapterBytes).toBeGreaterThan(0);
+  });
+
+  it('int8 and int16 activations are for the base alone: an adapter is as near to the reference as the base is', async () => {
+    for (const activations of ['mixed', 'int8', 'int16'] as const) {
+      await using ember = await load('llama-q4-g64', 2, activations);
+      for (const [slot, golden] of shared.entries()) {
+        await ember.loadAdapter(slot, await readAdapter(join(ADAPTERS, golden.name, 'mlx')));
+        const off = largest(await stepOf(ember, whole(golden, 0)), golden.rows('base')) / golden.span;
+        const on = largest(await stepOf(ember, whole(golden, 0, { slot, scale: 1 })), golden.rows('expected-logits')) / golden.span;
+        expect([activations, golden.name, on < 0.01 + 3 * off]).toEqual([activations, golden.name, true]);
+        expect(on).toBeLessThan(0.06);
+      }
+    }
   });
 
   it('two scales of one adapter, and prefill beside decode, share a step', async () => {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -153,7 +153,7 @@ describe('adapters that cannot be used', () => {
       (error: { code: string; message: string }) => error.code,
     );
 
-  it('[formats F16] unknown name, missing partner, wrong shape, wrong rank and NaN have a code each', async () => {
+  it('[formats F16] [agents-training A31] unknown name, missing partner, wrong shape, wrong rank and NaN have a code each', async () => {
     expect(await code(mlxConfig())).toBe('ok');
     const unknown = await Promise.all([
       code(mlxConfig(), { ...good, [`${Q}.lora_c`]: tensor([1], [1]) }),
@@ -218,8 +218,46 @@ describe('adapters that cannot be used', () => {
     ['trained biases', peftConfig({ bias: 'all' }), 'adapter_kind_unsupported'],
     ['a changed base', peftConfig({ init_lora_weights: 'pissa_niter_16' }), 'adapter_kind_unsupported'],
     ['a pattern that is a program', peftConfig({ rank_pattern: { '(a+)+$': 8 } }), 'adapter_config_invalid'],
-  ])('a config with %s is refused', async (_, config, expected) => {
+  ])('[agents-training A31] a config with %s is refused', async (_, config, expected) => {
     expect(await code(config)).toBe(expected);
+  });
+
+  it('mutated files give a table or a known code, never another error, and never hang', async () => {
+    const [config, file] = [JSON.stringify(mlxConfig({}, { keys: null })), 'adapters.safetensors'];
+    const source = fresh();
+    await writeRawAdapter(source, config, file, good);
+    const tensors = await readFile(join(source, file));
+    let state = 77;
+    const random = (below: number): number => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return (state >>> 8) % below;
+    };
+    const mutate = (bytes: Buffer, within: number): Buffer => {
+      const copy = [...bytes];
+      for (let edits = 1 + random(3); edits > 0; edits--) {
+        const at = random(within);
+        const kind = random(4);
+        if (kind < 2) copy[at] = random(256);
+        else if (kind === 2) copy.splice(at, 1 + random(6));
+        else copy.splice(at, 0, ...Buffer.from(['0', '"', '{', ']', '-', '1e99', 'null', 'NaN', '\\u0000'][random(9)]!));
+      }
+      return Buffer.from(copy);
+    };
+    const directory = fresh();
+    await writeRawAdapter(directory, config, file, good);
+    const codes = new Set<string>();
+    for (let i = 0; i < 400; i++) {
+      const ofConfig = i % 2 === 0;
+      await writeFile(join(directory, 'adapter_config.json'), ofConfig ? mutate(Buffer.from(config), config.length) : config);
+      await writeFile(join(directory, file), ofConfig ? tensors : mutate(tensors, 600));
+      const found = await codeOf(async () => {
+        const read = await readAdapter(directory);
+        if (read.kind !== 'full') checkAdapter(read, base(LINEARS));
+      });
+      codes.add(found ?? 'no code');
+    }
+    expect([...codes].filter((found) => !/^(ok|adapter_\w+|st_\w+)$/.test(found))).toEqual([]);
+    expect(codes.size).toBeGreaterThan(8);
   });
 
   it('a broken or absent tensor file is refused with the code of its fault', async () => {
