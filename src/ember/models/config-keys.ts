@@ -68,9 +68,13 @@ export function isInert(value: unknown): boolean {
 
 const brief = (value: unknown): string => (JSON.stringify(value) ?? 'missing').slice(0, 120);
 
+/** JSON has no infinity; transformers writes it so. */
+const isInfinity = (value: unknown): boolean => (value as { readonly __float__?: unknown } | null)?.__float__ === 'Infinity';
+
 /** Lowest and highest of a range; the highest may be infinite. */
 export function limits(config: ModelConfig, key: string, fallback: readonly [number, number]): readonly [number, number] {
-  const value = config[key] ?? fallback;
+  const given = config[key] ?? fallback;
+  const value = Array.isArray(given) ? given.map((bound) => (isInfinity(bound) ? Number.POSITIVE_INFINITY : bound)) : given;
   if (!Array.isArray(value) || value.length !== 2 || value.some((bound) => typeof bound !== 'number' || Number.isNaN(bound)) || value[0] > value[1])
     throw wrongValue(key, value, 'two numbers, the lower one first');
   return [value[0], value[1]];

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FinishReason } from '../../../contract/index.ts';
-import { type Ember, PAGE_TOKENS, type PagePool, type StepOutput, type StepSequence } from '../../../ember/index.ts';
+import { type Ember, PAGE_TOKENS, type PagePool, type RecurrentStates, type StepOutput, type StepSequence } from '../../../ember/index.ts';
 import { type FromWorker, stepText } from '../../protocol/messages.ts';
 import type { AnswerOutput, TokenScores } from '../../text/index.ts';
 import type { Answers } from './answers.ts';
@@ -19,9 +19,10 @@ import {
   type Sequence,
   takePrefix,
 } from './sequence.ts';
+import { createStateSlots } from './state-slots.ts';
 
 export interface StepLoopOptions {
-  readonly ember: Pick<Ember, 'step' | 'logits' | 'hidden'>;
+  readonly ember: Pick<Ember, 'step' | 'logits' | 'hidden'> & { readonly states?: RecurrentStates | null };
   readonly pool: PagePool;
   readonly stopTokens: ReadonlySet<number>;
   readonly parallelSequences: number;
@@ -68,6 +69,7 @@ export interface StepLoop {
 export function createStepLoop(options: StepLoopOptions): StepLoop {
   const { ember, pool, send } = options;
   const prefixes = createPrefixTree(pool);
+  const states = createStateSlots(ember.states ?? null);
   const drafter = options.drafter ?? null;
   const lengths = createDraftLengths();
   const rate = options.rate ?? createPrefillRate(options.batchTokens);
@@ -124,8 +126,9 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
       if (next === undefined) return;
       // Held before it is counted: what it will use can then not be freed for it.
       takePrefix(next, pool, prefixes);
+      states.take(next, pool);
       if (!mayEnter(next, running, pool, prefixes)) {
-        freePages(next, pool);
+        leave(next);
         return;
       }
       waiting.splice(place, 1);
@@ -154,6 +157,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
 
   function leave(sequence: Sequence | Reading): void {
     freePages(sequence, pool);
+    states.release(sequence);
     if (sequence.kind === 'answer') drafter?.forget(sequence);
   }
 
@@ -195,7 +199,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     const scores = batch.some(({ sequence }) => sequence.kind === 'reading' && sequence.wants === 'scores');
     const decoding = batch.filter(({ sequence }) => decodes(sequence)).length;
     const startedAt = performance.now();
-    const steps = batch.map(toStep);
+    const steps = batch.map((share) => ({ ...toStep(share), ...states.of(share.sequence) }));
     const outputs = await ember.step(steps);
     const elapsed = performance.now() - startedAt;
     counters.steps++;
