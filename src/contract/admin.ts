@@ -39,6 +39,8 @@ export const residentModel = z.strictObject({
   waiting: z.int(),
   pinned: z.boolean(),
   loadMs: z.number().nullable(),
+  /** What became of the numbers of its weights on their way into the engine, such as quantising; null = they are the source's. */
+  weights: z.string().nullable(),
   /** What its user should know, such as a chat template that cannot be used. */
   warnings: z.array(z.string()),
   loadedAt: z.string().nullable(),

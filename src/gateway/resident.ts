@@ -80,6 +80,7 @@ export function describeResident(resident: Resident, state: Readonly<ModelState>
     waiting: state.queue.length,
     pinned: state.plan.pinned,
     loadMs: loaded ? Math.round(loaded.report.loadMs) : null,
+    weights: loaded?.report.weightsNote ?? null,
     warnings: [...(loaded?.report.warnings ?? [])],
     loadedAt: loaded ? new Date(loaded.loadedAtMs).toISOString() : null,
     expiresAt: expires === null ? null : new Date(expires).toISOString(),
