@@ -7,8 +7,6 @@ import { createFakeEngine } from '../support/fake-engine.ts';
 import { type GoldenModel, makeGoldenModel } from '../support/golden-model.ts';
 import { describeEngine } from './engine.ts';
 
-const later = 'not built yet';
-const common = { logprobs: later, grammar: later };
 const model = 'it has no model';
 
 describe('[house H10] the engine port', () => {
@@ -30,7 +28,7 @@ describe('[house H10] the engine port', () => {
     golden: () => ({ prompt: golden!.golden.prompt, text: golden!.golden.text, tokens: golden!.golden.greedy.length }),
     adapter: () => 'mlp',
     longPrompt: 'x',
-    lacks: common,
+    lacks: {},
   });
 
   describeEngine({
@@ -42,7 +40,8 @@ describe('[house H10] the engine port', () => {
     }),
     longPrompt: 'word '.repeat(150),
     lacks: {
-      ...common,
+      logprobs: model,
+      grammar: model,
       'prefix cache': 'it has no cache',
       golden: model,
       sampling: model,

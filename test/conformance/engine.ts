@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { GenerateEvent } from '../../src/contract/index.ts';
+import type { GenerateEvent, GenerateRequest } from '../../src/contract/index.ts';
 import type { ModelFacts } from '../../src/core/index.ts';
 import type { Engine } from '../../src/engines/index.ts';
 import { GREEDY, never, type RunningEngine, request, startEngine, user } from '../support/engine-run.ts';
@@ -32,11 +32,6 @@ export interface EngineSubject {
   /** The same engine with faults; only the fake can be told to misbehave. */
   readonly faulty?: Readonly<Record<'failing' | 'dying' | 'stalling' | 'garbling' | 'deaf', () => Engine>>;
 }
-
-/** A feature that comes brings its test along. */
-const unwritten = async (): Promise<void> => {
-  throw new Error('write this test together with the feature');
-};
 
 const LONG = { ...GREEDY, temperature: 1, seed: 11 };
 
@@ -210,8 +205,44 @@ export function describeEngine(subject: EngineSubject): void {
       await running.session.setThreads(running.report.ranks);
     });
 
-    given('logprobs', 'log probabilities are those of the raw logits', unwritten);
-    given('grammar', 'a grammar constrains the answer', unwritten);
+    given(
+      'logprobs',
+      'log probabilities are those of the raw logits: equal to the scores, whatever the sampling is, and their tokens join to the text',
+      async () => {
+        const prompt = await running.session.tokenize({ text: 'one two three', addSpecial: false, parseSpecial: false });
+        const told = async (sampling: GenerateRequest['sampling']) => {
+          const answer = await running.ask({ tokens: prompt, maxTokens: 6, logprobs: 3, sampling });
+          return { answer, tokens: answer.events.flatMap((event) => (event.kind === 'text-delta' ? (event.logprobs ?? []) : [])) };
+        };
+        const { answer, tokens } = await told(GREEDY);
+        expect(tokens).toHaveLength(6);
+        expect(tokens.map(({ token }) => token).join('')).toBe(answer.text);
+        for (const { id, logprob, top } of tokens) {
+          expect(top).toHaveLength(3);
+          expect(top[0]).toMatchObject({ id, logprob });
+          expect(top.map((each) => each.logprob)).toEqual(top.map((each) => each.logprob).sort((a, b) => b - a));
+        }
+        const scores = await running.session.score([...prompt, ...tokens.map(({ id }) => id)]);
+        for (const [i, { logprob }] of tokens.entries()) expect(logprob).toBeCloseTo(scores[prompt.length - 1 + i]!, 3);
+        const bent = await told({ ...GREEDY, temperature: 1.5, seed: 4, repetitionPenalty: 1.5, logitBias: { [tokens[0]!.id]: -5 } });
+        expect(bent.tokens[0]!.top.map(({ id }) => id)).toEqual(tokens[0]!.top.map(({ id }) => id));
+        for (const [i, { logprob }] of bent.tokens[0]!.top.entries()) expect(logprob).toBeCloseTo(tokens[0]!.top[i]!.logprob, 4);
+      },
+    );
+    given('grammar', 'a grammar constrains the answer, beside others that are free', async () => {
+      const free = (await running.ask({ maxTokens: 12 })).text;
+      const format = { kind: 'grammar', text: 'root ::= ("ab" | "cd") [0-9] "!"' } as const;
+      const asked = Array.from({ length: 6 }, (_, seed) => running.ask({ format, maxTokens: 12, sampling: { ...GREEDY, temperature: 1, seed } }));
+      const [beside, ...answers] = await Promise.all([running.ask({ maxTokens: 12 }), ...asked]);
+      expect(beside!.text).toBe(free);
+      for (const { text, finish } of answers) {
+        expect(text).toMatch(/^(ab|cd)[0-9]!$/);
+        expect(finish).toMatchObject({ reason: 'stop' });
+      }
+      const cut = await running.ask({ format, maxTokens: 2 });
+      expect([cut.text, cut.finish?.reason]).toEqual([cut.text.slice(0, 2), 'length']);
+      expect((await running.ask({ format: { kind: 'grammar', text: 'root ::= other' } })).error).toBeDefined();
+    });
     given('prefix cache', 'a common prefix is evaluated once, and the answer is as before', async () => {
       const prompt = 'the same beginning '.repeat(8);
       const first = await running.ask({ prompt, maxTokens: 6, cacheSalt: 'key' });
