@@ -32,11 +32,14 @@ export interface AnswerText {
 export function createAnswerText(
   detokenizer: TokenToText,
   stops: readonly string[],
-  options: Omit<ReaderOptions, 'stops'> & { readonly logprobs?: boolean } = {},
+  options: Omit<ReaderOptions, 'stops'> & {
+    /** Log probabilities beside the text, with so many of the likeliest tokens. */ readonly topLogprobs?: number;
+  } = {},
 ): AnswerText {
   const reader = createAnswerReader({ ...options, stops });
   let reasoningTokens = 0;
-  const queue = options.logprobs === true ? createLogprobQueue() : null;
+  const { topLogprobs } = options;
+  const queue = topLogprobs === undefined ? null : createLogprobQueue();
 
   const partsOf = (outputs: readonly ReaderOutput[]): AnswerPart[] =>
     joined(
@@ -55,7 +58,7 @@ export function createAnswerText(
   return {
     push(id, scores) {
       const text = detokenizer.push(id);
-      if (scores !== undefined) queue?.add(scores, text);
+      if (scores !== undefined) queue?.add({ ...scores, top: scores.top.slice(0, topLogprobs) }, text);
       const before = reader.inReasoning;
       const out = told(reader.push(text));
       if (before || reader.inReasoning) reasoningTokens++;

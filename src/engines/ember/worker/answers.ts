@@ -86,13 +86,13 @@ export function createAnswers(text: ModelText, vocabularySize: number): Answers 
       const stops = stopStrings(request);
       return () => {
         const detokenizer = tokenizer.createDetokenizer({ skipSpecial: true, shown });
-        const answer = createAnswerText(detokenizer, stops, { ...reader, logprobs: request.logprobs !== undefined });
+        const answer = createAnswerText(detokenizer, stops, { ...reader, ...(request.logprobs === undefined ? {} : { topLogprobs: request.logprobs }) });
         const matcher = grammar?.open() ?? null;
         const guide =
           matcher === null && budget === null
             ? null
             : createAnswerGuide({ matcher, budget, reasoning: () => ({ tokens: answer.reasoningTokens, open: answer.inReasoning }) });
-        return { answer, guide, ...(request.logprobs === undefined ? {} : { rawCandidates: Math.max(1, request.logprobs), top: request.logprobs }) };
+        return { answer, guide, ...(request.logprobs === undefined ? {} : { rawCandidates: Math.max(1, request.logprobs) }) };
       };
     },
 

@@ -7,7 +7,7 @@ import type { ReaderOptions } from './answer-reader.ts';
 import { reasoningPairs } from './reasoning-marks.ts';
 
 /** Reads a text cut into pieces, one token each. */
-function read(pieces: readonly string[], options: Omit<ReaderOptions, 'stops'> & { stops?: readonly string[]; logprobs?: boolean }) {
+function read(pieces: readonly string[], options: Omit<ReaderOptions, 'stops'> & { stops?: readonly string[]; topLogprobs?: number }) {
   const answer = createAnswerText({ push: (id) => pieces[id]!, flush: () => '' }, options.stops ?? [], options);
   let content = '';
   let reasoning = '';
@@ -22,7 +22,7 @@ function read(pieces: readonly string[], options: Omit<ReaderOptions, 'stops'> &
     stopString = out.stopString;
   };
   for (const [id, piece] of pieces.entries()) {
-    take(answer.push(id, options.logprobs === true ? { id, logprob: -id, bytes: new TextEncoder().encode(piece), top: [] } : undefined));
+    take(answer.push(id, options.topLogprobs !== undefined ? { id, logprob: -id, bytes: new TextEncoder().encode(piece), top: [] } : undefined));
     if (stopString !== undefined) break;
   }
   if (stopString === undefined) take(answer.flush());
@@ -84,7 +84,7 @@ describe('log probabilities beside text', () => {
   test('tokens join to the text: whole, with held beginnings of stop strings, cut by one, and behind reasoning', () => {
     for (const text of ['plain words', 'a STO STOP b', '<think>x</think>\n\nyes  no', '<thin', 'a S'])
       for (const pieces of cutsOf(text)) {
-        const it = read(pieces, { reasoning: think, stops: ['STOP'], logprobs: true });
+        const it = read(pieces, { reasoning: think, stops: ['STOP'], topLogprobs: 2 });
         const without = read(pieces, { reasoning: think, stops: ['STOP'] });
         expect(it.content).toBe(without.content);
         expect([joined(it), bytes(it)], JSON.stringify(pieces)).toEqual([it.content, it.content]);
@@ -97,7 +97,7 @@ describe('log probabilities beside text', () => {
   test('parts of a character come with the token that completes it, each with its own bytes', () => {
     const parts = [[0xf0, 0x9f], [0x8c], [0x8d, 0x21]];
     const texts = ['', '', '🌍!'];
-    const answer = createAnswerText({ push: (id) => texts[id]!, flush: () => '' }, [], { logprobs: true });
+    const answer = createAnswerText({ push: (id) => texts[id]!, flush: () => '' }, [], { topLogprobs: 2 });
     const out = parts.flatMap((part, id) => [...answer.push(id, { id, logprob: 0, bytes: Uint8Array.from(part), top: [] }).parts]);
     expect(out).toMatchObject([
       {
@@ -113,7 +113,7 @@ describe('log probabilities beside text', () => {
   });
 
   test('half a character at the end is told with its token', () => {
-    const answer = createAnswerText({ push: () => '', flush: () => '\ufffd' }, [], { logprobs: true });
+    const answer = createAnswerText({ push: () => '', flush: () => '\ufffd' }, [], { topLogprobs: 2 });
     answer.push(0, { id: 7, logprob: -1, bytes: Uint8Array.of(0xf0), top: [] });
     expect(answer.flush().parts).toMatchObject([{ text: '\ufffd', logprobs: [{ id: 7, token: '\ufffd', bytes: [0xf0] }] }]);
   });
@@ -128,7 +128,7 @@ describe('log probabilities beside text', () => {
         pieces.push(text.slice(at, at + size));
         at += size;
       }
-      const it = read(pieces, { stops: ['<END>'], logprobs: true });
+      const it = read(pieces, { stops: ['<END>'], topLogprobs: 2 });
       expect(it.content).toBe(text.replace('<END>', ''));
       expect(joined(it)).toBe(it.content);
     }
