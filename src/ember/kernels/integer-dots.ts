@@ -1,7 +1,7 @@
 // Dot products of codes and integer activations, in lanes. Types stand for constants: conditions on their sizes are decided by the compiler, so that
 // only one branch is ever made.
 //   W  weights: u8 = packed 4-bit codes, u16 = bytes        A  activations: u8 = int8, u16 = int8 with 32-bit dots, u32, u64 = int16 likewise
-//   G  block of G·8 elements: u16, u32, u64                 T  tokens of a tile: u8, u16, u32, u64
+//   G  block of G·8 elements: u16, u32, u64                 T  tokens of a tile: u8, u16, u32, u64 (matmul-integer.ts)
 import { heldInt, integerSums4 } from './numbers';
 
 /** The mask that takes 4-bit codes out of their place, made before a loop. */
@@ -69,13 +69,13 @@ function widePlane<G>(x: usize, apart: usize, n0: v128, n1: v128, n2: v128, n3: 
 }
 
 /**
- * Lanes of a block of codes and the activations of one token of a tile of T at x: 4 lanes of i32 (≤ 16·255·32,639 each), but for packed codes and
+ * Lanes of a block of codes and the activations of one token at x: 4 lanes of i32 (≤ 16·255·32,639 each), but for packed codes and
  * int8 without 32-bit dots 8 lanes of i16.
  */
 // @ts-ignore: decorator
 @inline
-export function meet<W, A, G, T>(n0: v128, n1: v128, n2: v128, n3: v128, x: usize, ones: v128, highs: v128): v128 {
-  const apart = sizeof<T>() * valueBytes<A, G>(), low: usize = sizeof<G>() == 2 ? 16 : 32;
+export function meet<W, A, G>(n0: v128, n1: v128, n2: v128, n3: v128, x: usize, ones: v128, highs: v128): v128 {
+  const apart = valueBytes<A, G>(), low: usize = sizeof<G>() == 2 ? 16 : 32;
   if (sizeof<A>() == 1) return narrowPlane<W, G>(x, apart, n0, n1, n2, n3, ones);
   if (sizeof<A>() == 2) return widePlane<G>(x, apart, n0, n1, n2, n3);
   if (sizeof<A>() == 8) return i32x4.add(i32x4.shl(widePlane<G>(x, apart, n0, n1, n2, n3), 8), widePlane<G>(x + low, apart, n0, n1, n2, n3));
@@ -89,9 +89,9 @@ export function meet<W, A, G, T>(n0: v128, n1: v128, n2: v128, n3: v128, x: usiz
 @inline
 export function dotBlock<W, A, G>(w: usize, x: usize, mask: v128, ones: v128, highs: v128): v128 {
   const u = v128.load(w), n0 = lower<W>(u, mask), n1 = sizeof<G>() == 2 ? n0 : upper<W>(w, u, mask);
-  if (sizeof<G>() != 8) return meet<W, A, G, u8>(n0, n1, n0, n1, x, ones, highs);
+  if (sizeof<G>() != 8) return meet<W, A, G>(n0, n1, n0, n1, x, ones, highs);
   const z = w + chunkBytes<W, G>(), v = v128.load(z);
-  return meet<W, A, G, u8>(n0, n1, lower<W>(v, mask), upper<W>(z, v, mask), x, ones, highs);
+  return meet<W, A, G>(n0, n1, lower<W>(v, mask), upper<W>(z, v, mask), x, ones, highs);
 }
 
 /** Four blocks' lanes → their four dot products as f32x4. */

@@ -1,6 +1,6 @@
 // The prepared form of activations. Tokens go in tiles of 8, 4, 2 or 1; a tile that is not full is filled with zero tokens.
 // A tile of T tokens over k values, in chunks of C = min(group, 32) and blocks of B = min(group, 64):
-//   codes [k/C][T][planes][C]   bytes; int16 codes are 256·h + l, in two planes, h before l. Order inside a chunk: see prepare.ts
+//   codes [k/B][T][B/C][planes][C]   bytes; int16 codes are 256·h + l, in two planes, h before l. Order inside a chunk: see prepare.ts
 //   scales [k/B, up to a multiple of 4][T] f32, sums likewise (scale × sum of the block's codes); zero beyond k/B
 // The f32 path has the values as they come, [tokens][k]. Behind the tiles lies room for what matmul makes of a row of weights.
 

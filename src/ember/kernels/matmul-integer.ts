@@ -1,5 +1,5 @@
 // Quantised weights × integer activations: y = Σ over blocks of scale·activation scale·dot + bias·activation sum. Types: integer-dots.ts.
-import { storeTokens, sum4 } from './numbers';
+import { load4, storeTokens, sum4 } from './numbers';
 import { chunkBytes, dotBlock, finish4, highsOf, lower, maskOf, meet, onesOf, upper, valueBytes } from './integer-dots';
 import { rowScales } from './row-scales';
 import { biasesAt, blockRoom, bytesAt, rowsAtOnce, S_E8M0, scaleBytes } from './layout';
@@ -9,13 +9,16 @@ import { splitRow, unpackRow } from './unpack';
 /** Bytes ahead that a row read once is touched, so that memory answers while this part is computed. */
 const AHEAD: usize = 1024;
 
-/** Codes from w meet one token. Four blocks a turn, their dots in four lanes, as their products are. */
+/**
+ * One row of codes meets one token. Four blocks a turn, their dots in four lanes, as their scales are, in format S at s and b. Lanes of the result
+ * are still to be added up.
+ */
 // @ts-ignore: decorator
 @inline
-function oneToken<W, A, G>(w: usize, x: usize, room: usize, s: usize, b: usize, xs: usize, toSums: usize, blocks: u32, reach: usize): void {
+function oneToken<W, A, G, S>(w: usize, x: usize, s: usize, b: usize, xs: usize, toSums: usize, blocks: u32, reach: usize): v128 {
   const chunks: usize = sizeof<G>() == 8 ? 2 : 1, wb = chunkBytes<W, G>() * chunks, vb = valueBytes<A, G>() * chunks;
   const mask = maskOf(), ones = onesOf(), highs = highsOf();
-  let acc = v128.load(room);
+  let acc = f32x4.splat(0);
   for (let left = blocks >> 2; left > 0; left--) {
     if (sizeof<W>() == 1 && sizeof<A>() < 4) {
       load<u8>(w + reach);
@@ -25,31 +28,42 @@ function oneToken<W, A, G>(w: usize, x: usize, room: usize, s: usize, b: usize, 
       dotBlock<W, A, G>(w, x, mask, ones, highs), dotBlock<W, A, G>(w + wb, x + vb, mask, ones, highs),
       dotBlock<W, A, G>(w + 2 * wb, x + 2 * vb, mask, ones, highs), dotBlock<W, A, G>(w + 3 * wb, x + 3 * vb, mask, ones, highs), ones,
     );
-    acc = f32x4.relaxed_madd(v128.load(b), v128.load(xs + toSums), acc);
-    acc = f32x4.relaxed_madd(dots, f32x4.mul(v128.load(s), v128.load(xs)), acc);
+    acc = f32x4.relaxed_madd(load4<S>(b), v128.load(xs + toSums), acc);
+    acc = f32x4.relaxed_madd(dots, f32x4.mul(load4<S>(s), v128.load(xs)), acc);
     w += 4 * wb;
     x += 4 * vb;
-    s += 16;
-    b += 16;
+    s += 4 * sizeof<S>();
+    b += 4 * sizeof<S>();
     xs += 16;
   }
   const rest = blocks & 3;
   if (rest) {
-    const a = dotBlock<W, A, G>(w, x, mask, ones, highs);
-    let second = i32x4.splat(0), c = second;
+    const first = dotBlock<W, A, G>(w, x, mask, ones, highs);
+    let second = i32x4.splat(0), third = second;
     if (rest > 1) second = dotBlock<W, A, G>(w + wb, x + vb, mask, ones, highs);
-    if (rest > 2) c = dotBlock<W, A, G>(w + 2 * wb, x + 2 * vb, mask, ones, highs);
-    acc = f32x4.relaxed_madd(v128.load(b), v128.load(xs + toSums), acc);
-    acc = f32x4.relaxed_madd(finish4<W, A, G>(a, second, c, i32x4.splat(0), ones), f32x4.mul(v128.load(s), v128.load(xs)), acc);
+    if (rest > 2) third = dotBlock<W, A, G>(w + 2 * wb, x + 2 * vb, mask, ones, highs);
+    const own = i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(rest)); // what lies behind the last scales may be anything
+    acc = f32x4.relaxed_madd(v128.and(own, load4<S>(b)), v128.load(xs + toSums), acc);
+    acc = f32x4.relaxed_madd(finish4<W, A, G>(first, second, third, i32x4.splat(0), ones), f32x4.mul(v128.and(own, load4<S>(s)), v128.load(xs)), acc);
   }
-  v128.store(room, acc);
+  return acc;
+}
+
+/** Packed codes and one token, where a group is a block: scales are read as they come, one stream beside that of the codes. */
+export function oneTokenRows<A, G, S>(w: usize, sc: usize, bi: usize, x: usize, y: usize, r0: usize, r1: usize, k: u32): void {
+  const blocks: u32 = k / (<u32>sizeof<G>() * 8), wrow: usize = k >> 1, srow: usize = blocks * <u32>sizeof<S>(), end = w + r1 * wrow;
+  const xs = x + ((k * (sizeof<A>() >= 4 ? 2 : 1) + 15) & ~15), toSums: usize = ((blocks + 3) & ~3) << 2;
+  for (let r = r0; r < r1; r++) {
+    const row = w + r * wrow;
+    f32.store(y + (r << 2), sum4(oneToken<u8, A, G, S>(row, x, sc + r * srow, bi + r * srow, xs, toSums, blocks, min(AHEAD, end - row - wrow))));
+  }
 }
 
 /** Two tokens: the dots of two blocks fill the lanes. */
 // @ts-ignore: decorator
 @inline
 function twoTokens<W, A, G>(w: usize, x: usize, room: usize, s: usize, b: usize, xs: usize, toSums: usize, blocks: u32, reach: usize): void {
-  const chunks: usize = sizeof<G>() == 8 ? 2 : 1, chunk = chunkBytes<W, G>(), value = valueBytes<A, G>(), step: usize = 2 * value * chunks;
+  const chunks: usize = sizeof<G>() == 8 ? 2 : 1, chunk = chunkBytes<W, G>(), value = valueBytes<A, G>() * chunks, step: usize = 2 * value;
   const mask = maskOf(), ones = onesOf(), highs = highsOf();
   let acc = v128.load(room);
   for (let left = <i32>blocks; left > 0; left -= 2) {
@@ -58,13 +72,13 @@ function twoTokens<W, A, G>(w: usize, x: usize, room: usize, s: usize, b: usize,
     acc = f32x4.relaxed_madd(v128.shuffle<f32>(bias, bias, 0, 0, 1, 1), v128.load(xs + toSums), acc);
     let u = v128.load(w), n0 = lower<W>(u, mask), n1 = sizeof<G>() == 2 ? n0 : upper<W>(w, u, mask);
     let v = sizeof<G>() == 8 ? v128.load(w + chunk) : u, n2 = lower<W>(v, mask), n3 = sizeof<G>() == 2 ? n0 : upper<W>(w + chunk, v, mask);
-    const c0 = meet<W, A, G, u16>(n0, n1, n2, n3, x, ones, highs), c1 = meet<W, A, G, u16>(n0, n1, n2, n3, x + value, ones, highs);
+    const c0 = meet<W, A, G>(n0, n1, n2, n3, x, ones, highs), c1 = meet<W, A, G>(n0, n1, n2, n3, x + value, ones, highs);
     let d0 = i32x4.splat(0), d1 = d0;
     if (left > 1) {
       const z = w + chunk * chunks;
       u = v128.load(z); n0 = lower<W>(u, mask); n1 = sizeof<G>() == 2 ? n0 : upper<W>(z, u, mask);
       v = sizeof<G>() == 8 ? v128.load(z + chunk) : u; n2 = lower<W>(v, mask); n3 = sizeof<G>() == 2 ? n0 : upper<W>(z + chunk, v, mask);
-      d0 = meet<W, A, G, u16>(n0, n1, n2, n3, x + step, ones, highs); d1 = meet<W, A, G, u16>(n0, n1, n2, n3, x + step + value, ones, highs);
+      d0 = meet<W, A, G>(n0, n1, n2, n3, x + step, ones, highs); d1 = meet<W, A, G>(n0, n1, n2, n3, x + step + value, ones, highs);
     }
     acc = f32x4.relaxed_madd(finish4<W, A, G>(c0, c1, d0, d1, ones), f32x4.mul(v128.shuffle<f32>(scale, scale, 0, 0, 1, 1), v128.load(xs)), acc);
     w += 2 * chunk * chunks;
@@ -80,7 +94,7 @@ function twoTokens<W, A, G>(w: usize, x: usize, room: usize, s: usize, b: usize,
 // @ts-ignore: decorator
 @inline
 function manyTokens<W, A, G, T>(w: usize, x: usize, room: usize, s: usize, b: usize, xs: usize, toSums: usize, blocks: u32): void {
-  const chunks: usize = sizeof<G>() == 8 ? 2 : 1, chunk = chunkBytes<W, G>(), value = valueBytes<A, G>();
+  const chunks: usize = sizeof<G>() == 8 ? 2 : 1, chunk = chunkBytes<W, G>(), value = valueBytes<A, G>() * chunks;
   const mask = maskOf(), ones = onesOf(), highs = highsOf();
   let low = v128.load(room), high = v128.load(room, 16);
   for (let left = blocks; left > 0; left--) {
@@ -88,17 +102,17 @@ function manyTokens<W, A, G, T>(w: usize, x: usize, room: usize, s: usize, b: us
     const v = sizeof<G>() == 8 ? v128.load(w + chunk) : u, n2 = lower<W>(v, mask), n3 = sizeof<G>() == 2 ? n0 : upper<W>(w + chunk, v, mask);
     const scale = v128.load32_splat(s), bias = v128.load32_splat(b);
     low = f32x4.relaxed_madd(bias, v128.load(xs + toSums), low);
-    const p0 = meet<W, A, G, T>(n0, n1, n2, n3, x, ones, highs), p1 = meet<W, A, G, T>(n0, n1, n2, n3, x + value, ones, highs);
-    const p2 = meet<W, A, G, T>(n0, n1, n2, n3, x + 2 * value, ones, highs), p3 = meet<W, A, G, T>(n0, n1, n2, n3, x + 3 * value, ones, highs);
+    const p0 = meet<W, A, G>(n0, n1, n2, n3, x, ones, highs), p1 = meet<W, A, G>(n0, n1, n2, n3, x + value, ones, highs);
+    const p2 = meet<W, A, G>(n0, n1, n2, n3, x + 2 * value, ones, highs), p3 = meet<W, A, G>(n0, n1, n2, n3, x + 3 * value, ones, highs);
     low = f32x4.relaxed_madd(finish4<W, A, G>(p0, p1, p2, p3, ones), f32x4.mul(scale, v128.load(xs)), low);
     if (sizeof<T>() == 8) {
       high = f32x4.relaxed_madd(bias, v128.load(xs + toSums, 16), high);
-      const p4 = meet<W, A, G, T>(n0, n1, n2, n3, x + 4 * value, ones, highs), p5 = meet<W, A, G, T>(n0, n1, n2, n3, x + 5 * value, ones, highs);
-      const p6 = meet<W, A, G, T>(n0, n1, n2, n3, x + 6 * value, ones, highs), p7 = meet<W, A, G, T>(n0, n1, n2, n3, x + 7 * value, ones, highs);
+      const p4 = meet<W, A, G>(n0, n1, n2, n3, x + 4 * value, ones, highs), p5 = meet<W, A, G>(n0, n1, n2, n3, x + 5 * value, ones, highs);
+      const p6 = meet<W, A, G>(n0, n1, n2, n3, x + 6 * value, ones, highs), p7 = meet<W, A, G>(n0, n1, n2, n3, x + 7 * value, ones, highs);
       high = f32x4.relaxed_madd(finish4<W, A, G>(p4, p5, p6, p7, ones), f32x4.mul(scale, v128.load(xs, 16)), high);
     }
     w += chunk * chunks;
-    x += sizeof<T>() * value * chunks;
+    x += sizeof<T>() * value;
     s += 4;
     b += 4;
     xs += 4 * sizeof<T>();
@@ -132,7 +146,7 @@ export function tileRows<W, A, G, T>(
       v128.store(room, f32x4.splat(0));
       v128.store(room, f32x4.splat(0), 16);
       for (let second = false; ; second = true) {
-        if (sizeof<T>() == 1) oneToken<W, A, G>(codes, x, room, s, s + toBiases, xs, toSums, blocks, min(AHEAD, end - row - wrow));
+        if (sizeof<T>() == 1) v128.store(room, f32x4.add(v128.load(room), oneToken<W, A, G, f32>(codes, x, s, s + toBiases, xs, toSums, blocks, min(AHEAD, end - row - wrow))));
         else if (sizeof<T>() == 2) twoTokens<W, A, G>(codes, x, room, s, s + toBiases, xs, toSums, blocks, min(AHEAD, end - row - wrow));
         else manyTokens<W, A, G, T>(codes, x, room, s, s + toBiases, xs, toSums, blocks);
         if (sizeof<W>() == 1 || !planes || second) break;

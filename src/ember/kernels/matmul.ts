@@ -1,14 +1,18 @@
 // From the arguments of `matmul` to one function per inner loop, block and tile.
 import { wideDots } from './cpu';
-import { F32, INT16, S_E8M0, tileBytes, tileOf, tilesBytes } from './layout';
-import { tileRows } from './matmul-integer';
+import { F32, INT16, S_BF16, S_E8M0, S_F16, tileBytes, tileOf, tilesBytes } from './layout';
+import { oneTokenRows, tileRows } from './matmul-integer';
 import { matmulFloats, smallFloatTile } from './matmul-f32';
 
 /** Rows whose weights stay in the cache while all tiles of tokens pass. */
 const ROWS: u32 = 32;
 
 function byTile<W, A, G>(bits: u32, group: u32, scaleType: i32, w: usize, sc: usize, bi: usize, x: usize, room: usize, y: usize, yStride: usize, tile: u32, full: u32, r0: u32, r1: u32, k: u32): void {
-  if (tile == 1) tileRows<W, A, G, u8>(bits, group, scaleType, w, sc, bi, x, room, y, yStride, full, r0, r1, k);
+  if (sizeof<W>() == 1 && tile == 1 && group != 128) {
+    if (scaleType == S_BF16) oneTokenRows<A, G, u16>(w, sc, bi, x, y, r0, r1, k);
+    else if (scaleType == S_F16) oneTokenRows<A, G, i16>(w, sc, bi, x, y, r0, r1, k);
+    else oneTokenRows<A, G, f32>(w, sc, bi, x, y, r0, r1, k);
+  } else if (tile == 1) tileRows<W, A, G, u8>(bits, group, scaleType, w, sc, bi, x, room, y, yStride, full, r0, r1, k);
   else if (tile == 2) tileRows<W, A, G, u16>(bits, group, scaleType, w, sc, bi, x, room, y, yStride, full, r0, r1, k);
   else if (tile == 4) tileRows<W, A, G, u32>(bits, group, scaleType, w, sc, bi, x, room, y, yStride, full, r0, r1, k);
   else tileRows<W, A, G, u64>(bits, group, scaleType, w, sc, bi, x, room, y, yStride, full, r0, r1, k);

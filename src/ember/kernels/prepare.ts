@@ -1,6 +1,6 @@
 // Brings activations into the form of layout.ts. Order of the elements inside each chunk: as they come, but for 4-bit codes in chunks of 32 the
 // even elements, then the odd ones, as the codes are unpacked.
-import { chunkSize, blockRoom, blockSize, F32, INT8, planesOf, tileBytes, tileOf } from './layout';
+import { blockRoom, blockSize, F32, INT8, planesOf, tileBytes, tileOf } from './layout';
 
 /** Codes of four values: rint(x / scale), kept in range also where scale is a subnormal. Of NaN it makes any code: its scale is NaN too. */
 // @ts-ignore: decorator
@@ -41,8 +41,7 @@ function codes16(x: usize, scale: v128, low: v128, high: v128, keep: v128): v128
   return i32x4.add(i32x4.add(q0, q1), i32x4.add(q2, q3));
 }
 
-/** `step`: bytes from one chunk of this token to its next. */
-function prepareBlock(activation: i32, split: bool, block: u32, x: usize, codes: usize, step: usize, scaleAt: usize, sumAt: usize): void {
+function prepareBlock(activation: i32, split: bool, block: u32, x: usize, codes: usize, scaleAt: usize, sumAt: usize): void {
   // As integers the bits of |x| have the order of the values, and NaN is above all: it reaches the scale, and so the result.
   let most = i32x4.splat(0);
   for (let i: u32 = 0; i < block; i += 4) most = i32x4.max_s(most, f32x4.abs(v128.load(x + (i << 2))));
@@ -74,7 +73,7 @@ function prepareBlock(activation: i32, split: bool, block: u32, x: usize, codes:
         storeBytes(codes + 32, lowByte(a, h0), lowByte(b, h1), lowByte(c, h2), lowByte(d, h3), split);
       }
       x += 128;
-      codes += step;
+      codes += activation == INT8 ? 32 : 64;
     }
   }
   f32.store(scaleAt, scale);
@@ -87,10 +86,9 @@ export function prepare(activation: i32, bits: u32, group: u32, x: usize, tokens
     memory.copy(prepared, x, <usize>(tokens * k) << 2);
     return;
   }
-  const chunk = chunkSize(group), block = blockSize(group), blocks = k / block, room = blockRoom(group, k), planes = planesOf(activation);
+  const block = blockSize(group), blocks = k / block, room = blockRoom(group, k), planes = planesOf(activation);
   for (let left = tokens; left > 0; ) {
     const tile = tileOf(left), full = min(tile, left), bytes = tileBytes(activation, group, tile, k);
-    const step = tile * chunk * planes;
     const scales = prepared + (tile * k * planes + 15 & ~15), sums = scales + ((tile * room) << 2);
     if (full < tile) memory.fill(prepared, 0, bytes);
     else {
@@ -98,10 +96,9 @@ export function prepare(activation: i32, bits: u32, group: u32, x: usize, tokens
       memory.fill(sums + ((tile * blocks) << 2), 0, (tile * (room - blocks)) << 2);
     }
     for (let t: u32 = 0; t < full; t++) {
-      const codes = prepared + t * chunk * planes;
       for (let b: u32 = 0; b < blocks; b++) {
         const at = (b * tile + t) << 2;
-        prepareBlock(activation, bits == 4 && group >= 32, block, x + ((b * block) << 2), codes + b * (block / chunk) * step, step, scales + at, sums + at);
+        prepareBlock(activation, bits == 4 && group >= 32, block, x + ((b * block) << 2), prepared + (b * tile + t) * block * planes, scales + at, sums + at);
       }
       x += <usize>k << 2;
     }
