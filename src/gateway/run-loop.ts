@@ -10,6 +10,9 @@ import { createScheduler } from './scheduler/scheduler.ts';
 import type { SchedulerEvent } from './scheduler/scheduler-types.ts';
 import { createThreadShares } from './thread-shares.ts';
 
+/** How far a measurement may be from its estimate without a word (docs/spec/engines.md §6). */
+const ESTIMATE_TOLERANCE = 0.15;
+
 /** A place at a loaded model. */
 export interface Lease {
   readonly loaded: LoadedModel;
@@ -126,7 +129,11 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
       const { weightsBytes, kvBytes, computeBytes, processBytes } = loaded.report.measured;
       logger.info('model-load-end', { model: model.id, engine: engine.id, loadMs: Math.round(resident.readyAt - resident.loadStartedAt) });
       for (const warning of loaded.report.warnings ?? []) logger.warning(warning, { model: model.id });
-      tell({ kind: 'loaded', model: key, parallelSequences: loaded.report.parallelSequences, bytes: weightsBytes + kvBytes + computeBytes + processBytes });
+      const measuredBytes = weightsBytes + kvBytes + computeBytes + processBytes;
+      const { estimateBytes } = schedulerPlan(settings, resident);
+      if (Math.abs(measuredBytes / estimateBytes - 1) > ESTIMATE_TOLERANCE)
+        logger.warning('the memory of a model is not what was estimated', { model: model.id, measuredBytes, estimateBytes });
+      tell({ kind: 'loaded', model: key, parallelSequences: loaded.report.parallelSequences, bytes: measuredBytes });
     } catch (error) {
       const failure = isHearthError(error) ? error : toHearthError(error);
       if (stopping.signal.aborted) logger.info('model-load-end', { model: model.id, engine: engine.id, outcome: 'cancelled' });
