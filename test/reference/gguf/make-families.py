@@ -1,6 +1,6 @@
 """Records in families.json what llama.cpp computes on GGUF exports of tiny families: log probabilities after a prompt.
 
-Run: node test/reference/gguf/export-families.ts FOLDER, then python make-families.py FOLDER (needs xllamacpp, one process per file)."""
+Run: python make-families.py FOLDER (needs xllamacpp and node). The files are written into the folder first; each is loaded by a process of its own."""
 
 import json
 import os
@@ -34,8 +34,22 @@ def one(path):
     os._exit(0)
 
 
+# The folder's name goes into the file, and llama.cpp treats models that are called phi-3 in a way of its own.
+EXPORT = """
+import { join } from 'node:path';
+import { exportGguf } from './src/formats/index.ts';
+import { FAMILY_CONFIGS, makeFamilyCheckpoint } from './test/support/family-checkpoint.ts';
+const folder = process.argv[1];
+for (const [i, name] of Object.keys(FAMILY_CONFIGS).entries()) {
+  await makeFamilyCheckpoint(name, join(folder, `tiny-${i}`));
+  await exportGguf(join(folder, `tiny-${i}`), join(folder, `${name}.gguf`));
+}
+"""
+
 if len(sys.argv) > 2:
     one(sys.argv[2])
+Path(sys.argv[1]).mkdir(parents=True)
+subprocess.run(["node", "--input-type=module", "-e", EXPORT, str(Path(sys.argv[1]).resolve())], cwd=Path(__file__).parents[3], check=True)
 record = {"prompt": PROMPT, "top": {}}
 for file in sorted(Path(sys.argv[1]).glob("*.gguf")):
     done = subprocess.run([sys.executable, __file__, sys.argv[1], str(file)], capture_output=True, text=True)
