@@ -5,7 +5,7 @@ import type { Architecture } from './model-graph.ts';
 /** Phi 3, 3.5 and 4 mini: llama with fused projections and longrope. As mlx-lm, it has no window and takes the long factors always. */
 export const phi3: Architecture = {
   modelType: 'phi3',
-  keys: [...DECODER_KEYS, 'original_max_position_embeddings', 'sliding_window'],
+  keys: [...DECODER_KEYS, 'original_max_position_embeddings', 'sliding_window', 'full_attn_mod', 'interpolate_factor'],
   graph: (config) =>
     decoder(config, {
       theta: 10_000,
