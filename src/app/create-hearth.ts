@@ -27,6 +27,8 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   const engineOptions = {
     ember: withoutNulls({
       activations: config.engines.ember.activations,
+      kvType: config.engines.ember.kvType,
+      promptLookup: config.engines.ember.promptLookup,
       threads: config.engines.ember.threads,
       quantize: config.engines.ember.quantize,
       residentAdapters: config.adapters.maxResident,

@@ -29,6 +29,11 @@ export const configSchema = z.strictObject({
             .default(null)
             .describe('Bits that models with plain weights are quantised to before their first load; null = they run as they are.'),
           activations: z.enum(['mixed', 'int8', 'int16', 'f32']).default('mixed').describe('Form of the activations in matrix products.'),
+          kvType: z.enum(['bf16', 'f32', 'int8']).nullable().default(null).describe('Form of the cells of the KV cache; null = bf16, for encoders f32.'),
+          promptLookup: z
+            .boolean()
+            .default(false)
+            .describe('Guess next tokens from what followed the same ones earlier, and check the guesses in one step; no answer changes.'),
         })
         .prefault({}),
     })
