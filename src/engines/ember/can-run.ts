@@ -7,7 +7,7 @@ import type { EmberEngineOptions } from './worker/options.ts';
 /** Which features of a model ember can run, judged by its config alone (docs/spec/engines.md §1.1, §2.9). */
 export function canRun(facts: ModelFacts, options: EmberEngineOptions = {}): Readonly<Record<Feature, FeatureVerdict>> {
   const reason = refusal(facts);
-  const note = noteOf(facts, options);
+  const note = reason === null && !isEncoder(facts) ? noteOf(facts, options) : null;
   const text: FeatureVerdict =
     reason === null ? { ok: true, engine: 'ember', reason: null, ...(note === null ? {} : { note }) } : { ok: false, engine: null, reason };
   const not = (what: string): FeatureVerdict => ({ ok: false, engine: null, reason: `ember cannot do ${what}` });
