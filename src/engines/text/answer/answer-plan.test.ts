@@ -21,6 +21,9 @@ const TEMPLATES: Readonly<Record<string, string>> = {
   minimax_m2: '{{ tools }} <minimax:tool_call>',
   glm47: '{{ tools }} <tool_call> <arg_key>',
   longcat: '{{ tools }} <longcat_tool_call>',
+  gemma4: '{{ tools }} <|tool_call> <tool_call|>',
+  function_gemma: '{{ tools }} <start_function_call>',
+  pythonic: '{{ tools }} <|tool_list_start|>',
 };
 const parameters = {
   type: 'object',

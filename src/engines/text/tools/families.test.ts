@@ -125,6 +125,30 @@ const FIXTURES: readonly Fixture[] = [
     text: '<longcat_tool_call>get_weather\n<longcat_arg_key>city</longcat_arg_key>\n<longcat_arg_value>Rome</longcat_arg_value>\n</longcat_tool_call>',
     calls: [['get_weather', { city: 'Rome' }]],
   },
+  {
+    family: 'gemma4',
+    text: 'ok<|tool_call>call:get_weather{city:<|"|>Paris "é" 🌍<|"|>,days:3,detail:{a:[1,<|"|>}<|"|>]}}<tool_call|><|tool_call>call:noop{}<tool_call|>',
+    content: 'ok',
+    calls: [
+      ['get_weather', { ...paris, days: 3, detail: { a: [1, '}'] } }],
+      ['noop', {}],
+    ],
+  },
+  {
+    family: 'function_gemma',
+    text: '<start_function_call>call:get_weather{city:<escape>Oslo, {x}<escape>,metric:true}<end_function_call>',
+    calls: [['get_weather', { city: 'Oslo, {x}', metric: true }]],
+  },
+  {
+    family: 'pythonic',
+    text: '<|tool_call_start|>[get_weather(city="Paris \\"é\\" 🌍", days=2, metric=True, detail={\'a\': [1, None]}), noop()]<|tool_call_end|>',
+    calls: [
+      ['get_weather', { ...paris, days: 2, metric: true, detail: { a: [1, null] } }],
+      ['noop', {}],
+    ],
+  },
+  { family: 'harmony', text: `<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>${json}<|call|>`, calls: [['get_weather', paris]] },
+  { family: 'harmony', text: `<|start|>assistant to=functions.get_weather<|channel|>commentary<|message|>${json}`, calls: [['get_weather', paris]] },
 ];
 
 /** Reads a text that comes in the given pieces. */

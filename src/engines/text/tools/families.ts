@@ -1,4 +1,6 @@
+import { harmony } from './harmony-family.ts';
 import { granite, jsonTools, llama3Json, nemotron } from './json-families.ts';
+import { functionGemma, gemma4, pythonic } from './literal-families.ts';
 import { deepseek, kimiK2, mistral } from './named-families.ts';
 import { glm47, longcat, minimaxM2, qwen3Coder } from './tagged-families.ts';
 import type { ToolFamily } from './tool-family.ts';
@@ -6,11 +8,15 @@ import type { ToolFamily } from './tool-family.ts';
 /** In the order in which templates are probed (docs/spec/agents-training.md §1.6). */
 const PROBES: readonly { readonly family: ToolFamily; readonly all: readonly string[] }[] = [
   { family: minimaxM2, all: ['<minimax:tool_call>'] },
+  { family: gemma4, all: ['<|tool_call>', '<tool_call|>'] },
+  { family: functionGemma, all: ['<start_function_call>'] },
   { family: longcat, all: ['<longcat_tool_call>'] },
   { family: glm47, all: ['<arg_key>'] },
+  { family: pythonic, all: ['<|tool_list_start|>'] },
   { family: qwen3Coder, all: ['<function='] },
   { family: kimiK2, all: ['<|tool_calls_section_begin|>'] },
   { family: mistral, all: ['[TOOL_CALLS]'] },
+  { family: harmony, all: ['<|channel|>'] },
   { family: deepseek, all: ['<｜tool▁calls▁begin｜>'] },
   { family: nemotron, all: ['<TOOLCALL>'] },
   { family: granite, all: ['<|tool_call|>'] },
