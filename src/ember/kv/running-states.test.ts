@@ -44,7 +44,8 @@ describe('createRunningStates', () => {
     const { plan, states } = make(8);
     const pages = Array.from({ length: 70 }, (_, i) => i);
     plan(step(0, pages, 0, 100));
-    plan(step(0, pages, 100, 50, 'last'));
+    plan(step(0, pages, 100, 49));
+    plan(step(0, pages, 149, 1, 'last'));
     for (let position = 150; position < 70 * 32 - 1; position++) plan(step(0, pages, position, 1, 'last'));
     const kept = pages.filter((page) => states.resume(1, Uint32Array.of(page)) === 1);
     expect(kept).toEqual([3, 63, 68]);

@@ -38,6 +38,8 @@ export function createRunningStates({ running, kept }: { readonly running: numbe
   const resumed = new Map<number, Kept>();
   const passing = new Map<number, Kept>();
   const starting = new Set<Kept>();
+  /** Running slots whose prompt is not evaluated to its end. */
+  const prefilling = new Set<number>();
   let clock = 0;
 
   const inUse = (entry: Kept): boolean => starting.has(entry) || [...resumed.values()].includes(entry);
@@ -111,9 +113,13 @@ export function createRunningStates({ running, kept }: { readonly running: numbe
       const border = Math.floor((end - 1) / PAGE_TOKENS);
       const keepAfter = border * PAGE_TOKENS - position;
       const plan = { state, stateFrom: from?.slot ?? -1 };
-      if (border === 0 || keepAfter < 0) return { ...plan, keepAfter: -1, keepIn: -1 };
-      const promptEnds = output !== 'none' && tokens.length > 1;
-      const keepIn = keep(state, pages[border - 1]!, promptEnds || border % LASTING_PAGES === 0);
+      const promptEnds = output !== 'none' && (tokens.length > 1 || prefilling.has(state));
+      if (output === 'none') prefilling.add(state);
+      else prefilling.delete(state);
+      const passes = border > 0 && keepAfter >= 0;
+      const keepIn = passes ? keep(state, pages[border - 1]!, border % LASTING_PAGES === 0) : -1;
+      // The last border of a prompt is where other answers and other last messages begin.
+      if (promptEnds) passing.delete(state);
       return { ...plan, keepAfter: keepIn < 0 ? -1 : keepAfter, keepIn };
     },
   };

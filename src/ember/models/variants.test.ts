@@ -113,3 +113,47 @@ describe('modelGraph', () => {
     expect(() => modelGraph({ ...base, model_type: 'llama', ...change })).toThrow(expect.objectContaining({ code: 'model_load_failed' }));
   });
 });
+
+describe('gemma3', () => {
+  const config = {
+    model_type: 'gemma3_text',
+    hidden_size: 64,
+    num_hidden_layers: 6,
+    intermediate_size: 128,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    head_dim: 16,
+  };
+  const ropesOf = (change: Record<string, unknown>) => {
+    const { ropes, layers } = modelGraph({ ...config, ...change });
+    return {
+      ropes,
+      used: layers.map((layer) => (layer.mixer!.body as Attention).queryRope),
+      windows: layers.map((layer) => (layer.mixer!.body as Attention).window),
+    };
+  };
+
+  it('has the same ropes and windows whether they are given by layer type or not', () => {
+    const old = ropesOf({
+      rope_theta: 500_000,
+      rope_local_base_freq: 20_000,
+      rope_scaling: { rope_type: 'linear', factor: 8 },
+      sliding_window_pattern: 3,
+      sliding_window: 9,
+    });
+    const types = ['sliding_attention', 'sliding_attention', 'full_attention'];
+    const young = ropesOf({
+      rope_parameters: {
+        full_attention: { rope_type: 'linear', factor: 8, rope_theta: 500_000 },
+        sliding_attention: { rope_type: 'default', rope_theta: 20_000 },
+      },
+      layer_types: [...types, ...types],
+      sliding_window: 9,
+    });
+    expect(young).toEqual(old);
+    expect(old.used).toEqual([1, 1, 0, 1, 1, 0]);
+    expect(old.windows).toEqual([9, 9, 0, 9, 9, 0]);
+    expect(old.ropes[0]!.inverseFrequencies[1]).toBeCloseTo(500_000 ** (-1 / 8) / 8, 7);
+    expect(old.ropes[1]!.inverseFrequencies[1]).toBeCloseTo(20_000 ** (-1 / 8), 7);
+  });
+});
