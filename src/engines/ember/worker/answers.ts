@@ -81,7 +81,7 @@ export function createAnswers(text: ModelText, vocabularySize: number): Answers 
           ? null
           : {
               tokens: Math.max(0, Math.min(limit, maxTokens - LEFT_FOR_ANSWER)),
-              closing: tokenizer.encode(`${limit === 0 ? '' : '\n'}${close.close}\n\n`, { special: true }),
+              closing: tokenizer.encode(limit === 0 ? close.forced.trimStart() : close.forced, { special: true }),
             };
       const stops = stopStrings(request);
       return () => {

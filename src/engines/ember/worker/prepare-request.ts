@@ -20,7 +20,12 @@ export function createModelText(tokenizer: Tokenizer): ModelText {
     eosToken: textOf(tokenizer.eosIds.at(-1)),
     specialTokens: tokenizer.specialTokens.keys(),
   });
-  return { tokenizer, renderer, stopTokens: stopTokenIds(tokenizer), dialect: answerDialect(renderer.problem === null ? tokenizer.chatTemplate : null) };
+  const dialect = answerDialect(renderer.problem === null ? tokenizer.chatTemplate : null);
+  const stopTokens = new Set(stopTokenIds(tokenizer));
+  // There it ends a part, not the answer.
+  const end = tokenizer.specialTokens.get('<|end|>');
+  if (dialect.harmony && end !== undefined && !tokenizer.eosIds.includes(end)) stopTokens.delete(end);
+  return { tokenizer, renderer, stopTokens, dialect };
 }
 
 type PromptSource = Pick<GenerateRequest, 'messages' | 'prompt' | 'tokens' | 'templateArguments' | 'tools' | 'reasoning'>;

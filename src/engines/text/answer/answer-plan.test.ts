@@ -142,6 +142,21 @@ describe('plans of answers', () => {
     expect(takes(off, '<think></think>[1]')).toBe(false);
   });
 
+  test('answers in channels: the reasoning first, then a document, text or one call', () => {
+    const dialect = answerDialect('{{ tools }} <|channel|> <|message|>');
+    const begin = '<|channel|>analysis<|message|>hm<|end|><|start|>assistant';
+    const format = { kind: 'json-schema', schema: { const: [1] } } as const;
+    const document = compiled(planAnswer(dialect, { format }, '').grammar!);
+    for (const text of [`${begin}<|channel|>final<|message|>[1]`, '<|channel|>final<|message|>[1]']) expect(takes(document, text)).toBe(true);
+    expect(takes(document, '[1]')).toBe(false);
+    const call = '<|channel|>commentary to=functions.stop <|constrain|>json<|message|>{}';
+    const auto = compiled(planAnswer(dialect, { tools: use({ choice: 'auto' }) }, '').grammar!);
+    for (const text of [begin + call, `${begin}<|channel|>final<|message|>It is <b>.`]) expect(takes(auto, text)).toBe(true);
+    const forced = compiled(planAnswer(dialect, { tools: use() }, '').grammar!);
+    expect(takes(forced, begin + call)).toBe(true);
+    expect(takes(forced, '<|channel|>final<|message|>x')).toBe(false);
+  });
+
   test('tools are refused by models without a place for them, and choices and schemas that cannot be kept are', () => {
     expect(refusal(() => planAnswer(answerDialect('{{ messages }}'), { tools: use() }, ''))).toEqual({ code: 'unsupported_parameter', param: 'tools' });
     expect(refusal(() => planAnswer(answerDialect('{{ tools }}'), { tools: use() }, ''))).toEqual({ code: 'unsupported_parameter', param: 'tools' });

@@ -19,7 +19,7 @@ import {
 } from '../grammar/index.ts';
 import { hasToolSlot, parametersOf, type ToolFamily, toolFamilyOf } from '../tools/index.ts';
 import type { ReaderOptions, ReasoningMarks } from './answer-reader.ts';
-import { reasoningPairs } from './reasoning-marks.ts';
+import { HARMONY_HEADERS, HARMONY_TOKENS, isHarmony, reasoningPairs } from './reasoning-marks.ts';
 
 /** What a model's template says of its answers. */
 export interface AnswerDialect {
@@ -28,6 +28,8 @@ export interface AnswerDialect {
   readonly family: ToolFamily | null;
   /** Marks of the reasoning part; empty where the template has none. */
   readonly reasoning: readonly ReasoningMarks[];
+  /** Parts of the answer come in channels (gpt-oss). */
+  readonly harmony: boolean;
   /** Texts that have to be seen in the answer, also where they are control tokens. */
   readonly marks: readonly string[];
 }
@@ -38,7 +40,8 @@ export function answerDialect(template: string | null, toolParser?: string | nul
   const family = slot ? toolFamilyOf(source, toolParser) : null;
   const reasoning = template === null ? [] : reasoningPairs(source);
   const marks = [...(family === null ? [] : [...family.opens, ...family.marks]), ...reasoning.flatMap(({ open, close }) => [open, close])];
-  return { template: source, hasToolSlot: slot, family, reasoning, marks };
+  const harmony = isHarmony(source);
+  return { template: source, hasToolSlot: slot, family, reasoning, harmony, marks: harmony ? [...marks, ...HARMONY_TOKENS] : marks };
 }
 
 export interface AnswerWishes {
@@ -68,13 +71,19 @@ export function planAnswer(dialect: AnswerDialect, wishes: AnswerWishes, prompt:
   const inside = openIn(prompt, dialect.reasoning);
   const rules = new Map<string, GrammarNode>(JSON_RULES);
   const format = wishes.format === undefined ? null : formatNode(wishes.format, rules);
-  const answer = tools === null ? format : withTools(dialect, tools, format, rules);
+  const document = format !== null && dialect.harmony ? sequence(text('<|channel|>final<|message|>'), format) : format;
+  const answer = tools === null ? document : withTools(dialect, tools, document, rules);
   const constrained = tools !== null && answer !== null;
   const reader: AnswerPlan['reader'] = {
-    reasoning: { pairs: wishes.format === undefined || dialect.reasoning.length > 0 ? pairsOf(dialect, inside) : [], inside },
+    reasoning: {
+      pairs: wishes.format === undefined || dialect.reasoning.length > 0 ? pairsOf(dialect, inside) : [],
+      inside,
+      ...(dialect.harmony ? { headers: HARMONY_HEADERS } : {}),
+    },
     tools: tools === null || tools.choice === 'none' ? null : { family: dialect.family!, definitions: tools.definitions, constrained },
   };
   if (answer === null) return { reader, grammar: null };
+  if (dialect.harmony) return { reader, grammar: { root: sequence(analysis(wishes.reasoning), answer), rules } };
   return { reader, grammar: { root: sequence(reasoningNode(dialect, inside, wishes.reasoning), answer), rules } };
 }
 
@@ -99,6 +108,13 @@ function reasoningNode(dialect: AnswerDialect, inside: ReasoningMarks | null, op
   const parts = dialect.reasoning.map(({ open, close }) => sequence(BLANK, text(open), free(close), text(close), BLANK));
   return optional(choice(...parts));
 }
+
+/** The reasoning part of harmony, which ends in the beginning of another message. */
+function analysis(options: ReasoningOptions | undefined): GrammarNode {
+  if (options?.budgetTokens === 0) return EMPTY;
+  return optional(sequence(text('<|channel|>analysis<|message|>'), free('<|end|>'), text('<|end|><|start|>assistant')));
+}
+const HARMONY_TEXT = sequence(text('<|channel|>final<|message|>'), free(...HARMONY_TOKENS));
 
 function formatNode(format: AnswerFormat, rules: Map<string, GrammarNode>): GrammarNode {
   if (format.kind === 'json') return JSON_OBJECT_GRAMMAR.root;
@@ -128,7 +144,8 @@ function adopt(
 function withTools(dialect: AnswerDialect, tools: ToolUse, format: GrammarNode | null, rules: Map<string, GrammarNode>): GrammarNode | null {
   const family = dialect.family!;
   const { choice: wanted, parallel } = tools;
-  if (wanted === 'none') return format ?? free(...family.opens);
+  const plain = dialect.harmony ? HARMONY_TEXT : free(...family.opens);
+  if (wanted === 'none') return format ?? plain;
   const named = typeof wanted === 'object' ? tools.definitions.filter(({ name }) => name === wanted.name) : tools.definitions;
   if (named.length === 0) throw new HearthError('invalid_value', 'tool_choice names a tool that is not in tools.', { details: { param: 'tool_choice' } });
   const most = typeof wanted === 'object' || !parallel ? 1 : MOST_CALLS;
@@ -141,12 +158,12 @@ function withTools(dialect: AnswerDialect, tools: ToolUse, format: GrammarNode |
     argumentOf: (tool, name) => adopt(convert(tool, withDefinitions(tool, parametersOf(tool).schemaOf(name)), `${tool.name}.${name} `), rules),
   });
   const section = sequence(calls, BLANK);
-  if (wanted !== 'auto') return sequence(BLANK, section);
+  if (wanted !== 'auto') return dialect.harmony ? calls : sequence(BLANK, section);
   if (format !== null) return choice(sequence(BLANK, section), format);
   // An answer that begins as a call does is one; other text is free, and calls may follow it.
   const start = family.opensAnswer;
   if (start !== undefined) return choice(sequence(BLANK, section), sequence(notBeginning(start), free(...family.opens)), EMPTY);
-  return sequence(free(...family.opens), optional(section));
+  return dialect.harmony ? choice(calls, plain) : sequence(plain, optional(section));
 }
 
 /** Any character but white space and the one that opens calls. */

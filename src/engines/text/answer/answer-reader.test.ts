@@ -4,7 +4,7 @@ import type { TokenLogprob } from '../../../contract/index.ts';
 import { createAnswerText } from '../answer-text.ts';
 import { createAnswerGuide } from './answer-guide.ts';
 import type { ReaderOptions } from './answer-reader.ts';
-import { reasoningPairs } from './reasoning-marks.ts';
+import { HARMONY_HEADERS, reasoningPairs } from './reasoning-marks.ts';
 
 /** Reads a text cut into pieces, one token each. */
 function read(pieces: readonly string[], options: Omit<ReaderOptions, 'stops'> & { stops?: readonly string[]; topLogprobs?: number }) {
@@ -47,6 +47,17 @@ describe('reasoning parts', () => {
     for (const pieces of cutsOf('Use <think> to think</think>'))
       expect(read(pieces, { reasoning: think })).toMatchObject({ content: 'Use <think> to think</think>', reasoning: '' });
     for (const pieces of cutsOf('<think>and so on</th')) expect(read(pieces, { reasoning: think })).toMatchObject({ content: '', reasoning: 'and so on</th' });
+  });
+
+  test('the channels of harmony are told apart, and none of their marks is text', () => {
+    const harmony = reasoningPairs('<|channel|> <|message|>');
+    const text =
+      '<|channel|>analysis<|message|>Hm <|x|><|end|><|start|>assistant<|channel|>commentary<|message|>One moment.<|end|><|start|>assistant<|channel|>final<|message|>Yes <b>.';
+    for (const pieces of cutsOf(text))
+      expect(read(pieces, { reasoning: { pairs: harmony, inside: null, headers: HARMONY_HEADERS } })).toMatchObject({
+        content: 'One moment.Yes <b>.',
+        reasoning: 'Hm <|x|>',
+      });
   });
 
   test('templates tell their marks', () => {

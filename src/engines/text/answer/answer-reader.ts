@@ -6,12 +6,19 @@ import { scanMarks } from './marks.ts';
 export interface ReasoningMarks {
   readonly open: string;
   readonly close: string;
+  /** What closes the part and leads on to the answer, where a budget ends it. */
+  readonly forced: string;
 }
 
 export interface ReaderOptions {
   readonly stops: readonly string[];
   /** null: no part of the answer is reasoning. */
-  readonly reasoning?: { readonly pairs: readonly ReasoningMarks[]; readonly inside: ReasoningMarks | null } | null;
+  readonly reasoning?: {
+    readonly pairs: readonly ReasoningMarks[];
+    readonly inside: ReasoningMarks | null;
+    /** Marks that say which part follows: the parts may come in any order, and these are no text. */
+    readonly headers?: readonly string[];
+  } | null;
   readonly tools?: {
     readonly family: ToolFamily;
     readonly definitions: readonly ToolDefinition[];
@@ -44,7 +51,8 @@ export function createAnswerReader(options: ReaderOptions): AnswerReader {
   const reasoning = options.reasoning ?? null;
   const tools = options.tools ?? null;
   const invalid: InvalidToolCall[] = [];
-  const plain = (reasoning?.pairs ?? []).length === 0 && tools?.family.opensAnswer === undefined;
+  const headers = reasoning?.headers ?? [];
+  const plain = headers.length > 0 || ((reasoning?.pairs ?? []).length === 0 && tools?.family.opensAnswer === undefined);
   let mode: Mode = reasoning?.inside ? 'reasoning' : plain ? 'content' : 'start';
   let marks = reasoning?.inside ?? null;
   let held = '';
@@ -102,7 +110,8 @@ export function createAnswerReader(options: ReaderOptions): AnswerReader {
     if (held === '') return false;
     if (mode === 'start') return start(ended);
     if (mode === 'tools') return readCalls(ended);
-    const close = mode === 'reasoning' ? [marks!.close] : (tools?.family.opens ?? []);
+    const pairs = headers.length > 0 && mode === 'content' ? reasoning!.pairs : [];
+    const close = mode === 'reasoning' ? [marks!.close] : [...(tools?.family.opens ?? []), ...headers, ...pairs.map((pair) => pair.open)];
     const { found, safe } = scanMarks(held, [...close, ...stops], ended);
     write(take(safe));
     if (found === null) return false;
@@ -115,7 +124,16 @@ export function createAnswerReader(options: ReaderOptions): AnswerReader {
       skip(take(found.mark.length).length);
       mode = 'content';
       dropSpace = true;
-    } else enterTools(found.mark);
+    } else if (tools?.family.opens.includes(found.mark)) enterTools(found.mark);
+    else {
+      skip(take(found.mark.length).length);
+      const pair = pairs.find(({ open: mark }) => mark === found.mark);
+      if (pair !== undefined) {
+        marks = pair;
+        mode = 'reasoning';
+      }
+      dropSpace = true;
+    }
     return held !== '';
   }
 
