@@ -1,5 +1,5 @@
 // Adapters beside the base (docs/spec/engines.md B7): decode of 8 sequences with 8 adapters ÷ without any, and the load of a 50 MB adapter.
-//   node bench/adapters.ts smollm2|1b|DIR [--ranks 2] [--rank 8] [--decode 16] [--rounds 5] [--dora]
+//   node bench/adapters.ts smollm2|1b|DIR [--ranks 2] [--rank 8] [--layers 16] [--decode 16] [--rounds 5] [--dora]
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,14 @@ import { benchmarkModels } from './models.ts';
 const number = (value: string) => ({ type: 'string' as const, default: value });
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { ranks: number('2'), rank: number('8'), decode: number('16'), rounds: number('5'), dora: { type: 'boolean', default: false } },
+  options: {
+    ranks: number('2'),
+    rank: number('8'),
+    layers: number('16'),
+    decode: number('16'),
+    rounds: number('5'),
+    dora: { type: 'boolean', default: false },
+  },
 });
 const name = positionals[0] ?? '1b';
 const directory = name === '1b' || name === 'smollm2' ? (await benchmarkModels(name))[0]!.directory : name;
@@ -20,8 +27,9 @@ const STREAMS = 8;
 const STREAM_TOKENS = 256;
 
 const graph = modelGraph(await readModelConfig(directory));
-/** As mlx-lm trains by default: every linear module of the blocks. */
-const linears = graphTensors(graph).linears.filter(({ path }) => path.includes('.layers.'));
+/** As mlx-lm trains by default: every linear module of the last 16 blocks. */
+const firstLayer = graph.layers.length - Number(values.layers);
+const linears = graphTensors(graph).linears.filter(({ path }) => Number(/\.layers\.(\d+)\./.exec(path)?.[1] ?? -1) >= Math.max(0, firstLayer));
 
 function randomAdapter(rank: number, dora: boolean): LowRankAdapter {
   const modules = linears.map(({ path, inputs, outputs: own, within }): AdapterModule => {

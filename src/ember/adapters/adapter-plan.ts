@@ -42,6 +42,8 @@ export interface RankAdapter {
 
 /** Buffers start on cache lines. */
 const ALIGNED_FLOATS = 16;
+/** Work of this long stands between two turns of others. */
+const TURN_MS = 2;
 /** Kernels may read this far behind a buffer. */
 const PADDING = 64;
 
@@ -101,9 +103,12 @@ export async function cutAdapter(
   const scratch = take(batchTokens * Math.max(0, ...placements.map(({ rank }) => rank)));
   const rowScratch = take(Math.max(0, ...placements.map(({ dora, matrix }) => (dora ? matrix.columns : 0))));
   const values = new Float32Array(filledFloats);
+  let since = performance.now();
   for (const fill of fills) {
     fill(values);
+    if (performance.now() - since < TURN_MS) continue;
     await giveTurn();
+    since = performance.now();
   }
   return { placements, values, scratch, rowScratch, blockBytes: 4 * used + PADDING };
 }
