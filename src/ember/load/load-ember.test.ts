@@ -42,6 +42,15 @@ describe('weights in the ranks', () => {
     ['qwen3-q8-g32', 3],
     ['llama-f16', 2],
     ['llama-f32-biases', 3],
+    ['llama-widths', 3],
+    ['qwen3-fp-modes', 2],
+    ['phi3-q4-g32', 3],
+    ['mixtral-q4-g64', 2],
+    ['gpt-oss-mxfp4', 3],
+    ['deepseek-v3-q4-g32', 2],
+    ['lfm2-q4-g64', 3],
+    ['nemotron-h-moe-q4-g32', 3],
+    ['qwen3-next-bf16', 2],
   ])('[engines E5] the tensors of %s on %i ranks, put together again, are the bytes of the checkpoint', async (name, ranks) => {
     await using checkpoint = await openCheckpoint(golden(name));
     await using ember = await loadEmber({ ...options, directory: golden(name), ranks });
