@@ -1,4 +1,4 @@
-import { mkdtemp, readdir } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -213,6 +213,16 @@ test('[formats F34] where only exact types are allowed, tensors become F16 or F3
   // What is exact anyway keeps its small type.
   const kept = await convert({ quantization: affine(4, 64), dtype: 'F16' }, exactOnly);
   expect([kept.types, kept.report.verdict]).toEqual([new Set(['Q4_1']), 'exact']);
+});
+
+test('a tokenizer that GGUF cannot say is refused, and no file is left', async () => {
+  const source = await makeCheckpoint({ quantization: affine(4, 32), dtype: 'F16' });
+  const path = join(source, 'tokenizer.json');
+  const json = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
+  await writeFile(path, JSON.stringify({ ...json, normalizer: { type: 'Lowercase' } }));
+  const folder = await mkdtemp(join(tmpdir(), 'hearth-export-'));
+  await expect(exportGguf(source, join(folder, 'a.gguf'))).rejects.toMatchObject({ code: 'tokenizer_mismatch' });
+  expect(await readdir(folder)).toEqual([]);
 });
 
 test('a cancelled export, a taken path and an unknown family leave nothing behind', async () => {

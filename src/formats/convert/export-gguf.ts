@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { HearthError } from '../../core/index.ts';
-import { decodeBlocks, type GgufKey, type GgufTensorSource, ggufRowBytes, ggufTypeByName, writeGguf } from '../gguf/index.ts';
+import { decodeBlocks, type GgufKey, type GgufTensorSource, ggufRowBytes, ggufTypeByName, openGguf, writeGguf } from '../gguf/index.ts';
 import { type Checkpoint, openCheckpoint } from '../mlx/index.ts';
-import { placeholderVocabulary, vocabularyToGguf } from '../tokenizer/index.ts';
+import { checkVocabulary, placeholderVocabulary, vocabularyToGguf } from '../tokenizer/index.ts';
 import { configToGguf, type ExportedConfig } from './config-to-gguf.ts';
 import { refuseExisting, requireSpace } from './directory.ts';
 import { rowRanges, withExactTypes } from './exact-types.ts';
@@ -27,7 +27,7 @@ const SPARE_BYTES = 64 * 1024 * 1024;
 const FILE_TYPE: Readonly<Record<string, number>> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7, Q5_1: 9 };
 
 /**
- * Writes an MLX checkpoint as one GGUF file (docs/spec/formats.md §7, §8). A model without tokenizer.json gets placeholder tokens.
+ * Writes an MLX checkpoint as one GGUF file (docs/spec/formats.md §7, §8). A model without a tokenizer gets placeholder tokens.
  * The report counts every number that differs. Throws `convert_*`, `tokenizer_*`, `mlx_*`, `st_*`, `insufficient_space`,
  * `invalid_argument` (the file exists), `cancelled`.
  */
@@ -52,7 +52,7 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
       data: () => encodeStep(checkpoint, step, counters.get(step.name)!, options.signal),
     }),
   );
-  const { keys: vocabularyKeys, warnings } = await vocabulary(checkpoint, steps);
+  const { keys: vocabularyKeys, hasTokenizer, warnings } = await vocabulary(checkpoint, steps);
   const pooling = await poolingKeys(checkpoint.directory, exported.family);
   // What is inexact is known only when all numbers have been seen, so the key says what was asked for and conversion.json what came out.
   const keys = [
@@ -64,6 +64,7 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
   ];
   try {
     await writeGguf(path, keys, [...ropeTensors(exported), ...sources]);
+    if (hasTokenizer) await checkWritten(path, checkpoint.directory);
   } catch (error) {
     if (options.signal?.aborted === true) throw new HearthError('cancelled', `The export to ${path} was cancelled.`, { cause: error });
     throw error;
@@ -92,6 +93,17 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
   };
 }
 
+/** The file is not kept where its vocabulary says something else than the source's. */
+async function checkWritten(path: string, directory: string): Promise<void> {
+  try {
+    await using written = await openGguf(path);
+    await checkVocabulary(written.header, directory);
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
+}
+
 async function generalKeys(checkpoint: Checkpoint, architecture: string, steps: readonly ExportStep[], options: ExportOptions): Promise<GgufKey[]> {
   const bytes = new Map<string, number>();
   for (const step of steps) bytes.set(step.type, (bytes.get(step.type) ?? 0) + step.bytesAfter);
@@ -113,14 +125,23 @@ async function generalKeys(checkpoint: Checkpoint, architecture: string, steps: 
   ];
 }
 
-async function vocabulary(checkpoint: Checkpoint, steps: readonly ExportStep[]): Promise<{ readonly keys: GgufKey[]; readonly warnings: string[] }> {
+async function vocabulary(
+  checkpoint: Checkpoint,
+  steps: readonly ExportStep[],
+): Promise<{ readonly keys: GgufKey[]; readonly hasTokenizer: boolean; readonly warnings: string[] }> {
   const rows = steps.find((step) => step.name === 'token_embd.weight')?.dims[1] ?? 0;
-  const present = await stat(join(checkpoint.directory, 'tokenizer.json')).then(
-    () => true,
-    () => false,
+  const files = ['tokenizer.json', 'tokenizer.model'].map((name) =>
+    stat(join(checkpoint.directory, name))
+      .then(() => true)
+      .catch(() => false),
   );
-  if (present) return { keys: await vocabularyToGguf(checkpoint.directory, rows), warnings: [] };
-  return { keys: placeholderVocabulary(rows), warnings: ['The model has no tokenizer.json: the file has placeholder tokens and cannot be given text.'] };
+  const present = (await Promise.all(files)).includes(true);
+  if (present) return { keys: await vocabularyToGguf(checkpoint.directory, rows), hasTokenizer: true, warnings: [] };
+  return {
+    keys: placeholderVocabulary(rows),
+    hasTokenizer: false,
+    warnings: ['The model has no tokenizer: the file has placeholder tokens and cannot be given text.'],
+  };
 }
 
 const ropeKey = (exported: ExportedConfig): GgufKey[] =>
