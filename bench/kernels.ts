@@ -1,5 +1,7 @@
 // Times ember's kernels on 1 and 2 threads, each thread with its own memory as the ranks have it. Weights come from DRAM.
-//   node bench/kernels.ts [filter]      about 40 s; names that hold the filter only
+//   node bench/kernels.ts [filter]               about a minute; names that hold the filter only
+//   node bench/kernels.ts [filter] OTHER.wasm    beside another build of the kernels, in short turns: medians and their ratio
+import { readFileSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import {
   ACTIVATION,
@@ -21,6 +23,8 @@ const X = 64 * 1024;
 const PREPARED = X + 16 * MEGABYTE;
 const Y = PREPARED + 16 * MEGABYTE;
 const W = Y + 32 * MEGABYTE;
+/** A byte that is a normal scale in both formats of one byte. */
+const SMALL_SCALE = 0x74;
 
 interface Job {
   readonly name: string;
@@ -35,18 +39,24 @@ const nameOf = (table: Record<string, number>, value: number): string => Object.
 
 function matrix(activation: Activation, bits: number, group: number, scaleType: ScaleType, tokens: number, k = 2048, rows = 2048): Job {
   const codes = (rows * k * bits) / 8;
-  const scaleBytes = ((rows * k) / group) * (scaleType === SCALE_TYPE.f32 ? 4 : 2);
-  const size = codes + 2 * scaleBytes;
+  const smallFloats = scaleType === SCALE_TYPE.e8m0 || scaleType === SCALE_TYPE.e4m3;
+  const scaleBytes = ((rows * k) / group) * (scaleType === SCALE_TYPE.f32 ? 4 : smallFloats ? 1 : 2);
+  const size = codes + (smallFloats ? 1 : 2) * scaleBytes;
   const count = Math.floor(WEIGHTS / size);
-  let prepared = false;
+  let preparedBy: Kernels | null = null;
   return {
     name: `${nameOf(ACTIVATION, activation)} × ${bits}-bit g${group} ${nameOf(SCALE_TYPE, scaleType)}, ${rows} × ${k}, ${tokens} token${tokens > 1 ? 's' : ''}`,
     work: rows * k * tokens,
     bytes: size,
     unit: 'G multiply-adds/s',
     run: (kernels, turn) => {
-      if (!prepared) kernels.prepare(activation, bits, group, X, tokens, k, PREPARED);
-      prepared = true;
+      if (preparedBy !== kernels) {
+        kernels.prepare(activation, bits, group, X, tokens, k, PREPARED);
+        // scales of a usual size: arithmetic with subnormal numbers is slow
+        const all = new Uint8Array(memory.buffer);
+        for (let i = 0; smallFloats && i < count; i++) all.fill(SMALL_SCALE, W + i * size + codes, W + (i + 1) * size);
+      }
+      preparedBy = kernels;
       const w = W + (turn % count) * size;
       kernels.matmul(activation, bits, group, scaleType, w, w + codes, w + codes + scaleBytes, PREPARED, Y, rows, 0, rows, k, tokens);
     },
@@ -99,16 +109,18 @@ function small(name: string, work: number, run: (kernels: Kernels) => void): Job
 
 function jobs(): Job[] {
   const { int8, int16, f32 } = ACTIVATION;
-  const { bf16, f16 } = SCALE_TYPE;
+  const { bf16, f16, e8m0, e4m3 } = SCALE_TYPE;
   return [
     ...[1, 2, 3, 4, 8, 64].map((tokens) => matrix(int8, 4, 64, bf16, tokens)),
-    ...[1, 4, 8, 64].map((tokens) => matrix(int16, 4, 64, bf16, tokens)),
+    ...[1, 2, 4, 8, 64].map((tokens) => matrix(int16, 4, 64, bf16, tokens)),
     ...[1, 8, 64].map((tokens) => matrix(int8, 4, 32, f16, tokens)),
     ...[1, 64].map((tokens) => matrix(int8, 4, 32, f16, tokens, 576, 1536)),
     ...[1, 8].map((tokens) => matrix(int16, 4, 32, f16, tokens)),
     ...[1, 8].map((tokens) => matrix(int16, 8, 32, f16, tokens)),
     ...[1, 8].map((tokens) => matrix(int8, 8, 64, bf16, tokens)),
-    matrix(f32, 4, 64, bf16, 1),
+    ...[2, 3, 5, 6].flatMap((bits) => [1, 8].map((tokens) => matrix(int8, bits, 64, bf16, tokens))),
+    ...[1, 8].flatMap((tokens) => [matrix(int8, 4, 32, e8m0, tokens), matrix(int8, 4, 16, e4m3, tokens), matrix(int8, 8, 32, e8m0, tokens)]),
+    ...[1, 8].map((tokens) => matrix(f32, 4, 64, bf16, tokens)),
     plain(1),
     plain(8),
     attention(1, 4096, 32, 8, 64),
@@ -142,26 +154,49 @@ function fillMemory(): void {
 
 /** Calls per second of this thread's processor time (so that other work on the machine disturbs less), after enough calls for the optimising compiler. */
 function measure(kernels: Kernels, job: Job): number {
-  const seconds = (): number => (process.threadCpuUsage().user + process.threadCpuUsage().system) / 1e6;
   const warmUntil = performance.now() + 150;
   for (let turn = 0; performance.now() < warmUntil; turn++) job.run(kernels, turn);
+  return turn(kernels, job, SECONDS);
+}
+
+function turn(kernels: Kernels, job: Job, length: number): number {
+  const seconds = (): number => (process.threadCpuUsage().user + process.threadCpuUsage().system) / 1e6;
+  job.run(kernels, 0);
   const start = seconds();
   let calls = 0;
   let now = start;
-  while (now - start < SECONDS) {
+  while (now - start < length) {
     for (let i = 0; i < (job.bytes > 0 ? 1 : 200); i++) job.run(kernels, calls++);
     now = seconds();
   }
   return calls / (now - start);
 }
 
-const filter = isMainThread ? (process.argv[2] ?? '') : workerData.filter;
+const TURNS = 21;
+
+/** Medians of both builds' rates, taken in turn. */
+function compare(builds: readonly Kernels[], job: Job): number[] {
+  for (const build of builds) measure(build, job);
+  const rates: number[][] = builds.map(() => []);
+  for (let i = 0; i < TURNS; i++) for (const [which, build] of builds.entries()) rates[which]!.push(turn(build, job, 0.01));
+  return rates.map((list) => list.sort((a, b) => a - b)[TURNS >> 1]!);
+}
+
+const words = process.argv.slice(2);
+const otherFile = words.find((word) => word.endsWith('.wasm'));
+const filter = isMainThread ? (words.find((word) => word !== otherFile) ?? '') : workerData.filter;
 const kernels = loadKernels(memory, isMainThread ? kernelModule() : workerData.module);
 fillMemory();
 const list = jobs().filter((job) => job.name.includes(filter));
 if (!isMainThread) {
   parentPort!.on('message', (index: number) => parentPort!.postMessage(measure(kernels, list[index]!)));
   parentPort!.postMessage(0);
+} else if (otherFile) {
+  const other = loadKernels(memory, new WebAssembly.Module(readFileSync(otherFile)));
+  for (const job of list) {
+    const [own, others] = compare([kernels, other], job).map((rate) => (rate * job.work) / 1e9) as [number, number];
+    console.log(`${job.name.padEnd(58)} ${own.toFixed(1).padStart(6)} ${others.toFixed(1).padStart(6)}  ${job.unit}, ${(own / others).toFixed(2)} ×`);
+  }
 } else {
   const worker = new Worker(new URL(import.meta.url), { workerData: { filter, module: kernelModule() } });
   const answer = (): Promise<number> => new Promise((resolve) => worker.once('message', resolve));
