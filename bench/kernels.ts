@@ -52,7 +52,7 @@ function matrix(activation: Activation, bits: number, group: number, scaleType: 
     run: (kernels, turn) => {
       if (preparedBy !== kernels) {
         kernels.prepare(activation, bits, group, X, tokens, k, PREPARED);
-        // scales of a usual size: arithmetic with subnormal numbers is slow
+        // scales of a usual size, so that no product is infinite or subnormal
         const all = new Uint8Array(memory.buffer);
         for (let i = 0; smallFloats && i < count; i++) all.fill(SMALL_SCALE, W + i * size + codes, W + (i + 1) * size);
       }
