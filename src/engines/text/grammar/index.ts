@@ -3,9 +3,9 @@
 // Called by: the rest of engines/text.
 
 export { parseGbnf } from './gbnf.ts';
-export { choice, EMPTY, free, type Grammar, type GrammarNode, NEVER, oneOf, optional, repeat, rule, sequence, text } from './grammar.ts';
-export { JSON_OBJECT_GRAMMAR, JSON_RULES, STRING } from './json-grammar.ts';
+export { choice, EMPTY, free, type Grammar, type GrammarNode, NEVER, oneOf, optional, repeat, sequence, text } from './grammar.ts';
+export { JSON_OBJECT_GRAMMAR, JSON_RULES } from './json-grammar.ts';
 export { checkGrammar } from './left-recursion.ts';
 export { type CompiledGrammar, compileGrammar, type GrammarMatcher } from './matcher.ts';
-export { createSchemaConverter, schemaGrammar } from './schema-grammar.ts';
+export { createSchemaConverter } from './schema-grammar.ts';
 export { createTokenTrie, type TokenTrie } from './token-trie.ts';
