@@ -28,7 +28,7 @@ export interface ResidentAdapterOptions {
 
 /** Slots are numbers below this. */
 export const MAX_ADAPTER_SLOTS = 256;
-/** Multiplications of one measurement between two steps: some milliseconds. */
+/** Multiplications of one piece of a measurement, between two steps. */
 const MEASURE_WORK = 8_000_000;
 
 /** Adapters beside the base: cut for each rank here, held by the ranks behind everything that the load placed there. */
@@ -73,35 +73,37 @@ export function createResidentAdapters({ plan, batchTokens, group, inTurn }: Res
     }
   }
 
-  /** DoRA needs the length of every row of the changed weights: measured in small pieces, with steps in between. */
+  /** DoRA needs the length of every row of the changed weights: measured in small pieces, on all ranks at once, with steps in between. */
   async function measure(slot: number, cut: readonly RankAdapter[]): Promise<void> {
-    const ofRows = new Map<string, { rank: number; placement: number; norms: Float32Array }[]>();
-    for (const [rank, { placements }] of cut.entries())
-      for (const [placement, { dora, rank: width, matrix }] of placements.entries()) {
-        if (dora === null) continue;
-        const norms = new Float32Array(matrix.rows * 3);
-        const step = Math.max(1, Math.floor(MEASURE_WORK / (matrix.columns * (width + 3))));
-        for (let first = 0; first < matrix.rows; first += step) {
-          const question = { kind: 'adapter-measure', slot, placement, first, rows: Math.min(step, matrix.rows - first) } as const;
-          const [bytes] = await inTurn(() => group.ask([{ rank, question }]));
-          norms.set(new Float32Array(bytes!.buffer), first * 3);
-        }
-        const own = { rank, placement, norms };
-        if (dora.wholeRows) await setNorms(slot, [own]);
-        else ofRows.set(rowsOf(matrix), [...(ofRows.get(rowsOf(matrix)) ?? []), own]);
-      }
+    const measured = cut.flatMap(({ placements }, rank) =>
+      placements.flatMap(({ dora, matrix }, placement) => (dora === null ? [] : [{ rank, placement, matrix, dora, norms: new Float32Array(matrix.rows * 3) }])),
+    );
+    const pieces = cut.map(({ placements }, rank) =>
+      measured.filter((own) => own.rank === rank).flatMap((own) => piecesOf(own, placements[own.placement]!.rank)),
+    );
+    for (let i = 0; i < Math.max(...pieces.map((list) => list.length)); i++) {
+      const now = pieces.flatMap((list) => list.slice(i, i + 1));
+      const questions = now.map(({ of: { rank, placement }, first, rows }) => ({
+        rank,
+        question: { kind: 'adapter-measure', slot, placement, first, rows } as const,
+      }));
+      const answers = await inTurn(() => group.ask(questions));
+      for (const [n, { of, first }] of now.entries()) of.norms.set(new Float32Array(answers[n]!.buffer), first * 3);
+    }
     // Ranks that hold some columns of the same rows: squares and products add up.
-    for (const parts of ofRows.values()) {
+    const partial = Map.groupBy(
+      measured.filter(({ dora }) => !dora.wholeRows),
+      ({ matrix }) => `${matrix.path} ${matrix.firstRow}`,
+    );
+    for (const parts of partial.values()) {
       const total = new Float32Array(parts[0]!.norms.length);
       for (const { norms } of parts) for (let i = 0; i < total.length; i++) total[i] = total[i]! + norms[i]!;
-      await setNorms(
-        slot,
-        parts.map((part) => ({ ...part, norms: total })),
-      );
+      for (const { norms } of parts) norms.set(total);
     }
+    if (measured.length > 0) await setNorms(slot, measured);
   }
 
-  const setNorms = (slot: number, parts: readonly { rank: number; placement: number; norms: Float32Array }[]) =>
+  const setNorms = (slot: number, parts: readonly Measured[]) =>
     inTurn(() => group.ask(parts.map(({ rank, placement, norms }) => ({ rank, question: { kind: 'adapter-norms', slot, placement, norms } }))));
 
   async function drop(slot: number): Promise<void> {
@@ -122,6 +124,18 @@ export function createResidentAdapters({ plan, batchTokens, group, inTurn }: Res
   };
 }
 
-const rowsOf = ({ path, firstRow }: MatrixPlacement): string => `${path} ${firstRow}`;
+interface Measured {
+  readonly rank: number;
+  readonly placement: number;
+  readonly matrix: MatrixPlacement;
+  readonly norms: Float32Array;
+}
+
+/** Rows of a matrix whose measurement takes some milliseconds. */
+function piecesOf(of: Measured, width: number): { readonly of: Measured; readonly first: number; readonly rows: number }[] {
+  const { rows, columns } = of.matrix;
+  const step = Math.max(1, Math.floor(MEASURE_WORK / (columns * (width + 3))));
+  return Array.from({ length: Math.ceil(rows / step) }, (_, i) => ({ of, first: i * step, rows: Math.min(step, rows - i * step) }));
+}
 
 const noRoom = (why: string): HearthError => new HearthError('insufficient_memory', `The adapter does not fit beside the model: ${why}.`);
