@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { GREEDY, type RunningEngine, startEngine, temporaryDirectory } from '../../../test/support/engine-run.ts';
@@ -71,6 +72,8 @@ describe('many requests at once', () => {
     expect(new Set(alone).size).toBe(6);
     const together = await Promise.all(seeded.map((request) => textOf(running, request)));
     expect(together).toEqual(alone);
+    const guide = readFileSync(join(import.meta.dirname, '../../../docs/guide/serving.md'), 'utf8');
+    expect(guide).toContain('## What a batch may change');
     const { batchSizes } = await running.session.stats();
     expect(batchSizes.slice(2).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0);
   });

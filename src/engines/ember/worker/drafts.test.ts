@@ -53,3 +53,19 @@ test('guesses grow while they are right, shrink to what was right, and share a s
   lengths.observe(sequence, 12, 1);
   expect(lengths.length(sequence, 1)).toBe(2);
 });
+
+test('after misses in a row nothing is guessed for a while, longer each time, until a guess is right again', () => {
+  const lengths = createDraftLengths();
+  const sequence = sequenceOf();
+  const pauses: number[] = [];
+  for (let miss = 0; miss < 8; miss++) {
+    lengths.observe(sequence, 1, 0);
+    let pause = 0;
+    while (lengths.length(sequence, 1) === 0) pause++;
+    pauses.push(pause);
+  }
+  expect(pauses).toEqual([0, 2, 4, 8, 16, 32, 32, 32]);
+  lengths.observe(sequence, 1, 1);
+  lengths.observe(sequence, 2, 0);
+  expect(lengths.length(sequence, 1)).toBe(1);
+});

@@ -81,18 +81,38 @@ export function firstOf(drafters: readonly Drafter[]): Drafter {
 const STEP_GUESSES = 16;
 const LARGEST = 12;
 
-/** How many tokens are worth guessing for each sequence: more after guesses that were all right, fewer after wrong ones. */
+/** Longest pause after guesses that were all wrong. */
+const LONGEST_PAUSE = 32;
+
+/** How many tokens are worth guessing: more after guesses that were all right, fewer after wrong ones, and none for a while after misses in a row. */
 export interface DraftLengths {
+  /** For the next step of the sequence. */
   length(sequence: Sequence, decoding: number): number;
   observe(sequence: Sequence, guessed: number, right: number): void;
 }
 
 export function createDraftLengths(): DraftLengths {
-  const lengths = new WeakMap<Sequence, number>();
+  const states = new WeakMap<Sequence, { length: number; misses: number; pause: number }>();
+  const of = (sequence: Sequence) => {
+    const found = states.get(sequence) ?? { length: 3, misses: 0, pause: 0 };
+    states.set(sequence, found);
+    return found;
+  };
   return {
-    length: (sequence, decoding) => Math.min(lengths.get(sequence) ?? 3, Math.floor(STEP_GUESSES / Math.max(1, decoding))),
+    length(sequence, decoding) {
+      const state = of(sequence);
+      if (state.pause > 0) {
+        state.pause--;
+        return 0;
+      }
+      return Math.min(state.length, Math.floor(STEP_GUESSES / Math.max(1, decoding)));
+    },
     observe(sequence, guessed, right) {
-      if (guessed > 0) lengths.set(sequence, right === guessed ? Math.min(LARGEST, guessed * 2) : right + 1);
+      if (guessed === 0) return;
+      const state = of(sequence);
+      state.length = right === guessed ? Math.min(LARGEST, guessed * 2) : right + 1;
+      state.misses = right === 0 ? state.misses + 1 : 0;
+      state.pause = state.misses < 2 ? 0 : Math.min(LONGEST_PAUSE, 2 ** (state.misses - 1));
     },
   };
 }

@@ -1,0 +1,65 @@
+// Decoding with guessed tokens beside plain decoding, on a text that repeats its prompt (engines E45).
+// node bench/speculation.ts <directory of an MLX checkpoint>
+import { readFileSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { GREEDY_SAMPLING } from '../src/contract/index.ts';
+import { createEmberEngine, type EngineSession } from '../src/engines/index.ts';
+import { createSupervisor } from '../src/supervisor/index.ts';
+import { median } from './measure.ts';
+
+const never = new AbortController().signal;
+const TOKENS = 150;
+const ROUNDS = 3;
+const LINE = 'apple, banana, cherry, orange, lemon, grape\n';
+
+const directory = process.argv[2];
+if (directory === undefined) throw new Error('name the directory of an MLX checkpoint');
+const config = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8')) as Record<string, unknown>;
+const facts = {
+  directory,
+  framework: 'MLX' as const,
+  architecture: String(config['model_type']),
+  config,
+  weightFiles: ['model.safetensors'],
+  weightBytes: statSync(join(directory, 'model.safetensors')).size,
+  hasChatTemplate: false,
+};
+const engine = createEmberEngine({ convertedDirectory: join(tmpdir(), 'hearth-speculation') });
+await using supervisor = createSupervisor();
+
+async function start(promptLookup: boolean): Promise<EngineSession> {
+  const options = { promptLookup, contextTokens: 2_048 };
+  const prepared = await engine.prepare(facts, () => {}, never);
+  const child = await supervisor.start(engine.processSpec(prepared, options)!);
+  const session = await engine.connect(child.channel, never);
+  await session.load(options, () => {}, never);
+  return session;
+}
+
+async function run(session: EngineSession): Promise<{ text: string; tokensPerSecond: number; tokensPerStep: number }> {
+  const before = await session.stats();
+  const asked = { requestId: 'bench', prompt: LINE.repeat(4), maxTokens: TOKENS, stop: [], choices: 1, sampling: GREEDY_SAMPLING };
+  let text = '';
+  let firstAt = 0;
+  for await (const event of session.generate(asked, never)) {
+    if (event.kind === 'error') throw new Error(event.message);
+    if (event.kind !== 'text-delta') continue;
+    if (text === '') firstAt = performance.now();
+    text += event.text;
+  }
+  const tokensPerSecond = (TOKENS * 1_000) / (performance.now() - firstAt);
+  const after = await session.stats();
+  return { text, tokensPerSecond, tokensPerStep: (after.generatedTokens - before.generatedTokens) / (after.steps - before.steps) };
+}
+
+const [plain, guessing] = [await start(false), await start(true)];
+const found: [Awaited<ReturnType<typeof run>>, Awaited<ReturnType<typeof run>>][] = [];
+for (let round = 0; round < ROUNDS; round++) found.push([await run(plain), await run(guessing)]);
+const ratio = median(found.map(([one, many]) => many.tokensPerSecond / one.tokensPerSecond));
+const same = found.every(([one, many]) => one.text === many.text);
+const [, last] = found.at(-1)!;
+console.log(
+  `guessing ÷ plain: ${ratio.toFixed(2)} in tokens per second (bar 1.5), ${last.tokensPerStep.toFixed(2)} tokens a step, ${same ? 'the same text' : 'another text: the two likeliest tokens were close (docs/guide/serving.md)'}`,
+);
+process.exit(0);
