@@ -59,7 +59,6 @@ const animal = {
 };
 const FORMATS: Readonly<Record<string, AnswerFormat>> = {
   schema: { kind: 'json-schema', schema: { type: 'array', items: animal, minItems: 12, maxItems: 12 } },
-  'any object': { kind: 'json' },
   'free text through a grammar': { kind: 'grammar', text: 'root ::= .*' },
 };
 await run();

@@ -178,6 +178,15 @@ describe('tools over HTTP', () => {
     ];
     const answer = await ask({ messages: history, tools, max_tokens: 5 });
     expect(answer.usage!.prompt_tokens).toBeGreaterThan((await ask({ messages: [history[0]!, history[2]!], tools, max_tokens: 5 })).usage!.prompt_tokens);
+    const template = (body: object): Promise<{ prompt: string }> =>
+      fetch(`${server.baseUrl}/apply-template`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }).then(
+        (answer) => answer.json() as Promise<{ prompt: string }>,
+      );
+    const { prompt } = await template({ model, messages: history, tools });
+    expect(prompt).toContain('"name": "listen"');
+    expect(prompt).toContain('<tool_call>look{"name": "<|im_end|>", "n": 1}</tool_call>');
+    expect(prompt).toContain('<|im_start|>tool\nseen<|im_end|>');
+    expect(await template({ model: PLAIN, messages, tools })).toMatchObject({ error: { code: 'unsupported_parameter', param: 'tools' } });
     expect(await refusal({ model: PLAIN, tools })).toMatchObject({ status: 400, code: 'unsupported_parameter', param: 'tools' });
   });
 });

@@ -41,9 +41,13 @@ export const detokenizeHandler =
 export const applyTemplateHandler =
   ({ gateway }: Services): Handler<typeof endpoints.applyTemplate> =>
   async ({ body }, { signal }) => {
-    if (body.tools && body.tools.length > 0) throw new HearthError('unsupported_parameter', 'tools are not supported yet.', { details: { param: 'tools' } });
+    const tools = body.tools ?? [];
     const messages = decodeMessages(body.messages);
-    return await gateway.withSession(await gateway.resolve(body.model, signal), signal, async (session) => ({
-      prompt: await session.applyTemplate(messages, body.chat_template_kwargs ?? {}),
-    }));
+    const model = await gateway.resolve(body.model, signal);
+    return await gateway.withSession(model, signal, async (session) => {
+      const { capabilities } = await gateway.target(model);
+      if (tools.length > 0 && !capabilities.tools)
+        throw new HearthError('unsupported_parameter', 'The chat template of this model has no place for tools.', { details: { param: 'tools' } });
+      return { prompt: await session.applyTemplate(messages, { ...body.chat_template_kwargs, ...(tools.length === 0 ? {} : { tools }) }) };
+    });
   };
