@@ -11,6 +11,8 @@ export interface TokenizerFiles {
   readonly eos: readonly (string | number)[];
   readonly addBos: boolean;
   readonly chatTemplate: string | null;
+  /** How the model writes tool calls, where its files name it. */
+  readonly toolParser?: string | null;
 }
 
 /** Reads tokenizer.json, or else tokenizer.model, and the files beside it; throws `tokenizer_invalid` naming the file. */
@@ -34,6 +36,7 @@ export async function readTokenizerFiles(directory: string): Promise<TokenizerFi
     addBos:
       typeof config['add_bos_token'] === 'boolean' ? config['add_bos_token'] : bos !== null && (pieces?.addBos ?? startsWithToken(json.post_processor, bos)),
     chatTemplate: await readChatTemplate(directory, config),
+    toolParser: typeof config['tool_parser_type'] === 'string' ? config['tool_parser_type'] : null,
   };
 }
 

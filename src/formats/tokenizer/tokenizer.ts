@@ -31,6 +31,8 @@ export interface Tokenizer {
   /** Whether a prompt without a chat template gets a BOS. */
   readonly addBos: boolean;
   readonly chatTemplate: string | null;
+  /** `tool_parser_type` of tokenizer_config.json. */
+  readonly toolParser: string | null;
   /** Control tokens that its files put around a single text (an input of an embedding model). */
   readonly aroundText: AroundText;
 }
@@ -90,6 +92,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     eosIds: [...new Set(files.eos.map(resolve).filter((id) => id !== null))],
     addBos: files.addBos && bosId !== null,
     chatTemplate: files.chatTemplate,
+    toolParser: files.toolParser ?? null,
     aroundText: aroundText(files.json.post_processor),
   };
 }

@@ -20,7 +20,7 @@ export function createModelText(tokenizer: Tokenizer): ModelText {
     eosToken: textOf(tokenizer.eosIds.at(-1)),
     specialTokens: tokenizer.specialTokens.keys(),
   });
-  const dialect = answerDialect(renderer.problem === null ? tokenizer.chatTemplate : null);
+  const dialect = answerDialect(renderer.problem === null ? tokenizer.chatTemplate : null, tokenizer.toolParser);
   const stopTokens = new Set(stopTokenIds(tokenizer));
   // There it ends a part, not the answer.
   const end = tokenizer.specialTokens.get('<|end|>');
