@@ -108,6 +108,16 @@ describe('plans of answers', () => {
     expect(takes(free, 'text <tool_call>')).toBe(false);
   });
 
+  test('a tool of many optional parameters keeps its grammar small, in every family', () => {
+    const properties = Object.fromEntries(Array.from({ length: 24 }, (_, i) => [`p${i}`, { type: 'boolean' }]));
+    const wide = { name: 'wide', parameters: { type: 'object', properties, additionalProperties: false } };
+    for (const template of Object.values(TEMPLATES)) {
+      const it = drawn(template, { tools: use({ definitions: [wide], parallel: false }) }, 3);
+      expect(it?.calls).toHaveLength(1);
+      expect(violation(wide.parameters, JSON.parse(it!.calls[0]!.json))).toBeNull();
+    }
+  });
+
   test('text is free until the mark of a call, and constrained behind it', () => {
     const auto = compiled(planAnswer(answerDialect(TEMPLATES['json_tools']!), { tools: use({ choice: 'auto' }) }, '').grammar!);
     expect(takes(auto, 'Any text { "name": <tool> \n')).toBe(true);

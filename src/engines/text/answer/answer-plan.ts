@@ -14,6 +14,7 @@ import {
   optional,
   parseGbnf,
   repeat,
+  rule,
   sequence,
   text,
 } from '../grammar/index.ts';
@@ -154,6 +155,11 @@ function withTools(dialect: AnswerDialect, tools: ToolUse, format: GrammarNode |
     least: 1,
     most,
     template: dialect.template,
+    share(node) {
+      const name = `shared ${rules.size}`;
+      rules.set(name, node);
+      return rule(name);
+    },
     argumentsOf: (tool) => adopt(convert(tool, { type: 'object', ...tool.parameters }, `${tool.name} `), rules),
     argumentOf: (tool, name) => adopt(convert(tool, withDefinitions(tool, parametersOf(tool).schemaOf(name)), `${tool.name}.${name} `), rules),
   });

@@ -3,7 +3,7 @@
 // Called by: the rest of engines/text.
 
 export { parseGbnf } from './gbnf.ts';
-export { choice, EMPTY, free, type Grammar, type GrammarNode, NEVER, oneOf, optional, repeat, sequence, text } from './grammar.ts';
+export { choice, EMPTY, free, type Grammar, type GrammarNode, oneOf, optional, repeat, rule, sequence, text } from './grammar.ts';
 export { JSON_OBJECT_GRAMMAR, JSON_RULES } from './json-grammar.ts';
 export { checkGrammar } from './left-recursion.ts';
 export { type CompiledGrammar, compileGrammar, type GrammarMatcher } from './matcher.ts';

@@ -1,5 +1,5 @@
 import type { ToolDefinition } from '../../../contract/index.ts';
-import { choice, free, type GrammarNode, text as literal, NEVER, optional, sequence } from '../grammar/index.ts';
+import { choice, free, type GrammarNode, text as literal, optional, sequence } from '../grammar/index.ts';
 import { afterMark, severalOf } from './json-calls.ts';
 import { type LiteralForm, readMap, skip } from './literal-value.ts';
 import { type CallGrammar, type CallReading, parametersOf, type SectionReading, type ToolFamily } from './tool-family.ts';
@@ -25,20 +25,19 @@ function valueGrammar({ argumentOf }: CallGrammar, tool: ToolDefinition, name: s
 }
 
 /** Members in the schema's order, by commas; those that are not required may be left out. */
-export function membersGrammar(tool: ToolDefinition, member: (name: string) => GrammarNode, comma: string): GrammarNode {
+function membersGrammar({ share }: CallGrammar, tool: ToolDefinition, member: (name: string) => GrammarNode, comma: string): GrammarNode {
   const { names, required } = parametersOf(tool);
-  // Before the first member that is written there is no comma.
-  const from = (i: number, first: boolean): GrammarNode => {
-    const name = names[i];
-    if (name === undefined) return sequence();
-    const here = sequence(...(first ? [] : [literal(comma)]), member(name), from(i + 1, false));
-    if (required.includes(name)) return here;
-    return choice(here, first ? from(i + 1, true) : from(i + 1, false));
-  };
-  return names.length > MAX_LITERAL_MEMBERS ? NEVER : from(0, true);
+  /** Behind a member, and before any. */
+  let later: GrammarNode = sequence();
+  let first: GrammarNode = sequence();
+  for (const name of names.toReversed()) {
+    const [value, after] = [share(member(name)), later];
+    const next = sequence(literal(comma), value, after);
+    first = share(required.includes(name) ? sequence(value, after) : choice(sequence(value, after), first));
+    later = share(required.includes(name) ? next : choice(next, after));
+  }
+  return first;
 }
-/** Each optional member doubles the grammar. */
-const MAX_LITERAL_MEMBERS = 10;
 
 const gemma = (id: string, open: string, close: string, quote: string): ToolFamily => {
   const form: LiteralForm = { quote };
@@ -70,7 +69,7 @@ const gemma = (id: string, open: string, close: string, quote: string): ToolFami
         ...calls.tools.map((tool) =>
           sequence(
             literal(`call:${tool.name}{`),
-            membersGrammar(tool, (name) => sequence(literal(`${name}:`), valueGrammar(calls, tool, name, quote)), ','),
+            membersGrammar(calls, tool, (name) => sequence(literal(`${name}:`), valueGrammar(calls, tool, name, quote)), ','),
             literal('}'),
           ),
         ),
@@ -126,7 +125,7 @@ export const pythonic: ToolFamily = {
       ...calls.tools.map((tool) =>
         sequence(
           literal(`${tool.name}(`),
-          membersGrammar(tool, (name) => sequence(literal(`${name}=`), pythonValue(calls, tool, name)), ', '),
+          membersGrammar(calls, tool, (name) => sequence(literal(`${name}=`), pythonValue(calls, tool, name)), ', '),
           literal(')'),
         ),
       ),

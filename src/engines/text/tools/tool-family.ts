@@ -44,6 +44,8 @@ export interface CallGrammar {
   /** null: any number. */
   readonly most: number | null;
   readonly template: string;
+  /** Makes a node a rule, so that it can be used in many places. */
+  share(node: GrammarNode): GrammarNode;
   /** JSON texts of a tool's arguments. */
   argumentsOf(tool: ToolDefinition): GrammarNode;
   /** JSON texts of one argument. */
