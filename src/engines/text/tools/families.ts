@@ -13,7 +13,7 @@ const PROBES: readonly { readonly family: ToolFamily; readonly all: readonly str
   { family: longcat, all: ['<longcat_tool_call>'] },
   { family: glm47, all: ['<arg_key>'] },
   { family: pythonic, all: ['<|tool_list_start|>'] },
-  { family: qwen3Coder, all: ['<function='] },
+  { family: qwen3Coder, all: ['<tool_call>', '<function='] },
   { family: kimiK2, all: ['<|tool_calls_section_begin|>'] },
   { family: mistral, all: ['[TOOL_CALLS]'] },
   { family: harmony, all: ['<|channel|>'] },
