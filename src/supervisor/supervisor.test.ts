@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
@@ -102,6 +103,9 @@ test.skipIf(findSetpriv() === null)('a busy child ends when its parent is killed
   const parent = spawn(process.execPath, ['--input-type=module', '-e', parentScript], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [pid] = (await once(parent.stdout, 'data')) as [Buffer];
   expect(isRunning(Number(pid))).toBe(true);
+  // Until setpriv has asked for the signal and become the program, the kernel has nothing to send.
+  await expect.poll(() => readFileSync(`/proc/${Number(pid)}/cmdline`, 'utf8'), { timeout: 30_000 }).toContain('for (;;)');
+  await expect.poll(() => readFileSync(`/proc/${Number(pid)}/cmdline`, 'utf8'), { timeout: 30_000 }).not.toContain('pdeathsig');
   parent.kill('SIGKILL');
   expect(await hasEnded(Number(pid))).toBe(true);
 });

@@ -50,7 +50,7 @@ describe('[engines E2] the port', () => {
     // The one line: where the engines of the installation are listed. Its import is the other half of it.
     edit('src/app/create-engines.ts', (text) =>
       text
-        .replace(/return \[(createEmberEngine\(.*\))\];/s, "return [$1, createSparkEngine({ id: 'spark' })];")
+        .replace(/return \[\s*(createEmberEngine\(.*\)),?\s*\];/s, "return [$1, createSparkEngine({ id: 'spark' })];")
         .replace('{ createEmberEngine,', '{ createEmberEngine, createSparkEngine,'),
     );
     expect(checkLayers(readSources(join(copy.path, 'src')), MODULES)).toEqual([]);

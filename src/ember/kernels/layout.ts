@@ -31,10 +31,6 @@ export function planesOf(activation: i32): u32 { return activation == INT16 ? 2 
 
 // @ts-ignore: decorator
 @inline
-export function chunkSize(group: u32): u32 { return group < 32 ? group : 32; }
-
-// @ts-ignore: decorator
-@inline
 export function blockSize(group: u32): u32 { return group < 64 ? group : 64; }
 
 /** Blocks of a row, up to a multiple of four. */
