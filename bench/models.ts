@@ -52,7 +52,7 @@ async function oneBillion(): Promise<BenchmarkModel> {
     q41,
     q40,
     decodeTokens: 24,
-    mlxTokens: 4,
+    mlxTokens: 2,
   };
 }
 

@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { measureAdapters } from './adapters.ts';
 import { startRunner } from './ember-runner.ts';
 import { measureEngineProcess } from './engine-process.ts';
 import { interleave, median, type Row, ratio, resultTable, type Verdict, verdictTable } from './measure.ts';
@@ -143,6 +144,7 @@ for (const model of models) {
     verdicts.push(...own);
     details.push(...resultTable(model.title, rows), note, '');
   }
+  if (wants('adapters')) verdicts.push(...(await measureAdapters(model, threads, fewRounds)));
   if (wants('process')) verdicts.push(...(await measureEngineProcess(model, threads)));
 }
 const head = `Machine: ${cpus()[0]?.model ?? 'unknown'}, ${threads} threads of ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB. Node ${process.version}. ${new Date().toISOString().slice(0, 10)}. Medians of ${rounds} interleaved rounds (2 or 3 where a round is long), after a round that is not counted.`;

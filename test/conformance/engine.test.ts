@@ -1,6 +1,6 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe } from 'vitest';
+import { afterAll, describe, test } from 'vitest';
 import { createEmberEngine } from '../../src/engines/index.ts';
 import { temporaryDirectory } from '../support/engine-run.ts';
 import { createFakeEngine } from '../support/fake-engine.ts';
@@ -9,7 +9,7 @@ import { describeEngine } from './engine.ts';
 
 const model = 'it has no model';
 
-describe('[house H10] the engine port', () => {
+describe('[house H10] [engines E1] the engine port', () => {
   const home = temporaryDirectory();
   afterAll(() => home[Symbol.dispose]());
   let golden: GoldenModel | undefined;
@@ -59,4 +59,7 @@ describe('[house H10] the engine port', () => {
       deaf: () => createFakeEngine({ ignoreTerm: true, stopGraceMs: 200 }),
     },
   });
+
+  test.skip('engine mlx (skipped: it is not built yet)', () => {});
+  test.skip('engine remote (skipped: it is not built yet)', () => {});
 });

@@ -70,12 +70,15 @@ describe('many requests at once', () => {
     const alone = await solos(running, seeded);
     expect(await solos(running, seeded)).toEqual(alone);
     expect(new Set(alone).size).toBe(6);
-    const together = await Promise.all(seeded.map((request) => textOf(running, request)));
-    expect(together).toEqual(alone);
+    // On a busy machine an answer may be over before the next request arrives.
+    const batched = async () => (await running.session.stats()).batchSizes.slice(2).reduce((sum, count) => sum + count, 0);
+    for (let turn = 0; turn < 50 && (await batched()) === 0; turn++) {
+      const together = await Promise.all(seeded.map((request) => textOf(running, request)));
+      expect(together).toEqual(alone);
+    }
     const guide = readFileSync(join(import.meta.dirname, '../../../docs/guide/serving.md'), 'utf8');
     expect(guide).toContain('## What a batch may change');
-    const { batchSizes } = await running.session.stats();
-    expect(batchSizes.slice(2).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0);
+    expect(await batched()).toBeGreaterThan(0);
   });
 
   test('[serving V50] a prompt that another tenant left evaluated costs as many tokens as a new one, and says so', async () => {
