@@ -1,6 +1,6 @@
 // Fidelity of the activation paths: the distribution after each of 2,000 tokens of a fixed text, compared with mlx-lm in float32 on the same
 // weights, and llama.cpp on its own file beside them (docs/spec/engines.md E43).
-//   node bench/fidelity.ts [--tokens 2000] [--write]
+//   node bench/fidelity.ts [--tokens 2000] [--write]      --write also records what the test of E43 compares with
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -126,6 +126,17 @@ const text = [
 ].join('\n');
 console.log(text);
 if (values.write) {
+  // Of every 25th position the likeliest 24 tokens, and llama.cpp's score: small enough to lie beside the tests.
+  const llama = scores.find(({ name }) => name.includes('Q4_1'))!;
+  const positions = reference.flatMap((row, at) => {
+    if (at % 25 !== 24) return [];
+    const ids = Array.from(row.keys())
+      .sort((a, b) => row[b]! - row[a]!)
+      .slice(0, 24);
+    return [{ at, ids, logProbabilities: ids.map((id) => Number(row[id]!.toFixed(5))) }];
+  });
+  const record = { source: 'mlx 0.32.4, mlx-lm 0.32.2, CPU, float32; xllamacpp 2026.10.11549', tokens: ids.length, llama, positions };
+  writeFileSync(join(import.meta.dirname, '../test/reference/smollm2-fidelity.json'), `${JSON.stringify(record)}\n`);
   const file = join(import.meta.dirname, '../docs/benchmarks.md');
   const old = readFileSync(file, 'utf8');
   const begin = '<!-- fidelity: begin -->';

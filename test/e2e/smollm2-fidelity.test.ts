@@ -1,0 +1,84 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type ActivationPath, type Ember, loadEmber, PAGE_TOKENS } from '../../src/ember/index.ts';
+import { importGguf, loadTokenizer } from '../../src/formats/index.ts';
+
+/** SmolLM2-135M-Instruct.Q4_1.gguf; `.ci/run` fetches it and names it here. */
+const model = process.env['HEARTH_TEST_SMOLLM2_GGUF'];
+const title = model === undefined ? 'real weights (skipped: HEARTH_TEST_SMOLLM2_GGUF does not name the file)' : 'real weights';
+const STEP = 125;
+
+interface Recorded {
+  readonly tokens: number;
+  /** llama.cpp on the same weights and text. */
+  readonly llama: { readonly meanKl: number; readonly sameTop: number };
+  /** mlx-lm's likeliest tokens in float32. */
+  readonly positions: readonly { readonly at: number; readonly ids: readonly number[]; readonly logProbabilities: readonly number[] }[];
+}
+
+function logSoftmax(row: Float32Array): Float64Array {
+  const max = row.reduce((most, v) => Math.max(most, v), Number.NEGATIVE_INFINITY);
+  let sum = 0;
+  for (const v of row) sum += Math.exp(v - max);
+  return Float64Array.from(row, (v) => v - max - Math.log(sum));
+}
+
+const argmax = (row: Float64Array): number => row.reduce((best, v, id) => (v > row[best]! ? id : best), 0);
+
+/** KL(reference ‖ other) in nats. */
+function divergence(reference: Float64Array, other: Float64Array): number {
+  let kl = 0;
+  for (let i = 0; i < reference.length; i++) if (reference[i]! > -40) kl += Math.exp(reference[i]!) * (reference[i]! - other[i]!);
+  return kl;
+}
+
+describe.skipIf(model === undefined)(title, () => {
+  it('[engines E43] f32 is mlx-lm’s float32, int16 nearly so, and mixed nearer to it than llama.cpp on the same weights', { timeout: 600_000 }, async () => {
+    const recorded = JSON.parse(await readFile(join(import.meta.dirname, '../reference/smollm2-fidelity.json'), 'utf8')) as Recorded;
+    const text = await readFile(join(import.meta.dirname, '../../bench/fidelity-text.txt'), 'utf8');
+    const folder = await mkdtemp(join(tmpdir(), 'hearth-fidelity-'));
+    try {
+      const directory = join(folder, 'mlx');
+      await importGguf(model!, directory);
+      const ids = (await loadTokenizer(directory)).encode(text, { special: false }).slice(0, recorded.tokens);
+      expect(ids.length).toBe(2_000);
+      const load = (activations: ActivationPath): Promise<Ember> =>
+        loadEmber({ directory, ranks: 2, activations, contextTokens: ids.length + PAGE_TOKENS, batchTokens: STEP });
+      await using f32 = await load('f32');
+      await using int16 = await load('int16');
+      await using mixed = await load('mixed');
+      const pages = Uint32Array.from({ length: f32.pageCount }, (_, i) => i);
+      const positions = new Map(recorded.positions.map((position) => [position.at, position]));
+      const others = [int16, mixed].map((ember) => ({ ember, kl: 0, same: 0 }));
+      let farthest = 0;
+      for (let position = 0; position < ids.length; position += STEP) {
+        const tokens = ids.slice(position, position + STEP);
+        const step = { pages, position, tokens, output: 'all', temperature: 1, adjustments: [], candidates: 1 } as const;
+        for (const ember of [f32, int16, mixed]) await ember.step([step]);
+        for (let i = 0; i < tokens.length; i++) {
+          const reference = logSoftmax(await f32.logits(i));
+          const top = argmax(reference);
+          const known = positions.get(position + i);
+          for (const [n, id] of known?.ids.entries() ?? [])
+            farthest = Math.max(farthest, Math.exp(reference[id]!) * Math.abs(reference[id]! - known!.logProbabilities[n]!));
+          for (const other of others) {
+            const row = logSoftmax(await other.ember.logits(i));
+            other.kl += divergence(reference, row) / ids.length;
+            if (argmax(row) === top) other.same += 1 / ids.length;
+          }
+        }
+      }
+      // The BF16 cells of the KV cache are what is left between the two.
+      expect(farthest).toBeLessThan(0.02);
+      const [exact, usual] = others;
+      expect(exact!.kl).toBeLessThan(2e-4);
+      expect(exact!.same).toBeGreaterThanOrEqual(0.995);
+      expect(usual!.kl).toBeLessThan(Math.min(0.003, recorded.llama.meanKl));
+      expect(usual!.same).toBeGreaterThanOrEqual(Math.max(0.97, recorded.llama.sameTop));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
