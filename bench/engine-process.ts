@@ -25,7 +25,8 @@ const request = (tokens: readonly number[], maxTokens: number, more: Partial<Gen
   maxTokens,
   stop: [],
   choices: 1,
-  sampling: GREEDY_SAMPLING,
+  // A token with a text of its own: events without text are not sent, and random weights like tokens that the tokenizer does not have.
+  sampling: { ...GREEDY_SAMPLING, logitBias: { 1_000: 100 } },
   ...more,
 });
 
