@@ -1,16 +1,13 @@
 // What the process around ember must keep: short gaps, quick cancels, a free event loop, a quick load, little memory, prefixes used again.
 import { readFileSync } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { type GenerateRequest, GREEDY_SAMPLING } from '../src/contract/index.ts';
-import { createEmberEngine, type EngineSession } from '../src/engines/index.ts';
-import { createSupervisor } from '../src/supervisor/index.ts';
+import type { EngineSession } from '../src/engines/index.ts';
+import { checkpointFacts, never, startEngineSession } from './engine-session.ts';
 import { median, type Verdict } from './measure.ts';
 import type { BenchmarkModel } from './models.ts';
-
-const never = new AbortController().signal;
 
 let seed = 11;
 const randomTokens = (count: number): number[] =>
@@ -26,7 +23,7 @@ const request = (tokens: readonly number[], maxTokens: number, more: Partial<Gen
   stop: [],
   choices: 1,
   // A token with a text of its own: events without text are not sent, and random weights like tokens that the tokenizer does not have.
-  sampling: { ...GREEDY_SAMPLING, logitBias: { 1_000: 100 } },
+  sampling: { ...GREEDY_SAMPLING, logitBias: { 1000: 100 } },
   ...more,
 });
 
@@ -46,24 +43,8 @@ async function timed(session: EngineSession, asked: GenerateRequest, signal = ne
   return { firstMs, gaps };
 }
 
-async function weightFacts(directory: string) {
-  const files = (await readdir(directory)).filter((file) => file.endsWith('.safetensors'));
-  const sizes = await Promise.all(files.map(async (file) => (await stat(join(directory, file))).size));
-  const config = JSON.parse(await readFile(join(directory, 'config.json'), 'utf8')) as Record<string, unknown>;
-  return {
-    directory,
-    framework: 'MLX' as const,
-    architecture: String(config['model_type']),
-    config,
-    weightFiles: files,
-    weightBytes: sizes.reduce((sum, size) => sum + size, 0),
-    hasChatTemplate: false,
-  };
-}
-
 /** Reads all weight files once, in pieces, as a load would. */
 async function readSeconds(directory: string, files: readonly string[]): Promise<number> {
-  const { open } = await import('node:fs/promises');
   const piece = new Uint8Array(8 * 2 ** 20);
   const startedAt = performance.now();
   for (const file of files) {
@@ -79,16 +60,13 @@ const residentBytes = (pid: number): number => Number(/VmRSS:\s+(\d+) kB/.exec(r
 export async function measureEngineProcess(model: BenchmarkModel, threads: number): Promise<Verdict[]> {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
-  const facts = await weightFacts(model.directory);
+  const facts = await checkpointFacts(model.directory);
   const options = { contextTokens: 8192, parallelSequences: 8, threads };
-  const engine = createEmberEngine({ convertedDirectory: join(tmpdir(), 'hearth-bench-converted') });
-  await using supervisor = createSupervisor();
   await readSeconds(model.directory, facts.weightFiles);
   const reading = await readSeconds(model.directory, facts.weightFiles);
   const startedAt = performance.now();
-  const child = await supervisor.start(engine.processSpec(await engine.prepare(facts, () => {}, never), options)!);
-  await using session = await engine.connect(child.channel, never);
-  const report = await session.load(options, () => {}, never);
+  await using child = await startEngineSession(facts, options);
+  const { session, report, pid } = child;
   const loading = (performance.now() - startedAt) / 1000;
   await timed(session, request(randomTokens(64), 8));
 
@@ -154,7 +132,7 @@ export async function measureEngineProcess(model: BenchmarkModel, threads: numbe
   verdicts.push({
     id: 'B8',
     what: `${short}: resident memory ÷ (1.15 × (weights + pool) + 150 MiB)`,
-    value: residentBytes(child.pid) / (1.15 * (weightsBytes + kvBytes) + 150 * 2 ** 20),
+    value: residentBytes(pid) / (1.15 * (weightsBytes + kvBytes) + 150 * 2 ** 20),
     bar: 1,
     below: true,
   });

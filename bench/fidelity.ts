@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type ActivationPath, loadEmber, PAGE_TOKENS } from '../src/ember/index.ts';
 import { loadTokenizer } from '../src/formats/index.ts';
+import { argmax, divergence, logSoftmax } from './distributions.ts';
 import { benchmarkModels } from './models.ts';
 import { ensurePeers, startPeer } from './peers/peer-process.ts';
 
@@ -22,29 +23,7 @@ interface Score {
   readonly sameTop: number;
 }
 
-function logSoftmax(row: Float32Array): Float64Array {
-  let max = -Infinity;
-  for (const v of row) if (v > max) max = v;
-  let sum = 0;
-  for (const v of row) sum += Math.exp(v - max);
-  const log = max + Math.log(sum);
-  return Float64Array.from(row, (v) => v - log);
-}
-
-function argmax(row: ArrayLike<number>): number {
-  let best = 0;
-  for (let i = 1; i < row.length; i++) if (row[i]! > row[best]!) best = i;
-  return best;
-}
-
-/** KL(reference ‖ other) in nats. */
-function divergence(reference: Float64Array, other: Float64Array): number {
-  let kl = 0;
-  for (let i = 0; i < reference.length; i++) kl += Math.exp(reference[i]!) * (reference[i]! - other[i]!);
-  return kl;
-}
-
-/** The same over the outcomes that `listed` names and one for all the rest. */
+/** The divergence over the outcomes that `listed` names and one for all the rest. */
 function divergenceOver(reference: Float64Array, listed: readonly (readonly [number, number])[]): number {
   let kl = 0;
   let restReference = 1;

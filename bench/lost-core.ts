@@ -1,42 +1,22 @@
 // Decoding on two compute threads while another process keeps one core busy, beside one compute thread: engines E9 asks for half of its rate.
 // node bench/lost-core.ts <directory of an MLX checkpoint>
 import { fork } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { availableParallelism } from 'node:os';
 import { GREEDY_SAMPLING } from '../src/contract/index.ts';
-import { createEmberEngine, type EngineSession } from '../src/engines/index.ts';
-import { createSupervisor } from '../src/supervisor/index.ts';
+import type { EngineSession } from '../src/engines/index.ts';
+import { checkpointFacts, directoryArgument, never, startEngineSession } from './engine-session.ts';
 import { median } from './measure.ts';
 
-const never = new AbortController().signal;
 const TOKENS = 40;
 const ROUNDS = 5;
 
 if (process.argv[2] === '--burn') for (;;);
 
-const directory = process.argv[2];
-if (directory === undefined) throw new Error('name the directory of an MLX checkpoint');
-const config = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8')) as Record<string, unknown>;
-const facts = {
-  directory,
-  framework: 'MLX' as const,
-  architecture: String(config['model_type']),
-  config,
-  weightFiles: ['model.safetensors'],
-  weightBytes: statSync(join(directory, 'model.safetensors')).size,
-  hasChatTemplate: false,
-};
-const engine = createEmberEngine({ convertedDirectory: join(tmpdir(), 'hearth-lost-core') });
-await using supervisor = createSupervisor();
+const facts = await checkpointFacts(directoryArgument());
 
 async function start(threads: number): Promise<EngineSession> {
   const options = { threads, contextTokens: 2_048 };
-  const prepared = await engine.prepare(facts, () => {}, never);
-  const child = await supervisor.start(engine.processSpec(prepared, options)!);
-  const session = await engine.connect(child.channel, never);
-  await session.load(options, () => {}, never);
-  return session;
+  return (await startEngineSession(facts, options)).session;
 }
 
 /** Tokens per second of one stream. */

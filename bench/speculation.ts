@@ -1,40 +1,19 @@
 // Decoding with guessed tokens beside plain decoding, on a text that repeats its prompt (engines E45).
 // node bench/speculation.ts <directory of an MLX checkpoint>
-import { readFileSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { GREEDY_SAMPLING } from '../src/contract/index.ts';
-import { createEmberEngine, type EngineSession } from '../src/engines/index.ts';
-import { createSupervisor } from '../src/supervisor/index.ts';
+import type { EngineSession } from '../src/engines/index.ts';
+import { checkpointFacts, directoryArgument, never, startEngineSession } from './engine-session.ts';
 import { median } from './measure.ts';
 
-const never = new AbortController().signal;
 const TOKENS = 150;
 const ROUNDS = 3;
 const LINE = 'apple, banana, cherry, orange, lemon, grape\n';
 
-const directory = process.argv[2];
-if (directory === undefined) throw new Error('name the directory of an MLX checkpoint');
-const config = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8')) as Record<string, unknown>;
-const facts = {
-  directory,
-  framework: 'MLX' as const,
-  architecture: String(config['model_type']),
-  config,
-  weightFiles: ['model.safetensors'],
-  weightBytes: statSync(join(directory, 'model.safetensors')).size,
-  hasChatTemplate: false,
-};
-const engine = createEmberEngine({ convertedDirectory: join(tmpdir(), 'hearth-speculation') });
-await using supervisor = createSupervisor();
+const facts = await checkpointFacts(directoryArgument());
 
 async function start(promptLookup: boolean): Promise<EngineSession> {
   const options = { promptLookup, contextTokens: 2_048 };
-  const prepared = await engine.prepare(facts, () => {}, never);
-  const child = await supervisor.start(engine.processSpec(prepared, options)!);
-  const session = await engine.connect(child.channel, never);
-  await session.load(options, () => {}, never);
-  return session;
+  return (await startEngineSession(facts, options)).session;
 }
 
 async function run(session: EngineSession): Promise<{ text: string; tokensPerSecond: number; tokensPerStep: number }> {

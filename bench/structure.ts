@@ -1,36 +1,16 @@
 // Decoding with a schema beside free decoding: the share of speed that masks cost (engines E26).
 // node bench/structure.ts <directory of an MLX checkpoint>
-import { readFileSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type AnswerFormat, GREEDY_SAMPLING } from '../src/contract/index.ts';
-import { createEmberEngine } from '../src/engines/index.ts';
-import { createSupervisor } from '../src/supervisor/index.ts';
+import { checkpointFacts, directoryArgument, never, startEngineSession } from './engine-session.ts';
 import { median } from './measure.ts';
 
-const never = new AbortController().signal;
 const TOKENS = 120;
 const ROUNDS = 5;
 
-const directory = process.argv[2];
-if (directory === undefined) throw new Error('name the directory of an MLX checkpoint');
-const config = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8')) as Record<string, unknown>;
-const facts = {
-  directory,
-  framework: 'MLX' as const,
-  architecture: String(config['model_type']),
-  config,
-  weightFiles: ['model.safetensors'],
-  weightBytes: statSync(join(directory, 'model.safetensors')).size,
-  hasChatTemplate: true,
-};
-const engine = createEmberEngine({ convertedDirectory: join(tmpdir(), 'hearth-structure') });
-await using supervisor = createSupervisor();
+const facts = { ...(await checkpointFacts(directoryArgument())), hasChatTemplate: true };
 const options = { contextTokens: 2_048 };
-const prepared = await engine.prepare(facts, () => {}, never);
-const child = await supervisor.start(engine.processSpec(prepared, options)!);
-const session = await engine.connect(child.channel, never);
-await session.load(options, () => {}, never);
+await using running = await startEngineSession(facts, options);
+const { session } = running;
 
 /** Milliseconds per token, the first one left out: it holds the prefill and the compile. */
 async function run(format?: AnswerFormat): Promise<number> {
@@ -68,4 +48,3 @@ for (const [name, format] of Object.entries(FORMATS)) {
   for (let round = 0; round < ROUNDS; round++) ratios.push((await run(format)) / (await run()));
   process.stdout.write(`${name}: ${median(ratios).toFixed(3)} × the time per token (${ratios.map((ratio) => ratio.toFixed(2)).join(', ')})\n`);
 }
-await session.close();

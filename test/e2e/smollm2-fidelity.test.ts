@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { argmax, divergence, logSoftmax } from '../../bench/distributions.ts';
 import { type ActivationPath, type Ember, loadEmber, PAGE_TOKENS } from '../../src/ember/index.ts';
 import { importGguf, loadTokenizer } from '../../src/formats/index.ts';
 
@@ -16,22 +17,6 @@ interface Recorded {
   readonly llama: { readonly meanKl: number; readonly sameTop: number };
   /** mlx-lm's likeliest tokens in float32. */
   readonly positions: readonly { readonly at: number; readonly ids: readonly number[]; readonly logProbabilities: readonly number[] }[];
-}
-
-function logSoftmax(row: Float32Array): Float64Array {
-  const max = row.reduce((most, v) => Math.max(most, v), Number.NEGATIVE_INFINITY);
-  let sum = 0;
-  for (const v of row) sum += Math.exp(v - max);
-  return Float64Array.from(row, (v) => v - max - Math.log(sum));
-}
-
-const argmax = (row: Float64Array): number => row.reduce((best, v, id) => (v > row[best]! ? id : best), 0);
-
-/** KL(reference ‖ other) in nats. */
-function divergence(reference: Float64Array, other: Float64Array): number {
-  let kl = 0;
-  for (let i = 0; i < reference.length; i++) if (reference[i]! > -40) kl += Math.exp(reference[i]!) * (reference[i]! - other[i]!);
-  return kl;
 }
 
 describe.skipIf(model === undefined)(title, () => {

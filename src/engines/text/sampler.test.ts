@@ -1,22 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import type { SamplingOptions } from '../../contract/index.ts';
+import { GREEDY_SAMPLING, type SamplingOptions } from '../../contract/index.ts';
 import type { Adjustment } from './penalties.ts';
 import { createRandomStream } from './random.ts';
 import { createSampler, type LogitCandidates } from './sampler.ts';
 
-const OFF: SamplingOptions = {
-  temperature: 1,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  repetitionContextSize: 20,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  xtcProbability: 0,
-  xtcThreshold: 0.1,
-  logitBias: {},
-};
+const OFF: SamplingOptions = { ...GREEDY_SAMPLING, temperature: 1 };
 
 /** A sampler as a textbook would write it: whole vocabulary, arrays of objects, a filter per option. */
 function referenceSample(

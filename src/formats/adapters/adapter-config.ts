@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HearthError } from '../../core/index.ts';
+import { isJsonObject } from '../mlx/quantization.ts';
 import { MAX_ADAPTER_RANK, type MlxSelection, withoutLanguagePrefix } from './adapter-table.ts';
 
 /** adapter_config.json, understood. Ranks and scales are per module where a format can say so. */
@@ -70,11 +71,9 @@ async function readFields(path: string): Promise<Fields> {
   } catch {
     throw invalid('is not JSON');
   }
-  if (!isObject(value)) throw invalid('does not hold a JSON object');
+  if (!isJsonObject(value)) throw invalid('does not hold a JSON object');
   return value;
 }
-
-const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 interface FieldReader {
   invalid(why: string): HearthError;
@@ -110,7 +109,7 @@ function readMlx(fields: Fields, reader: FieldReader): MlxConfig {
   if (!Number.isInteger(numLayers)) throw reader.invalid(`gives num_layers = ${numLayers}, which is no whole number`);
   if (kind === 'full') return { form: 'mlx', kind, baseModel, rank: null, scale: 1, selection: { numLayers, keys: null } };
   const parameters = fields['lora_parameters'];
-  if (!isObject(parameters)) throw reader.invalid('lacks the object lora_parameters');
+  if (!isJsonObject(parameters)) throw reader.invalid('lacks the object lora_parameters');
   if (!('scale' in parameters))
     throw reader.invalid(`lacks lora_parameters.scale${'alpha' in parameters ? '; alpha is another number: scale = alpha ÷ rank' : ''}`);
   const keys = parameters['keys'] ?? null;
@@ -160,7 +159,7 @@ function readPeft(fields: Fields, reader: FieldReader): PeftConfig {
  */
 function readPattern(value: unknown, name: string, reader: FieldReader, read: (value: unknown, name: string) => number): (path: string) => number | undefined {
   if (value === undefined || value === null) return () => undefined;
-  if (!isObject(value)) throw reader.invalid(`gives a ${name} that is no object`);
+  if (!isJsonObject(value)) throw reader.invalid(`gives a ${name} that is no object`);
   const entries = Object.entries(value).map(([key, entry]) => {
     if (!/^\^?[A-Za-z0-9_]+(?:\\?\.[A-Za-z0-9_]+)*\$?$/.test(key))
       throw reader.invalid(`uses the pattern ${JSON.stringify(key)} in ${name}; only module paths can be read`);
