@@ -19,6 +19,8 @@ async function started(server: Started): Promise<ReturnType<typeof serverDataSch
 
 /** As long as the context of the tiny model lets it be; its end tokens never come. */
 const LONG = { max_tokens: 480, logit_bias: { 98: -100, 99: -100 } };
+/** More megabytes than a socket takes unread: such a stream has no end before its client reads. */
+const MANY = { ...LONG, n: 4, logprobs: true, top_logprobs: 20 };
 
 const freePort = async (): Promise<number> => {
   const probe = createServer();
@@ -127,7 +129,7 @@ describe('hearth serve', () => {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ model: 'tiny-llama', messages: [{ role: 'user', content: 'hi' }], ...body }),
       });
-    const running = await ask({ stream: true, ...LONG });
+    const running = await ask({ stream: true, ...MANY });
     server.child.kill('SIGTERM');
     await server.waitFor('stderr', 'Stopping');
     const refused = await ask({});
@@ -144,7 +146,7 @@ describe('hearth serve', () => {
     const running = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ model: 'tiny-llama', messages: [{ role: 'user', content: 'hi' }], stream: true, ...LONG }),
+      body: JSON.stringify({ model: 'tiny-llama', messages: [{ role: 'user', content: 'hi' }], stream: true, ...MANY }),
     });
     server.child.kill('SIGTERM');
     await server.waitFor('stderr', 'Stopping');

@@ -83,13 +83,18 @@ describe.each(goldens)('%s', (name) => {
   });
 });
 
+// Along the reference's own text: where two tokens are nearly equal, rounding may choose the other one, and which one depends on the CPU's dot product.
 describe.each(['mixed', 'int8', 'int16'] as const)('rounding activations to %s', (activations) => {
-  it.each(goldens.filter(isQuantised))('leaves the greedy tokens of %s', async (name) => {
+  it.each(goldens.filter(isQuantised))('leaves the greedy tokens of %s, but for near ties', async (name) => {
     const { prompt, greedy, rows, span } = readExpected(name);
+    const most = activations === 'int16' ? TOLERANCE : 0.04;
     await using ember = await load(name, 2, activations);
     const far = distance(rows, await logitsOf(ember, prompt)) / span;
-    expect(far).toBeLessThan(activations === 'int16' ? TOLERANCE : 0.04);
+    expect(far).toBeLessThan(most);
     expect(far).toBeGreaterThan(1e-6);
-    expect(await continueGreedily(ember, prompt, greedy.length)).toEqual(greedy);
+    const along = (await logitsOf(ember, [...prompt, ...greedy.slice(0, -1)])).slice(prompt.length - 1);
+    const behind = along.map((row, i) => Math.max(...row) - row[greedy[i]!]!);
+    expect(Math.max(...behind) / span).toBeLessThan(2 * most);
+    expect(behind.filter((lag) => lag === 0).length).toBeGreaterThanOrEqual(Math.ceil(0.95 * greedy.length));
   });
 });
