@@ -10,6 +10,7 @@ const goldens = readdirSync(GOLDENS, { withFileTypes: true })
   .map((entry) => entry.name);
 /** Of the logits' range, with a float32 cache as the reference has it: the float path is within 1e-6, int16 activations are beyond that. */
 const TOLERANCE = 1e-3;
+const BATCH = 64;
 
 interface Expected {
   readonly prompt: readonly number[];
@@ -17,14 +18,17 @@ interface Expected {
 }
 
 const load = (name: string, ranks: number, activations: ActivationPath = 'f32', kvType: KvType = 'f32') =>
-  loadEmber({ directory: join(GOLDENS, name), ranks, activations, kvType, contextTokens: 256, batchTokens: 64 });
+  loadEmber({ directory: join(GOLDENS, name), ranks, activations, kvType, contextTokens: 256, batchTokens: BATCH });
 const pages = Uint32Array.of(0, 1, 2, 3, 4, 5, 6, 7);
 const sequence = { pages, temperature: 0, adjustments: [], candidates: 1 };
 
 async function logitsOf(ember: Ember, tokens: readonly number[]): Promise<Float32Array[]> {
-  await ember.step([{ ...sequence, position: 0, tokens, output: 'all' }]);
   const rows: Float32Array[] = [];
-  for (let row = 0; row < tokens.length; row++) rows.push(await ember.logits(row));
+  for (let position = 0; position < tokens.length; position += BATCH) {
+    const batch = tokens.slice(position, position + BATCH);
+    await ember.step([{ ...sequence, position, tokens: batch, output: 'all' }]);
+    for (let row = 0; row < batch.length; row++) rows.push(await ember.logits(row));
+  }
   return rows;
 }
 
