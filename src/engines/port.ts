@@ -121,6 +121,8 @@ export interface EmbedOptions {
   readonly pooling?: 'cls' | 'mean' | 'last';
   /** Name of a text of the model's files to be put in front of each input, such as `query` or `document`; ignored by models without it. */
   readonly prompt?: string;
+  /** Inputs that are too long are cut, and named in the answer; otherwise they are refused. */
+  readonly truncate?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -128,6 +130,8 @@ export interface Embeddings {
   readonly vectors: readonly Float32Array[];
   /** Tokens of each input, with the control tokens around it. */
   readonly promptTokens: readonly number[];
+  /** Which inputs were cut. */
+  readonly truncated?: readonly number[];
 }
 
 export interface EngineSession extends AsyncDisposable {

@@ -4,6 +4,7 @@
 export { type CompletionEncoding, decodeCompletion, encodeCompletionStream, foldCompletion } from './dialects/openai/completions.ts';
 export { decodeChat, decodeMessages } from './dialects/openai/decode-chat.ts';
 export { encodeChatStream, type Frame, foldChat } from './dialects/openai/encode-chat.ts';
+export { embed, rerank } from './embeddings/embed.ts';
 export { createGateway, type Gateway, type GenerateCall, type Target } from './gateway.ts';
 export type { GatewayOptions } from './gateway-options.ts';
 export type { Generation, GenerationTimings } from './generation.ts';

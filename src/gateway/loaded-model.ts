@@ -41,7 +41,7 @@ export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
     child = await supervisor.start(spec);
     const session = await engine.connect(child.channel, signal);
     const report = await session.load(engineOptions, order.onProgress, signal);
-    await probe(session, signal);
+    await probe(session, engine.canRun(model.facts).text.ok, signal);
     const { tools, reasoning, contextTokens } = report;
     const capabilities = {
       ...engine.capabilities(model.facts, engineOptions),
@@ -69,8 +69,9 @@ export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
   }
 }
 
-/** Ready means that a generation succeeded, not that a process answers. */
-async function probe(session: EngineSession, signal: AbortSignal): Promise<void> {
+/** Ready means that a generation succeeded, or for a model without text an embedding; not that a process answers. */
+async function probe(session: EngineSession, givesText: boolean, signal: AbortSignal): Promise<void> {
+  if (!givesText) return void (await session.embed(['Hello'], { signal }));
   const request: GenerateRequest = {
     requestId: 'probe',
     prompt: 'Hello',

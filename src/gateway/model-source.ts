@@ -7,6 +7,10 @@ export interface ResolvedModel {
   /** Snapshot or content hash, null when there is none. */
   readonly hash: string | null;
   readonly facts: ModelFacts;
+  /** Where a workspace came from: the name that machine output gives it; absent: the id. */
+  readonly name?: string;
+  /** What its files declare (docs/spec/store.md §5); absent where nobody judged them. */
+  readonly capabilities?: readonly string[];
 }
 
 /** Identity of a loaded instance: a directory of GGUF files holds several models. */

@@ -76,7 +76,8 @@ function usable(open: OpenModel, reference: string): ResolvedModel {
       details: { param: 'model' },
     });
   }
-  return { id: idOf(open, reference), hash: open.identity.hash, facts };
+  const id = idOf(open, reference);
+  return { id, hash: open.identity.hash, facts, capabilities: model.capabilities, name: model.cached ? id : open.identity.name };
 }
 
 /** The health check says that config.json is missing also where a GGUF file, which needs none, is broken. */

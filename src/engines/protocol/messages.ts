@@ -96,6 +96,7 @@ export const toWorker = z.discriminatedUnion('kind', [
     inputs: z.array(z.union([z.string(), tokens])).min(1),
     pooling: z.enum(['cls', 'mean', 'last']).optional(),
     prompt: z.string().optional(),
+    truncate: z.boolean().optional(),
   }),
   z.strictObject({ kind: z.literal('rerank'), id, query: z.string(), documents: z.array(z.string()).min(1) }),
   z.strictObject({ kind: z.literal('score'), id, tokens: tokens.min(2) }),
@@ -155,7 +156,7 @@ export const adapterReport = z.object({
 });
 
 /** Replies: float32 values little-endian as base64, since JSON numbers are three times as long. */
-export const embedReply = z.object({ vectors: z.array(z.base64()), promptTokens: z.array(count) });
+export const embedReply = z.object({ vectors: z.array(z.base64()), promptTokens: z.array(count), truncated: z.array(count).optional() });
 export const rerankReply = z.object({ scores: z.array(z.number()), promptTokens: count });
 export const scoreReply = z.object({ logProbabilities: z.base64() });
 

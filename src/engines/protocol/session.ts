@@ -165,16 +165,22 @@ export async function connectWorker(channel: ProcessChannel, signal: AbortSignal
         ...(templateArguments === undefined ? {} : { templateArguments: { ...templateArguments } }),
       }))) as string;
     },
-    async embed(inputs, { pooling, prompt, signal: embedSignal } = {}) {
+    async embed(inputs, { pooling, prompt, truncate, signal: embedSignal } = {}) {
       const vectors: Float32Array[] = [];
       const promptTokens: number[] = [];
+      const truncated: number[] = [];
       for (const part of splitInputs(inputs)) {
-        const more = { ...(pooling === undefined ? {} : { pooling }), ...(prompt === undefined ? {} : { prompt }) };
+        const more = {
+          ...(pooling === undefined ? {} : { pooling }),
+          ...(prompt === undefined ? {} : { prompt }),
+          ...(truncate === undefined ? {} : { truncate }),
+        };
         const reply = embedReply.parse(await ask((id) => ({ kind: 'embed', id, inputs: part, ...more }), undefined, embedSignal));
+        for (const index of reply.truncated ?? []) truncated.push(vectors.length + index);
         vectors.push(...reply.vectors.map(floatsOf));
         promptTokens.push(...reply.promptTokens);
       }
-      return { vectors, promptTokens };
+      return { vectors, promptTokens, truncated };
     },
     async rerank(query, documents, rerankSignal) {
       const scores: number[] = [];

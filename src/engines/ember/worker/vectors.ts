@@ -56,15 +56,30 @@ export function createVectors({ text, files, hiddenSize, vocabularySize, context
   const tokensOf = (input: string | readonly number[], prompt: string): readonly number[] =>
     typeof input === 'string' ? [...before, ...tokenizer.encode(prompt + input, { special: false }), ...after] : input;
 
-  async function embedAll(id: number, inputs: readonly (string | readonly number[])[], pooling = files.pooling, prompts: readonly string[] = []) {
-    const all = inputs.map((input, i) => check(tokensOf(input, prompts[i] ?? ''), contextTokens));
+  /** What fits of an input, with the control tokens behind it. */
+  const cut = (tokens: readonly number[], input: string | readonly number[]): readonly number[] => {
+    if (tokens.length <= contextTokens) return tokens;
+    const end = typeof input === 'string' ? after : [];
+    return [...tokens.slice(0, contextTokens - end.length), ...end];
+  };
+
+  async function embedAll(
+    id: number,
+    inputs: readonly (string | readonly number[])[],
+    pooling = files.pooling,
+    prompts: readonly string[] = [],
+    truncate = false,
+  ) {
+    const whole = inputs.map((input, i) => tokensOf(input, prompts[i] ?? ''));
+    const all = whole.map((tokens, i) => check(truncate ? cut(tokens, inputs[i]!) : tokens, contextTokens));
     const waits = all.map(() => Promise.withResolvers<Float32Array>());
     const common = request(
       id,
       all.reduce((sum, tokens) => sum + tokens.length, 0),
     );
     add(all.map((tokens, i) => createEmbedding({ request: common, tokens, pooling, width: hiddenSize, whole: encoder, done: waits[i]!.resolve })));
-    return { vectors: await Promise.all(waits.map(({ promise }) => promise)), promptTokens: all.map((tokens) => tokens.length) };
+    const truncated = whole.flatMap((tokens, i) => (tokens.length > all[i]!.length ? [i] : []));
+    return { vectors: await Promise.all(waits.map(({ promise }) => promise)), promptTokens: all.map((tokens) => tokens.length), truncated };
   }
 
   async function judgeAll(id: number, query: string, documents: readonly string[], score: (firstRow: Float32Array) => number) {
@@ -80,14 +95,15 @@ export function createVectors({ text, files, hiddenSize, vocabularySize, context
 
   const promptOf = (name: string | undefined): string => (name === undefined ? '' : (files.prompts[name] ?? ''));
   return {
-    async embed({ id, inputs, pooling, prompt }) {
-      const { vectors, promptTokens } = await embedAll(
+    async embed({ id, inputs, pooling, prompt, truncate }) {
+      const { vectors, promptTokens, truncated } = await embedAll(
         id,
         inputs,
         pooling,
         inputs.map(() => promptOf(prompt)),
+        truncate,
       );
-      return { vectors: vectors.map(base64), promptTokens };
+      return { vectors: vectors.map(base64), promptTokens, truncated };
     },
     async rerank({ id, query, documents }) {
       if (classify !== null) return judgeAll(id, query, documents, classify);
