@@ -24,6 +24,7 @@ import {
   tokenizeRequest,
 } from './openai/completions.ts';
 import { modelItem, modelList } from './openai/models.ts';
+import { pushEndpoints } from './push-endpoints.ts';
 import { storeEndpoints } from './store-endpoints.ts';
 
 /** Every endpoint that this version serves. */
@@ -165,6 +166,7 @@ export const endpoints = {
     reply: catalogReply,
   }),
   ...storeEndpoints,
+  ...pushEndpoints,
 } as const;
 
 export type EndpointId = keyof typeof endpoints;

@@ -12,5 +12,7 @@ export * from './openai/completions.ts';
 export * from './openai/models.ts';
 export * from './openapi.ts';
 export * from './parser-codes.ts';
+export * from './push-endpoints.ts';
+export * from './push-json.ts';
 export * from './store-endpoints.ts';
 export * from './store-json.ts';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { pushDataSchema } from './push-json.ts';
 
 /** JSON documents of the shared commands, schema 0.2.3 (docs/spec/store.md §2). Closed objects are strict, open ones keep unknown fields. */
 
@@ -168,6 +169,7 @@ export const COMMAND_DATA = {
   health: healthDataSchema,
   pull: pullDataSchema,
   rm: rmDataSchema,
+  push: pushDataSchema,
   run: runDataSchema,
   server: serverDataSchema,
 } as const;
