@@ -11,10 +11,13 @@ import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHa
 import { catalogHandler } from './routes/catalog.ts';
 import { chatHandler } from './routes/chat.ts';
 import { completionsHandler } from './routes/completions.ts';
+import { embeddingProxy } from './routes/embedding-proxy.ts';
+import { embeddingsHandler, rerankHandler } from './routes/embeddings.ts';
 import { healthHandler, liveHandler, readyHandler } from './routes/health.ts';
 import { getModelHandler, listModelsHandler } from './routes/models.ts';
 import { storeHealthHandler, storeListHandler, storePullHandler, storeRecalculateHandler, storeRemoveHandler, storeShowHandler } from './routes/store.ts';
 import { applyTemplateHandler, detokenizeHandler, tokenizeHandler } from './routes/tokenize.ts';
+import { storeCloneHandler, storeConvertHandler } from './routes/workspaces.ts';
 import type { Services } from './services.ts';
 
 export interface ApiOptions {
@@ -32,6 +35,7 @@ export interface ApiOptions {
   readonly slowClientTimeoutMs?: number;
   /** Decompressed size of a JSON body; 8 MiB. */
   readonly maxBodyBytes?: number;
+  readonly embeddings?: Partial<Services['embeddings']>;
   readonly listeners?: () => readonly string[];
   readonly logger?: Logger;
   readonly clock?: Clock;
@@ -63,6 +67,7 @@ export function createApi(options: ApiOptions): Api {
     gateway: options.gateway,
     store: options.store,
     catalog: options.catalog ?? null,
+    embeddings: { backend: null, truncate: false, ...options.embeddings },
     version: options.version,
     heartbeatMs: options.heartbeatMs ?? 8_000,
     headerHoldMs: options.headerHoldMs ?? 8_000,
@@ -98,7 +103,7 @@ export function createApi(options: ApiOptions): Api {
           status: response.status,
           outcome: outcome ?? (response.ok ? 'ok' : 'error'),
           ms: Math.round(clock.monotonic() - startedAt),
-          ...generationFields(note),
+          ...answerFields(note),
         });
       // A stream is over when its last byte is written; an error that came before its headers is no stream.
       if (note.stream && response.ok) void note.stream.then(log);
@@ -109,13 +114,13 @@ export function createApi(options: ApiOptions): Api {
 }
 
 /** Model, counts and times for the access log; never any text. */
-function generationFields({ generation }: RequestNote): Record<string, unknown> {
-  if (!generation) return {};
-  const { firstTokenMs, loadMs, queueMs } = generation.timings();
-  const usage = generation.usage();
+function answerFields({ answer }: RequestNote): Record<string, unknown> {
+  if (!answer) return {};
+  const { firstTokenMs, loadMs, queueMs } = answer.timings();
+  const usage = answer.usage();
   return {
-    model: generation.loaded.model.id,
-    engine: generation.loaded.engineId,
+    model: answer.source.model,
+    engine: answer.source.upstream,
     load_ms: Math.round(loadMs),
     queue_ms: Math.round(queueMs),
     first_token_ms: Math.round(firstTokenMs),
@@ -155,6 +160,8 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
     bind(app as unknown as Hono<HonoEnv>, endpoint, services.maxBodyBytes, handler);
   on(endpoints.chatCompletions, chatHandler(services));
   on(endpoints.completions, completionsHandler(services));
+  bindEmbeddings(app as unknown as Hono<HonoEnv>, services);
+  on(endpoints.rerank, rerankHandler(services));
   on(endpoints.listModels, listModelsHandler(services));
   on(endpoints.getModel, getModelHandler(services));
   on(endpoints.tokenize, tokenizeHandler(services));
@@ -176,7 +183,18 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
   on(endpoints.storeHealth, storeHealthHandler(services));
   on(endpoints.storeRecalculate, storeRecalculateHandler(services));
   on(endpoints.storeRemove, storeRemoveHandler(services));
+  on(endpoints.storeClone, storeCloneHandler(services));
+  on(endpoints.storeConvert, storeConvertHandler(services));
   return app;
+}
+
+/** With a backend the body is only passed on: the other server checks it. */
+function bindEmbeddings(app: Hono<HonoEnv>, services: Services): void {
+  const { maxBodyBytes } = services;
+  const { backend } = services.embeddings;
+  const { body: _, ...unread } = endpoints.embeddings;
+  if (backend === null) bind(app, endpoints.embeddings, maxBodyBytes, embeddingsHandler(services));
+  else bind(app, unread, maxBodyBytes, embeddingProxy({ backend, maxBodyBytes }));
 }
 
 const PATTERNS = Object.values(endpoints).flatMap(({ method, path, ...rest }) =>

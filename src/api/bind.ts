@@ -2,13 +2,15 @@ import type { Hono } from 'hono';
 import type { z } from 'zod';
 import type { EndpointDefinition, EndpointReply, EndpointRequest } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
-import type { Generation } from '../gateway/index.ts';
+import type { Answer } from '../gateway/index.ts';
 import { type Caller, checkScope } from '../security/index.ts';
 import { readJsonBody } from './read-body.ts';
 
 /** What every handler gets besides its validated input. */
 export interface CallContext {
   readonly requestId: string;
+  /** As it came; its body is read already where the endpoint declares one. */
+  readonly request: Request;
   readonly caller: Caller;
   /** Aborted when the client goes away. */
   readonly signal: AbortSignal;
@@ -20,14 +22,14 @@ export interface CallContext {
 
 /** What a handler tells the access log. */
 export interface RequestNote {
-  /** The first generation of the request. */
-  generation?: Generation;
+  /** The first answer of the request. */
+  answer?: Answer;
   /** Settles at the end of a stream with how it ended: `ok`, `client_cancel`, `slow_client` or the code of the error in it. */
   stream?: Promise<string>;
 }
 
 export interface HonoEnv {
-  Variables: CallContext;
+  Variables: Omit<CallContext, 'request'>;
 }
 
 export type Handler<E extends EndpointDefinition> = (input: EndpointRequest<E>, context: CallContext) => Promise<EndpointReply<E> | Response>;
@@ -44,7 +46,7 @@ export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint:
       ...(endpoint.query ? { query: validate(endpoint.query, singleValues(context.req.queries())) } : {}),
       ...(endpoint.body ? { body: validate(endpoint.body, objectOnly(await readJsonBody(context.req.raw, maxBodyBytes))) } : {}),
     } as EndpointRequest<E>;
-    const reply = await handler(input, { caller, requestId, signal, cut, note });
+    const reply = await handler(input, { caller, requestId, request: context.req.raw, signal, cut, note });
     return reply instanceof Response ? reply : Response.json(reply);
   });
 }

@@ -16,10 +16,20 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
  * JSON, in that order (docs/spec/serving.md §1.2). Throws 415, 413 or 400.
  */
 export async function readJsonBody(request: Request, maxBytes: number): Promise<unknown> {
+  checkHead(request, maxBytes);
+  return parseJsonStrictly(decodeUtf8(await readBytes(decoded(request), maxBytes)));
+}
+
+/** The bytes of a JSON body as they came, whatever is in them: for a body that goes on to another server. Throws 415 and 413. */
+export async function readRawBody(request: Request, maxBytes: number): Promise<Buffer> {
+  checkHead(request, maxBytes);
+  return await readBytes(request.body ? Readable.fromWeb(request.body as NodeReadableStream<Uint8Array>) : Readable.from([]), maxBytes);
+}
+
+function checkHead(request: Request, maxBytes: number): void {
   const type = request.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase();
   if (type !== 'application/json') throw new HearthError('unsupported_media_type', `The body has the type ${type || 'none'}; application/json is needed.`);
   if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge(maxBytes);
-  return parseJsonStrictly(decodeUtf8(await readBytes(decoded(request), maxBytes)));
 }
 
 function decoded(request: Request): AsyncIterable<Uint8Array> {

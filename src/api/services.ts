@@ -8,6 +8,8 @@ export interface Services {
   readonly gateway: Gateway;
   readonly store: Store;
   readonly catalog: Catalog | null;
+  /** `backend`: /v1/embeddings goes to this base URL; `truncate`: inputs that are too long are cut. */
+  readonly embeddings: { readonly backend: string | null; readonly truncate: boolean };
   /** Of the product. */
   readonly version: string;
   readonly heartbeatMs: number;

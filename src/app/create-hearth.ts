@@ -60,6 +60,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     store,
     catalog,
     version: options.version,
+    embeddings: { backend: config.serve.embedBackend, truncate: config.embeddings.truncate },
     heartbeatMs: config.gateway.heartbeatMs,
     headerHoldMs: config.gateway.headerHoldMs,
     slowClientTimeoutMs: config.gateway.slowClientTimeoutMs,

@@ -25,6 +25,7 @@ const EXTRA_VARIABLES: Readonly<Record<string, readonly string[]>> = {
   'serve.port': ['HEARTH_PORT', 'MLXK2_PORT'],
   'serve.maxTokens': ['HEARTH_MAX_TOKENS', 'MLXK2_MAX_TOKENS'],
   'serve.model': ['HEARTH_PRELOAD_MODEL', 'MLXK2_PRELOAD_MODEL'],
+  'serve.embedBackend': ['HEARTH_EMBED_BACKEND', 'MLXK2_EMBED_BACKEND'],
   'logs.level': ['HEARTH_LOG_LEVEL', 'MLXK2_LOG_LEVEL'],
   'logs.json': ['HEARTH_LOG_JSON', 'MLXK2_LOG_JSON'],
   'hub.endpoint': ['HF_ENDPOINT'],

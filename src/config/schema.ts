@@ -44,6 +44,11 @@ export const configSchema = z.strictObject({
       port: z.int().min(0).max(65535).default(8000).describe('Port of `hearth serve`; 0 = any free one.'),
       model: z.string().min(1).nullable().default(null).describe('Model that `hearth serve` loads at its start.'),
       maxTokens: positive.nullable().default(null).describe('New tokens of an answer when the request names no limit.'),
+      embedBackend: z
+        .url({ protocol: /^https?$/ })
+        .nullable()
+        .default(null)
+        .describe('Base URL of another server that answers /v1/embeddings in place of the local models.'),
     })
     .prefault({}),
   gateway: z
@@ -69,6 +74,9 @@ export const configSchema = z.strictObject({
         .describe('Size of the key-value cache of a loaded model, in tokens; null = chosen by the model and the memory.'),
       parallelSequences: positive.default(4).describe('Requests that one loaded model answers at the same time.'),
     })
+    .prefault({}),
+  embeddings: z
+    .strictObject({ truncate: z.boolean().default(false).describe('Cut inputs of /v1/embeddings that are too long, and say so, in place of refusing them.') })
     .prefault({}),
   adapters: z
     .strictObject({

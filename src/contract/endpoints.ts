@@ -11,6 +11,7 @@ import {
   unloadRequest,
   versionReply,
 } from './admin.ts';
+import { embeddingEndpoints } from './embedding-endpoints.ts';
 import { defineEndpoint } from './endpoint.ts';
 import { chatChunk, chatReply, chatRequest } from './openai/chat.ts';
 import {
@@ -26,6 +27,7 @@ import {
 import { modelItem, modelList } from './openai/models.ts';
 import { pushEndpoints } from './push-endpoints.ts';
 import { storeEndpoints } from './store-endpoints.ts';
+import { workspaceEndpoints } from './workspace-endpoints.ts';
 
 /** Every endpoint that this version serves. */
 export const endpoints = {
@@ -49,6 +51,7 @@ export const endpoints = {
     reply: completionReply,
     events: completionReply,
   }),
+  ...embeddingEndpoints,
   listModels: defineEndpoint({
     id: 'listModels',
     method: 'GET',
@@ -166,6 +169,7 @@ export const endpoints = {
     reply: catalogReply,
   }),
   ...storeEndpoints,
+  ...workspaceEndpoints,
   ...pushEndpoints,
 } as const;
 

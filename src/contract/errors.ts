@@ -50,6 +50,7 @@ export const ERRORS = {
   ambiguous_match: row(400, 1, 'Type more of the name; the matches are listed.'),
   capability_mismatch: row(400, 1, 'Choose a model that has the capability; `hearth show <model>` lists them.'),
   not_an_embedder: row(400, 1, 'Choose an embedding model; `hearth list` shows the type of each.'),
+  embedding_failed: row(500, 1, 'Run again with `--log-level debug` for more.'),
   template_limit: row(400, 1, 'The chat template of this model could not be rendered within its limits.'),
   invalid_api_key: row(401, 1, 'Send a valid key as `Authorization: Bearer`.'),
   permission_denied: row(403, 3, 'Check who owns the file or directory that the message names.'),
@@ -78,6 +79,8 @@ export const ERRORS = {
   internal_error: row(500, 1, 'This is a fault in hearth. Please report it with the request id.', { type: 'InternalError' }),
   not_implemented: row(501, 1, 'This version cannot do it yet; CHANGELOG.md says what it can.'),
   dependency_missing: row(501, 1, 'Install what the message names.'),
+  upstream_unreachable: row(502, 1, 'Check that the server that the message names runs and answers.', again),
+  upstream_timeout: row(504, 1, 'Try again; if it happens again, look at the server that the message names.', again),
   request_timeout: row(504, 1, 'Ask for less, or raise `gateway.requestMs`.', again),
 
   // Store and hub (docs/spec/store.md §2)
@@ -89,6 +92,14 @@ export const ERRORS = {
   snapshots_not_found: row(404, 1, '`hearth pull <model>` fetches the files again.'),
   cache_not_found: row(404, 1, '`hearth pull <model>` makes the cache with its first model.'),
   access_denied: row(403, 1, 'Accept the licence on the model page and set HF_TOKEN, or choose an open model.'),
+  invalid_target: row(409, 1, 'Choose another target; it must not be there yet, or be an empty directory outside any model cache.', {
+    type: 'InvalidTargetError',
+  }),
+  workspace_home_missing: row(400, 1, 'Name a target directory, or set `workspaces.home` (HEARTH_WORKSPACE_HOME) to an existing directory.', { type: 'ValidationError' }),
+  clone_failed: row(500, 3, 'Run the same command again; what was fetched is kept.', { retryable: true, type: 'CloneFailedError' }),
+  conversion_failed: row(500, 1, 'The source was not changed; the message says what cannot be converted.'),
+  converted_unhealthy: row(422, 1, '`hearth health <target>` checks it again; --skip-health leaves the check out.', { type: 'HealthCheckFailed' }),
+  unsupported_multimodal: row(400, 1, 'Quantise a text model, or one of the types that the message lists.'),
   workspace_model: row(409, 1, 'Delete the directory yourself if it is not needed.'),
   locks_present: row(409, 1, 'Wait for the download to end, or use --force.', again),
   requires_confirmation: row(409, 1, 'Confirm it with the option that the message names.'),

@@ -2,6 +2,7 @@
 // Refuses: behaviour; node: imports; anything of ours.
 // Called by: every module, clients and the console.
 export * from './admin.ts';
+export * from './embedding-endpoints.ts';
 export * from './endpoint.ts';
 export * from './endpoints.ts';
 export * from './error-reply.ts';
@@ -9,6 +10,7 @@ export * from './errors.ts';
 export * from './generation.ts';
 export * from './openai/chat.ts';
 export * from './openai/completions.ts';
+export * from './openai/embeddings.ts';
 export * from './openai/models.ts';
 export * from './openapi.ts';
 export * from './parser-codes.ts';
@@ -16,3 +18,4 @@ export * from './push-endpoints.ts';
 export * from './push-json.ts';
 export * from './store-endpoints.ts';
 export * from './store-json.ts';
+export * from './workspace-endpoints.ts';

@@ -127,6 +127,49 @@ export const rmDataSchema = z.looseObject({
   freed_bytes: count.optional(),
 });
 
+export const cloneDataSchema = z.looseObject({
+  model: text,
+  clone_status: z.enum([
+    'success',
+    'error',
+    'cancelled',
+    'pulling',
+    'resuming',
+    'preparing',
+    'cloning',
+    'health_checking',
+    'pull_failed',
+    'cache_not_found',
+    'filesystem_error',
+    'unknown',
+  ]),
+  message: text,
+  /** Absolute. */
+  target_dir: text,
+  health_check: z.boolean().optional(),
+  health: z.enum(['healthy', 'unhealthy']).nullable().optional(),
+  health_reason: text.nullable().optional(),
+  commit_hash: text.nullable().optional(),
+});
+
+export const convertDataSchema = z.looseObject({
+  source: text,
+  target: text,
+  mode: z.enum(['repair-index', 'quantize']),
+  health_check: z.boolean().optional(),
+  health_status: z.enum(['healthy', 'unhealthy']).nullable().optional(),
+  health_reason: text.nullable().optional(),
+  message: text.optional(),
+  warning: text.nullable().optional(),
+  bits: count.nullable().optional(),
+  group_size: count.nullable().optional(),
+  content_hash: text.nullable().optional(),
+  /** Of `--repair`: names of defects. */
+  repair: z.object({ applied: z.array(text), detected_unsafe: z.array(text) }).optional(),
+  /** Of `--to`. */
+  conversion: z.object({ to: z.enum(['gguf', 'mlx']), verdict: z.enum(['exact', 'bounded']), elements: count, inexact_elements: count }).optional(),
+});
+
 export const runDataSchema = z.looseObject({
   model: text,
   prompt: text,
@@ -139,6 +182,16 @@ export const runDataSchema = z.looseObject({
   timings: z.object({ load_s: z.number().nullable(), time_to_first_token_s: z.number().nullable(), tokens_per_s: z.number().nullable() }).optional(),
   engine: text.nullable().optional(),
   resolved: z.object({ name: text, hash: text.nullable() }).optional(),
+});
+
+export const embedDataSchema = z.looseObject({
+  records: z.array(
+    z.looseObject({
+      text,
+      embedding: z.array(z.number()),
+      metadata: z.object({ model: text, dimensions: count, content_hash: text.nullable(), device: z.enum(['gpu', 'cpu']) }),
+    }),
+  ),
 });
 
 export const serverDataSchema = z.looseObject({
@@ -170,8 +223,11 @@ export const COMMAND_DATA = {
   pull: pullDataSchema,
   rm: rmDataSchema,
   push: pushDataSchema,
+  clone: cloneDataSchema,
+  convert: convertDataSchema,
   run: runDataSchema,
   server: serverDataSchema,
+  embed: embedDataSchema,
 } as const;
 
 export type Envelope = z.infer<typeof envelopeSchema>;
@@ -183,5 +239,8 @@ export type ShowData = z.infer<typeof showDataSchema>;
 export type HealthData = z.infer<typeof healthDataSchema>;
 export type PullData = z.infer<typeof pullDataSchema>;
 export type RmData = z.infer<typeof rmDataSchema>;
+export type CloneData = z.infer<typeof cloneDataSchema>;
+export type ConvertData = z.infer<typeof convertDataSchema>;
 export type RunData = z.infer<typeof runDataSchema>;
+export type EmbedData = z.infer<typeof embedDataSchema>;
 export type ServerData = z.infer<typeof serverDataSchema>;

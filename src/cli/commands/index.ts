@@ -1,4 +1,5 @@
 import type { Command } from '../command.ts';
+import { embedCommand } from './models/embed.ts';
 import { healthCommand } from './models/health.ts';
 import { listCommand } from './models/list.ts';
 import { pullCommand } from './models/pull.ts';
@@ -15,6 +16,7 @@ import { CONFIG_COMMANDS } from './stack/config.ts';
 /** Every verb, in the order of the overview. */
 export const COMMANDS: readonly Command[] = [
   runCommand,
+  embedCommand,
   listCommand,
   showCommand,
   healthCommand,

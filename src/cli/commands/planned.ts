@@ -28,7 +28,6 @@ export const PLANNED: readonly Command[] = [
     private: option(z.literal(true, { error: 'is required: hearth pushes to private repositories only' }), 'consent: the repository is private', {}),
     create: flag('make the repository'),
   }),
-  planned('Models', 'embed', 'Print embedding vectors', [word('model', 'name of the model'), optionalWord('text', 'text, or - for stdin')]),
   planned('Models', 'bench', 'Measure the speed of a model'),
   planned('Stack', 'setup', 'Choose, fetch and start models for this machine'),
   planned('Stack', 'up', 'Start the stack'),

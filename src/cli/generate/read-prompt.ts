@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { HearthError } from '../../core/index.ts';
+import { readAll } from './text-input.ts';
 
 /** What is to be answered: one prompt, or a conversation at the terminal. */
 export type PromptChoice = { readonly kind: 'single'; readonly prompt: string } | { readonly kind: 'chat' };
@@ -27,10 +28,4 @@ export async function choosePrompt(sources: PromptSources): Promise<PromptChoice
   const prompt = [piped, readsStdin ? rest : words.join(' ')].filter((text) => text !== '').join('\n\n');
   if (prompt.trim() === '') throw new HearthError('invalid_value', 'The prompt is empty.');
   return { kind: 'single', prompt };
-}
-
-async function readAll(stream: Readable): Promise<string> {
-  const pieces: Buffer[] = [];
-  for await (const piece of stream) pieces.push(Buffer.from(piece as Uint8Array));
-  return Buffer.concat(pieces).toString('utf8').trimEnd();
 }

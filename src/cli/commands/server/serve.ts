@@ -22,11 +22,14 @@ export const serveCommand = defineCommand({
     maxTokens: option(z.coerce.number({ error: 'must be a number' }).int().min(1).optional(), 'new tokens when a request names no limit', { value: '<n>' }),
     logJson: flag('log lines as JSON'),
     chunk: option(z.string().optional(), 'images in one batch', { value: '<n>', hidden: true }),
-    embedBackend: option(z.string().optional(), 'where embeddings go', { value: '<url>', hidden: true }),
+    embedBackend: option(
+      z.url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:8100' }).optional(),
+      'send /v1/embeddings to this server',
+      { value: '<url>' },
+    ),
     sandbox: onUnlessNo('start engines without their sandbox', { hidden: true }),
   },
   async run(context, _args, given) {
-    if (given.embedBackend !== undefined) throw new HearthError('not_implemented', '`hearth serve --embed-backend` is not part of this version yet.');
     if (given.chunk !== undefined) throw new HearthError('not_implemented', '`hearth serve --chunk` is not part of this version yet.');
     if (!given.sandbox) throw new HearthError('not_implemented', '`hearth serve --no-sandbox` is not part of this version yet.');
     const { config } = await context.loadConfig({
@@ -34,6 +37,7 @@ export const serveCommand = defineCommand({
       'serve.host': given.host,
       'serve.port': given.port,
       'serve.maxTokens': given.maxTokens,
+      'serve.embedBackend': given.embedBackend,
       'logs.json': given.logJson ? true : undefined,
     });
     const { runDaemon } = await import('../../../app/index.ts');
@@ -55,7 +59,7 @@ export const serveCommand = defineCommand({
       port: daemon.port,
       model: config.serve.model,
       max_tokens: config.serve.maxTokens,
-      embed_backend: null,
+      embed_backend: config.serve.embedBackend,
     };
     if (context.common.json) context.output.document(successEnvelope('server', data));
     else context.output.notice(`hearth ${context.version} listens on ${daemon.url}/v1 — Ctrl-C stops it.`);

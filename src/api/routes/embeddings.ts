@@ -1,0 +1,19 @@
+import type { endpoints } from '../../contract/index.ts';
+import { embed, rerank } from '../../gateway/index.ts';
+import type { Handler } from '../bind.ts';
+import type { Services } from '../services.ts';
+
+/** POST /v1/embeddings. What was cut is told in a header too (docs/spec/serving.md §2.5). */
+export const embeddingsHandler =
+  ({ gateway, embeddings }: Services): Handler<typeof endpoints.embeddings> =>
+  async ({ body }, { signal }) => {
+    const reply = await embed(gateway, { body, signal, truncate: embeddings.truncate });
+    const truncated = reply.hearth?.truncated ?? [];
+    return Response.json(reply, truncated.length === 0 ? {} : { headers: { 'x-hearth-truncated': truncated.join(',') } });
+  };
+
+/** POST /v1/rerank. */
+export const rerankHandler =
+  ({ gateway }: Services): Handler<typeof endpoints.rerank> =>
+  async ({ body }, { signal }) =>
+    await rerank(gateway, body, signal);
