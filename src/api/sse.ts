@@ -1,15 +1,17 @@
 import type { Frame } from '../gateway/index.ts';
 import type { Caller } from '../security/index.ts';
-import type { CallContext } from './bind.ts';
-import { errorBody, publicError } from './errors.ts';
-import type { Services } from './services.ts';
+import { publicError } from './errors.ts';
+import type { SseDialect } from './sse-dialect.ts';
 
 export interface SseOptions {
   readonly requestId: string;
   readonly caller: Caller;
+  readonly dialect: SseDialect;
   /** Comments keep the connection alive in this interval once headers are out. */
   readonly heartbeatMs: number;
-  /** Headers wait this long for the first event, so that an early failure is a real HTTP status. */
+  /** Headers wait for it: who is still in a queue gets a real HTTP status when that fails. */
+  readonly admitted: Promise<void>;
+  /** Headers wait this long after it for the first event, for the same reason. */
   readonly headerHoldMs: number;
   /** A reader that takes nothing for this long while the buffer is full is cut off. */
   readonly slowClientTimeoutMs: number;
@@ -19,7 +21,10 @@ export interface SseOptions {
   readonly cut: () => void;
   /** How the stream ended: `ok`, `client_cancel`, `slow_client` or the code of the error in it. The first call counts. */
   readonly onEnd: (outcome: string) => void;
-  readonly headers?: Readonly<Record<string, string>>;
+  /** What to say in a heartbeat while no event says more. */
+  readonly comment: () => string | undefined;
+  /** Who answers; null before that is known. Later than the headers, it goes out as a comment before the first event. */
+  readonly answerHeaders: () => Readonly<Record<string, string>> | null;
 }
 
 const HEADERS = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache', 'x-accel-buffering': 'no' };
@@ -28,16 +33,20 @@ const BUFFER_BYTES = 256 * 1024;
 
 /**
  * The one writer of server-sent events. Throws what the source throws before headers are out; later failures become one
- * `data: {"error":…}` without [DONE] (docs/spec/serving.md §2.1 items 7 to 9, 12).
+ * error event in place of the end (docs/spec/serving.md §2.1 items 7 to 9, 12).
  */
 export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, options: SseOptions): Promise<Response> {
+  const { dialect } = options;
   const source = dataFrames(frames);
   const first = source.next();
+  await Promise.race([options.admitted, first.catch(() => {})]);
   const held = await raceTimeout(first, options.headerHoldMs);
   if (held.kind === 'thrown') throw held.error;
 
+  const told = options.answerHeaders();
+  let begun = false;
   const encoder = new TextEncoder();
-  let pending: Promise<IteratorResult<T, void>> | null = first;
+  let pending: typeof first | null = first;
   let closed = false;
   let slow: NodeJS.Timeout | undefined;
   const cutSlow = () => {
@@ -57,11 +66,16 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
         pending ??= source.next();
         const outcome = await raceTimeout(pending, options.heartbeatMs);
         if (closed) return;
-        if (outcome.kind === 'timeout') return write(`: ${source.comment()}\n\n`);
+        if (outcome.kind === 'timeout') return write(dialect.heartbeat(source.comment() ?? options.comment() ?? 'keep-alive', begun));
         pending = null;
-        if (outcome.kind === 'value' && !outcome.value.done) return write(`data: ${JSON.stringify(outcome.value.value)}\n\n`);
+        if (outcome.kind === 'value' && !outcome.value.done) {
+          const { data, event } = outcome.value.value;
+          const late = begun || told ? '' : lateHeaders(options.answerHeaders());
+          begun = true;
+          return write(late + dialect.data(data, event));
+        }
         const error = outcome.kind === 'thrown' ? publicError(outcome.error, options.caller) : null;
-        write(error ? `data: ${JSON.stringify(errorBody(error, options.requestId))}\n\n` : 'data: [DONE]\n\n');
+        write(error ? dialect.error(error, options.requestId) : dialect.end);
         options.onEnd(error?.code ?? 'ok');
         closed = true;
         clearTimeout(slow);
@@ -77,8 +91,13 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
     },
     { highWaterMark: BUFFER_BYTES, size: (chunk) => chunk.byteLength },
   );
-  return new Response(body, { status: 200, headers: { ...HEADERS, ...options.headers } });
+  return new Response(body, { status: 200, headers: { ...HEADERS, ...told } });
 }
+
+const lateHeaders = (headers: Readonly<Record<string, string>> | null): string =>
+  Object.entries(headers ?? {})
+    .map(([name, value]) => `: ${name}: ${value}\n\n`)
+    .join('');
 
 type Outcome<T> = { readonly kind: 'value'; readonly value: T } | { readonly kind: 'thrown'; readonly error: unknown } | { readonly kind: 'timeout' };
 
@@ -98,35 +117,20 @@ async function raceTimeout<T>(promise: Promise<T>, ms: number): Promise<Outcome<
   }
 }
 
+type DataFrame<T> = Extract<Frame<T>, { kind: 'data' }>;
+
 /** Data alone; the newest comment is kept for the next heartbeat. */
-function dataFrames<T>(frames: AsyncGenerator<Frame<T>, void>): { next(): Promise<IteratorResult<T, void>>; comment(): string } {
-  let comment = 'keep-alive';
+function dataFrames<T>(frames: AsyncGenerator<Frame<T>, void>): { next(): Promise<IteratorResult<DataFrame<T>, void>>; comment(): string | undefined } {
+  let comment: string | undefined;
   return {
     comment: () => comment,
     async next() {
       for (;;) {
         const { done, value } = await frames.next();
         if (done) return { done: true, value: undefined };
-        if (value.kind === 'data') return { done: false, value: value.data };
-        comment = value.text.replaceAll(/[\r\n]/g, ' ');
+        if (value.kind === 'data') return { done: false, value };
+        comment = value.text;
       }
     },
-  };
-}
-
-/** Options of a stream that answers this call. */
-export function streamOptions(services: Services, context: CallContext, gone: AbortController, headers: Readonly<Record<string, string>> = {}): SseOptions {
-  const { promise, resolve } = Promise.withResolvers<string>();
-  context.note.stream = promise;
-  return {
-    requestId: context.requestId,
-    caller: context.caller,
-    heartbeatMs: services.heartbeatMs,
-    headerHoldMs: services.headerHoldMs,
-    slowClientTimeoutMs: services.slowClientTimeoutMs,
-    onGone: () => gone.abort(),
-    cut: context.cut,
-    onEnd: resolve,
-    headers,
   };
 }

@@ -45,6 +45,16 @@ export interface TextPart {
   readonly text: string;
 }
 
+/** Media of a request: bytes that were checked, or a link that only a remote may follow. */
+export interface MediaPart {
+  readonly kind: 'image' | 'audio' | 'video';
+  /** Such as `image/png`; of a link, what its sender said of it. */
+  readonly mediaType?: string;
+  readonly source: { readonly kind: 'bytes'; readonly bytes: Uint8Array } | { readonly kind: 'url'; readonly url: string };
+}
+
+export type ContentPart = TextPart | MediaPart;
+
 /** One call of an assistant's message in the history. */
 export interface ToolCall {
   readonly id: string;
@@ -55,12 +65,16 @@ export interface ToolCall {
 
 export interface ChatMessage {
   readonly role: 'system' | 'user' | 'assistant' | 'tool';
-  readonly content: readonly TextPart[];
+  readonly content: readonly ContentPart[];
   readonly name?: string;
   readonly toolCallId?: string;
   readonly toolCalls?: readonly ToolCall[];
+  /** Of a tool's message: the call failed. */
+  readonly failed?: boolean;
   /** What an assistant's message was reasoned with. */
   readonly reasoning?: string;
+  /** The mark that a remote put under its reasoning and wants to see again. */
+  readonly reasoningSignature?: string;
 }
 
 export interface ToolDefinition {

@@ -1,28 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { GenerateRequest, ResidentModel } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
-import type { Capabilities, EngineSession, SessionStats } from '../engines/index.ts';
+import type { EngineSession, SessionStats } from '../engines/index.ts';
+import { type Answer, type AnswerCall, type Target, untilCommit } from './answer.ts';
 import { type GatewayOptions, type GatewaySettings, withDefaults } from './gateway-options.ts';
 import { type Generation, startGeneration } from './generation.ts';
-import type { GenerationConfig } from './generation-config.ts';
 import { type ListedModel, modelKey, type ResolvedModel } from './model-source.ts';
 import { engineOptionsOf, type Resident, type ResidentPlan } from './resident.ts';
 import { createRunLoop, type Lease } from './run-loop.ts';
-
-/** A model as a request sees it before it is loaded. */
-export interface Target {
-  readonly model: ResolvedModel;
-  readonly engineId: string;
-  readonly capabilities: Capabilities;
-  readonly generationConfig: GenerationConfig;
-}
-
-export interface GenerateCall {
-  readonly model: ResolvedModel;
-  /** Without `maxTokens`: the gateway's default or half the context. */
-  readonly request: GenerateRequest;
-  readonly signal: AbortSignal;
-}
+import { vocabularySize } from './vocabulary-size.ts';
 
 export interface Gateway extends AsyncDisposable {
   readonly sampling: GatewaySettings['sampling'];
@@ -32,8 +18,8 @@ export interface Gateway extends AsyncDisposable {
   resolvePath(path: string, signal: AbortSignal): Promise<ResolvedModel>;
   /** What can be asked of the model; loads nothing. */
   target(model: ResolvedModel): Promise<Target>;
-  /** Settles when the request is admitted: waits for the load and a place. Throws what kept it out. */
-  generate(call: GenerateCall): Promise<Generation>;
+  /** Settles at the first content of a stream, or when the answer is complete. Throws what came before. */
+  answer(call: AnswerCall): Promise<Answer>;
   /** Tokenising and the like, on a loaded model. */
   withSession<T>(model: ResolvedModel, signal: AbortSignal, use: (session: EngineSession, contextTokens: number) => Promise<T>): Promise<T>;
   load(model: ResolvedModel, plan: ResidentPlan, signal: AbortSignal): Promise<ResidentModel>;
@@ -58,7 +44,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   let closing: Promise<void> | null = null;
   let drainUntil = Number.POSITIVE_INFINITY;
 
-  async function generate({ model, request, signal }: GenerateCall): Promise<Generation> {
+  /** Settles when the request is admitted: waits for the load and a place. Throws what kept it out. Without `maxTokens`: the default or half the context. */
+  async function generate(model: ResolvedModel, request: GenerateRequest, signal: AbortSignal): Promise<Generation> {
     const resident = await loop.open(model);
     const arrivedAtMs = settings.clock.monotonic();
     const controller = new AbortController();
@@ -122,12 +109,27 @@ export function createGateway(options: GatewayOptions): Gateway {
     if (changed && resident.loaded) await loop.unload(resident, false);
   }
 
+  const resolve = async (name: string, signal: AbortSignal): Promise<ResolvedModel> => byPath.get(name) ?? (await settings.models.resolve(name, signal));
+
+  async function targetOf(model: ResolvedModel): Promise<Target & { readonly model: ResolvedModel }> {
+    const resident = await loop.open(model);
+    const { engine, generationConfig, loaded } = resident;
+    const capabilities = loaded?.capabilities ?? engine.capabilities(model.facts, engineOptionsOf(settings, resident));
+    return { id: model.id, upstream: engine.id, model, capabilities, generationConfig, vocabularySize: vocabularySize(model.facts.config) };
+  }
+
   return {
     sampling: settings.sampling,
-    generate,
+    resolve,
+    target: targetOf,
 
-    async resolve(name, signal) {
-      return byPath.get(name) ?? (await settings.models.resolve(name, signal));
+    async answer(call) {
+      const target = await targetOf(await resolve(call.name, call.signal));
+      const generation = await generate(target.model, call.decode(target), call.signal);
+      call.onAdmitted?.();
+      const events = await untilCommit(generation.events, call);
+      const { source, timings, usage } = generation;
+      return { source, attempts: [{ upstream: source.upstream, outcome: 'ok' }], events, timings, usage };
     },
 
     async resolvePath(path, signal) {
@@ -138,13 +140,6 @@ export function createGateway(options: GatewayOptions): Gateway {
       const model = taken ? { ...found, id: `${found.id}-${shortDigest(modelKey(found))}` } : found;
       byPath.set(model.id, model);
       return model;
-    },
-
-    async target(model) {
-      const resident = await loop.open(model);
-      const { engine, generationConfig, loaded } = resident;
-      const capabilities = loaded?.capabilities ?? engine.capabilities(model.facts, engineOptionsOf(settings, resident));
-      return { model, engineId: engine.id, capabilities, generationConfig };
     },
 
     async withSession(model, signal, use) {

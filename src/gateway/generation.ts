@@ -1,24 +1,11 @@
 import type { GenerateEvent, GenerateRequest } from '../contract/index.ts';
 import { HearthError, isHearthError } from '../core/index.ts';
+import type { Answer } from './answer.ts';
 import type { LoadedModel } from './loaded-model.ts';
 
-/** Milliseconds, from the arrival of the request. */
-export interface GenerationTimings {
-  readonly loadMs: number;
-  readonly queueMs: number;
-  readonly prefillMs: number;
-  readonly decodeMs: number;
-  readonly firstTokenMs: number;
-}
-
-/** One running request: its events, and what answers say about it. */
-export interface Generation {
-  readonly loaded: LoadedModel;
-  /** Ends after `end` or `error`; never throws. */
+/** One running request of a model that is loaded here. */
+export interface Generation extends Omit<Answer, 'attempts'> {
   readonly events: AsyncGenerator<GenerateEvent, void>;
-  timings(): GenerationTimings;
-  /** Tokens so far as the engine counted them; null before its count. */
-  usage(): { readonly promptTokens: number; readonly cachedTokens: number; readonly completionTokens: number } | null;
 }
 
 export interface GenerationOrder {
@@ -87,8 +74,9 @@ export function startGeneration(order: GenerationOrder): Generation {
     }
   }
 
+  const { model, engineId, report } = order.loaded;
   return {
-    loaded: order.loaded,
+    source: { model: model.id, hash: model.hash, upstream: engineId, version: report.version, device: report.device },
     events: run(),
     usage: () => usage,
     timings: () => {

@@ -1,12 +1,12 @@
-import type { endpoints } from '../../contract/index.ts';
-import { decodeCompletion, encodeCompletionStream, foldCompletion, type Target } from '../../gateway/index.ts';
+import type { endpoints, GenerateRequest } from '../../contract/index.ts';
+import { type Answer, type CompletionEncoding, decodeCompletion, encodeCompletionStream, foldCompletion, type Target } from '../../gateway/index.ts';
 import { cacheSaltOf } from '../../security/index.ts';
+import { answerHeaders, streamedFrames } from '../answer-response.ts';
 import type { Handler } from '../bind.ts';
 import type { Services } from '../services.ts';
-import { sseResponse, streamOptions } from '../sse.ts';
-import { answerHeaders } from './chat.ts';
+import { OPENAI_EVENTS } from '../sse-dialect.ts';
 
-/** POST /v1/completions. */
+/** POST /v1/completions: one answer for each prompt. */
 export const completionsHandler =
   (services: Services): Handler<typeof endpoints.completions> =>
   async ({ body }, context) => {
@@ -15,40 +15,34 @@ export const completionsHandler =
     const signal = AbortSignal.any([context.signal, gone.signal]);
     const target = await gateway.target(await gateway.resolve(body.model, signal));
     const cacheSalt = cacheSaltOf(context.caller);
-    const requests = decodeCompletion(body, target, context.requestId, gateway.sampling).map((request) => ({ ...request, cacheSalt }));
-    const encoding = {
+    const decode = (to: Target) => decodeCompletion(body, to, context.requestId, gateway.sampling).map((request) => ({ ...request, cacheSalt }));
+    const requests = decode(target);
+    const encoding: CompletionEncoding = {
       choices: requests[0]!.choices,
       includeUsage: body.stream_options?.include_usage === true,
       echo: body.echo === true ? await echoTexts(services, target, requests, signal) : [],
     };
-    const generate = (index: number) => gateway.generate({ model: target.model, request: requests[index]!, signal });
+    const stream = body.stream === true;
+    const { promise: admitted, resolve: onAdmitted } = Promise.withResolvers<void>();
+    const answer = async (index: number): Promise<Answer> => {
+      const made = await gateway.answer({ name: body.model, decode: (to) => decode(to)[index]!, stream, onAdmitted, signal });
+      context.note.answer ??= made;
+      return made;
+    };
 
-    if (body.stream !== true) {
-      const generations = await Promise.all(requests.map((_, index) => generate(index))).catch((error: unknown) => {
-        gone.abort();
-        throw error;
-      });
-      context.note.generation = generations[0]!;
-      return Response.json(await foldCompletion(generations, encoding).finally(() => gone.abort()), { headers: answerHeaders(generations[0]!) });
+    if (!stream) {
+      const answers = await Promise.all(requests.map((_, index) => answer(index))).finally(() => gone.abort());
+      return Response.json(await foldCompletion(answers, encoding), { headers: answerHeaders(answers[0]!) });
     }
-    const first = await generate(0);
-    context.note.generation = first;
-    async function* generations() {
-      yield first;
-      for (let index = 1; index < requests.length; index += 1) yield await generate(index);
+    async function* answers() {
+      for (let index = 0; index < requests.length; index += 1) yield await answer(index);
     }
-    const frames = encodeCompletionStream(generations(), encoding);
-    return await sseResponse(frames, streamOptions(services, context, gone, answerHeaders(first)));
+    return await streamedFrames(services, context, { frames: encodeCompletionStream(answers(), encoding), gone, dialect: OPENAI_EVENTS, admitted });
   };
 
-async function echoTexts(
-  { gateway }: Services,
-  target: Target,
-  requests: readonly { readonly prompt?: string; readonly tokens?: readonly number[] }[],
-  signal: AbortSignal,
-): Promise<string[]> {
+async function echoTexts({ gateway }: Services, target: Target, requests: readonly GenerateRequest[], signal: AbortSignal): Promise<string[]> {
   if (requests.every(({ prompt }) => prompt !== undefined)) return requests.map(({ prompt }) => prompt!);
-  return await gateway.withSession(target.model, signal, (session) =>
+  return await gateway.withSession(target.model!, signal, (session) =>
     Promise.all(requests.map(({ prompt, tokens }) => prompt ?? session.detokenize(tokens ?? []))),
   );
 }

@@ -1,8 +1,9 @@
 import type { endpoints, PullData } from '../../contract/index.ts';
 import type { Frame } from '../../gateway/index.ts';
+import { streamedFrames } from '../answer-response.ts';
 import type { Handler } from '../bind.ts';
 import type { Services } from '../services.ts';
-import { sseResponse, streamOptions } from '../sse.ts';
+import { OPENAI_EVENTS } from '../sse-dialect.ts';
 
 export const storeListHandler =
   ({ store }: Services): Handler<typeof endpoints.storeList> =>
@@ -72,5 +73,5 @@ export const storePullHandler =
       }
       yield { kind: 'data', data: { kind: 'result', data: await pulling } };
     }
-    return await sseResponse(frames(), streamOptions(services, context, gone));
+    return await streamedFrames(services, context, { frames: frames(), gone, dialect: OPENAI_EVENTS });
   };

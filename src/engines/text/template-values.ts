@@ -1,4 +1,5 @@
 import type { ChatMessage, ToolCall, ToolDefinition } from '../../contract/index.ts';
+import { messageText } from './message-text.ts';
 
 /** `isKey`: the text is a name in an object. */
 export type Change = (text: string, isKey?: boolean) => string;
@@ -9,7 +10,7 @@ export function toTemplateMessages(messages: readonly ChatMessage[], template: s
   const idOf = (id: string): string => ids.get(id) ?? change(id);
   return messages.map((message) => ({
     role: message.role,
-    content: change(message.content.map((part) => part.text).join('')),
+    content: change(messageText(message)),
     ...(message.name === undefined ? {} : { name: change(message.name) }),
     ...(message.toolCallId === undefined ? {} : { tool_call_id: idOf(message.toolCallId) }),
     ...(message.toolCalls === undefined || message.toolCalls.length === 0

@@ -1,9 +1,10 @@
 import type { AnswerPart, CompletionReply, CompletionRequest, GenerateRequest, HearthExtension, Usage } from '../../../contract/index.ts';
-import type { Gateway, Target } from '../../gateway.ts';
-import type { Generation } from '../../generation.ts';
+import type { Answer, Target } from '../../answer.ts';
+import type { Gateway } from '../../gateway.ts';
+import { answerSteps } from '../answer-steps.ts';
+import type { Frame } from '../frame.ts';
 import { decodeAdapter } from './adapter.ts';
-import { type AnswerHead, answerHead, answerSteps } from './answer.ts';
-import type { Frame } from './encode-chat.ts';
+import { type AnswerHead, answerHead, extensionOf, wireUsage } from './answer.ts';
 import { decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from './sampling.ts';
 
 /** One canonical request per prompt; token ids and text are both used without a template. */
@@ -42,16 +43,13 @@ export interface CompletionEncoding {
 
 type Choice = CompletionReply['choices'][number];
 
-/** Chunks of a stream over one or several generations, one after the other (docs/spec/serving.md §2.1 item 14). */
-export async function* encodeCompletionStream(
-  generations: AsyncIterable<Generation>,
-  encoding: CompletionEncoding,
-): AsyncGenerator<Frame<CompletionReply>, void> {
+/** Chunks of a stream over one or several answers, one after the other (docs/spec/serving.md §2.1 item 14). */
+export async function* encodeCompletionStream(answers: AsyncIterable<Answer>, encoding: CompletionEncoding): AsyncGenerator<Frame<CompletionReply>, void> {
   let head: AnswerHead | null = null;
   let total: Usage | null = null;
   let prompt = 0;
-  for await (const generation of generations) {
-    head ??= answerHead('cmpl', generation);
+  for await (const answer of answers) {
+    head ??= answerHead('cmpl', answer);
     const same = head;
     const first = prompt * encoding.choices;
     const offsets: number[] = [];
@@ -65,41 +63,45 @@ export async function* encodeCompletionStream(
     };
     const echo = encoding.echo[prompt];
     if (echo) for (let choice = 0; choice < encoding.choices; choice += 1) yield chunk(choice, echo, null);
-    for await (const step of answerSteps(generation, encoding.choices)) {
+    for await (const step of answerSteps(answer, encoding.choices)) {
       if (step.kind === 'progress') yield { kind: 'comment', text: `prefill ${step.doneTokens}/${step.totalTokens}` };
-      else if (step.kind === 'usage') total = addUsage(total, step.usage);
-      else if (step.kind === 'finish') yield chunk(step.choice, '', plainFinish(step.reason), step.extension);
-      else yield chunk(step.choice, textOf(step.part), null, undefined, step.part);
+      else if (step.kind === 'part') yield chunk(step.choice, textOf(step.part), null, undefined, step.part);
+      else if (step.kind === 'finish') {
+        const { finish, usage } = step;
+        if (usage) total = addUsage(total, wireUsage(usage));
+        yield chunk(finish.choice, '', plainFinish(finish.reason), usage ? extensionOf(answer, usage, finish) : undefined);
+      }
     }
     prompt += 1;
   }
   if (head && total && encoding.includeUsage) yield { kind: 'data', data: makeReply(head, [], { usage: total }) };
 }
 
-/** The JSON answer over all generations of the request. */
-export async function foldCompletion(generations: readonly Generation[], encoding: CompletionEncoding): Promise<CompletionReply> {
-  const head = answerHead('cmpl', generations[0]!);
+/** The JSON reply over all answers of the request. */
+export async function foldCompletion(answers: readonly Answer[], encoding: CompletionEncoding): Promise<CompletionReply> {
+  const head = answerHead('cmpl', answers[0]!);
   let usage: Usage | null = null;
   let extension: HearthExtension | undefined;
-  const folded = generations.map(async (generation, prompt) => {
+  const folded = answers.map(async (answer, prompt) => {
     const choices = Array.from({ length: encoding.choices }, (_, choice) =>
       makeChoice(prompt * encoding.choices + choice, encoding.echo[prompt] ?? '', 'stop'),
     );
-    for await (const step of answerSteps(generation, encoding.choices)) {
+    for await (const step of answerSteps(answer, encoding.choices)) {
       if (step.kind === 'part') {
         const choice = choices[step.choice]!;
         choice.logprobs = joinLogprobs(choice.logprobs, legacyLogprobs(step.part, choice.text.length));
         choice.text += textOf(step.part);
-      } else if (step.kind === 'usage') usage = addUsage(usage, step.usage);
-      else if (step.kind === 'finish') {
-        choices[step.choice]!.finish_reason = plainFinish(step.reason);
-        extension = step.extension ?? extension;
+      } else if (step.kind === 'finish') {
+        choices[step.finish.choice]!.finish_reason = plainFinish(step.finish.reason);
+        if (!step.usage) continue;
+        usage = addUsage(usage, wireUsage(step.usage));
+        extension = extensionOf(answer, step.usage, step.finish);
       }
     }
     return choices;
   });
   const choices = (await Promise.all(folded)).flat();
-  return makeReply(head, choices, { usage }, generations.length === 1 ? extension : undefined);
+  return makeReply(head, choices, { usage }, answers.length === 1 ? extension : undefined);
 }
 
 /** Without a template there are neither reasoning parts nor calls. */

@@ -1,18 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { type ChatRequest, chatRequest } from '../../../contract/index.ts';
-import type { Target } from '../../gateway.ts';
+import type { Target } from '../../answer.ts';
 import type { GenerationConfig } from '../../generation-config.ts';
 import { decodeChat } from './decode-chat.ts';
 
 const DEFAULTS = { temperature: 0.7, topP: 0.9, repetitionPenalty: 1 };
 
 const target = (generationConfig: GenerationConfig = {}, capabilities: Partial<Target['capabilities']> = {}): Target => ({
-  model: {
-    id: 'org/m',
-    hash: null,
-    facts: { directory: '/m', framework: 'MLX', architecture: 'llama', config: { vocab_size: 100 }, weightFiles: [], weightBytes: 0, hasChatTemplate: true },
-  },
-  engineId: 'fake',
+  id: 'org/m',
+  upstream: 'fake',
+  vocabularySize: 100,
   generationConfig,
   capabilities: {
     tools: false,

@@ -1,7 +1,8 @@
 import type { ChatMessage, ChatRequest, GenerateRequest, TextPart, ToolCall } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import { checkAnswerWishes } from '../../../engines/index.ts';
-import type { Gateway, Target } from '../../gateway.ts';
+import type { Target } from '../../answer.ts';
+import type { Gateway } from '../../gateway.ts';
 import { decodeAdapter } from './adapter.ts';
 import { decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from './sampling.ts';
 import { decodeFormat, decodeLogprobs, decodeReasoning, decodeTools } from './structure.ts';

@@ -1,9 +1,8 @@
 import type { AnswerPart, ChatChunk, ChatReply, ChoiceLogprobs, HearthExtension, TokenLogprob, Usage } from '../../../contract/index.ts';
-import type { Generation } from '../../generation.ts';
-import { type AnswerHead, answerHead, answerSteps } from './answer.ts';
-
-/** One thing for the SSE writer: an event, or a comment to send with the next heartbeat. */
-export type Frame<T> = { readonly kind: 'data'; readonly data: T } | { readonly kind: 'comment'; readonly text: string };
+import type { Answer } from '../../answer.ts';
+import { answerSteps } from '../answer-steps.ts';
+import type { Frame } from '../frame.ts';
+import { type AnswerHead, answerHead, extensionOf, wireUsage } from './answer.ts';
 
 export interface ChatEncoding {
   readonly choices: number;
@@ -13,27 +12,24 @@ export interface ChatEncoding {
 type Choice = ChatChunk['choices'][number];
 
 /** Chunks of a chat stream by docs/spec/serving.md §2.1; throws HearthError where the stream has to end with an error. */
-export async function* encodeChatStream(generation: Generation, encoding: ChatEncoding): AsyncGenerator<Frame<ChatChunk>, void> {
-  const head = answerHead('chatcmpl', generation);
+export async function* encodeChatStream(answer: Answer, encoding: ChatEncoding): AsyncGenerator<Frame<ChatChunk>, void> {
+  const head = answerHead('chatcmpl', answer);
   const spoken = new Set<number>();
   const chunk = (choice: Choice, extension?: HearthExtension): Frame<ChatChunk> => ({ kind: 'data', data: makeChunk(head, encoding, [choice], extension) });
-  for await (const step of answerSteps(generation, encoding.choices)) {
-    if (step.kind === 'progress') {
-      yield { kind: 'comment', text: `prefill ${step.doneTokens}/${step.totalTokens}` };
-      continue;
-    }
-    if (step.kind === 'usage') {
-      if (encoding.includeUsage) yield { kind: 'data', data: { ...makeChunk(head, encoding, []), usage: step.usage } };
-      continue;
-    }
-    if (!spoken.has(step.choice)) {
+  for await (const step of answerSteps(answer, encoding.choices)) {
+    if (step.kind === 'progress') yield { kind: 'comment', text: `prefill ${step.doneTokens}/${step.totalTokens}` };
+    if (step.kind === 'progress' || step.kind === 'start') continue;
+    const index = step.kind === 'finish' ? step.finish.choice : step.choice;
+    if (!spoken.has(index)) {
       // Held back until now: only content commits the answer.
-      spoken.add(step.choice);
-      yield chunk({ index: step.choice, delta: { role: 'assistant', content: null }, finish_reason: null, logprobs: null });
+      spoken.add(index);
+      yield chunk({ index, delta: { role: 'assistant', content: null }, finish_reason: null, logprobs: null });
     }
-    if (step.kind === 'finish') yield chunk({ index: step.choice, delta: {}, finish_reason: step.reason, logprobs: null }, step.extension);
-    else if (step.part.kind !== 'tool-end')
-      yield chunk({ index: step.choice, delta: deltaOf(step.part), finish_reason: null, logprobs: logprobsOf(step.part) });
+    if (step.kind === 'finish') {
+      const { finish, usage } = step;
+      yield chunk({ index, delta: {}, finish_reason: finish.reason, logprobs: null }, usage ? extensionOf(answer, usage, finish) : undefined);
+      if (usage && encoding.includeUsage) yield { kind: 'data', data: { ...makeChunk(head, encoding, []), usage: wireUsage(usage) } };
+    } else if (step.part.kind !== 'tool-end') yield chunk({ index, delta: deltaOf(step.part), finish_reason: null, logprobs: logprobsOf(step.part) });
   }
 }
 
@@ -85,18 +81,18 @@ interface Folded {
 }
 
 /** The JSON answer: a fold of the same steps, so that both forms agree. */
-export async function foldChat(generation: Generation, choices: number): Promise<ChatReply> {
-  const head = answerHead('chatcmpl', generation);
+export async function foldChat(answer: Answer, choices: number): Promise<ChatReply> {
+  const head = answerHead('chatcmpl', answer);
   const folded = Array.from({ length: choices }, (): Folded => ({ text: '', reasoning: '', calls: [], logprobs: null, finish: 'stop' }));
   let usage: Usage | null = null;
   let extension: HearthExtension | undefined;
-  for await (const step of answerSteps(generation, choices)) {
+  for await (const step of answerSteps(answer, choices)) {
     if (step.kind === 'part') addPart(folded[step.choice]!, step.part);
-    else if (step.kind === 'usage') usage = step.usage;
-    else if (step.kind === 'finish') {
-      folded[step.choice]!.finish = step.reason;
-      extension = step.extension ?? extension;
-    }
+    if (step.kind !== 'finish') continue;
+    folded[step.finish.choice]!.finish = step.finish.reason;
+    if (!step.usage) continue;
+    usage = wireUsage(step.usage);
+    extension = extensionOf(answer, step.usage, step.finish);
   }
   return {
     id: head.id,

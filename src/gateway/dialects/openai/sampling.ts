@@ -1,6 +1,7 @@
 import type { SamplingOptions } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
-import type { Gateway, Target } from '../../gateway.ts';
+import type { Target } from '../../answer.ts';
+import type { Gateway } from '../../gateway.ts';
 
 /** Wire fields of sampling, as chat and plain completions have them. */
 export interface SamplingFields {
@@ -45,20 +46,13 @@ function decodeLogitBias(bias: SamplingFields['logit_bias'], target: Target): Re
   if (entries.length === 0) return {};
   if (!target.capabilities.logitBias) throw unsupported('logit_bias', target);
   if (entries.length > MAX_BIAS_ENTRIES) throw invalid('logit_bias', `logit_bias has ${entries.length} entries; at most ${MAX_BIAS_ENTRIES} are taken.`);
-  const vocabulary = vocabularySize(target.model.facts.config);
+  const vocabulary = target.vocabularySize;
   for (const [id] of entries) {
     const known = /^(0|[1-9]\d{0,9})$/.test(id) && (vocabulary === null || Number(id) < vocabulary);
     if (known) continue;
     throw invalid('logit_bias', `logit_bias names the token ${id.slice(0, 20)}, which this model does not have.`);
   }
   return Object.fromEntries(entries.map(([id, value]) => [Number(id), value]));
-}
-
-function vocabularySize(config: Readonly<Record<string, unknown>>): number | null {
-  const text = config['text_config'];
-  const nested = typeof text === 'object' && text !== null ? (text as Record<string, unknown>)['vocab_size'] : undefined;
-  const size = config['vocab_size'] ?? nested;
-  return typeof size === 'number' ? size : null;
 }
 
 export function decodeStop(stop: string | readonly string[] | null | undefined): readonly string[] {
@@ -81,4 +75,4 @@ export const isPresent = <T>(value: T | null | undefined): value is T => value !
 export const invalid = (param: string, message: string): HearthError => new HearthError('invalid_value', message, { details: { param } });
 
 export const unsupported = (param: string, target: Target): HearthError =>
-  new HearthError('unsupported_parameter', `${param} is not supported by ${target.model.id} on the engine ${target.engineId}.`, { details: { param } });
+  new HearthError('unsupported_parameter', `${param} is not supported by ${target.id} on ${target.upstream}.`, { details: { param } });

@@ -1,5 +1,5 @@
 import type { AnswerFormat, ChatRequest, GenerateRequest, ToolDefinition, ToolUse } from '../../../contract/index.ts';
-import type { Target } from '../../gateway.ts';
+import type { Target } from '../../answer.ts';
 import { invalid, isPresent, unsupported } from './sampling.ts';
 
 /** Fields of a chat request that say what the answer has to be. */

@@ -1,0 +1,69 @@
+import type { Answer, AnswerCall, Frame } from '../gateway/index.ts';
+import type { CallContext } from './bind.ts';
+import type { Services } from './services.ts';
+import { sseResponse } from './sse.ts';
+import type { SseDialect } from './sse-dialect.ts';
+
+/** Who answered, and what was tried before (docs/spec/serving.md §6.3). Names that no header can hold are percent-encoded. */
+export const answerHeaders = ({ source, attempts }: Answer): Record<string, string> => ({
+  'x-hearth-model': encodeURI(source.model),
+  'x-hearth-upstream': encodeURI(source.upstream),
+  'x-hearth-attempts': encodeURI(attempts.map(({ upstream, outcome }) => `${upstream}=${outcome}`).join(',')),
+});
+
+/** An answer as a stream of events: headers wait for its first content, heartbeats tell how far the prompt is. */
+export async function streamedAnswer<T>(
+  services: Services,
+  context: CallContext,
+  call: Pick<AnswerCall, 'name' | 'decode'>,
+  dialect: SseDialect,
+  encode: (answer: Answer) => AsyncGenerator<Frame<T>, void>,
+): Promise<Response> {
+  const { gateway } = services;
+  const gone = new AbortController();
+  const signal = AbortSignal.any([context.signal, gone.signal]);
+  const progress: { comment?: string } = {};
+  const { promise: admitted, resolve: onAdmitted } = Promise.withResolvers<void>();
+  const onProgress = (done: number, total: number) => {
+    progress.comment = `prefill ${done}/${total}`;
+  };
+  async function* frames() {
+    const answer = await gateway.answer({ ...call, stream: true, onAdmitted, onProgress, signal });
+    context.note.answer = answer;
+    yield* encode(answer);
+  }
+  return await streamedFrames(services, context, { frames: frames(), gone, dialect, admitted, comment: () => progress.comment });
+}
+
+/** The same for frames of several answers; `context.note.answer` is set before the first one. */
+export async function streamedFrames<T>(
+  services: Services,
+  context: CallContext,
+  stream: {
+    readonly frames: AsyncGenerator<Frame<T>, void>;
+    /** Ends the answers when the client is gone. */
+    readonly gone: AbortController;
+    readonly dialect: SseDialect;
+    /** Headers wait for it, however long it takes; absent: for nothing but the first event. */
+    readonly admitted?: Promise<void>;
+    readonly comment?: () => string | undefined;
+  },
+): Promise<Response> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const { note } = context;
+  note.stream = promise;
+  return await sseResponse(stream.frames, {
+    requestId: context.requestId,
+    caller: context.caller,
+    dialect: stream.dialect,
+    heartbeatMs: services.heartbeatMs,
+    headerHoldMs: services.headerHoldMs,
+    slowClientTimeoutMs: services.slowClientTimeoutMs,
+    onGone: () => stream.gone.abort(),
+    cut: context.cut,
+    onEnd: resolve,
+    admitted: stream.admitted ?? Promise.resolve(),
+    comment: stream.comment ?? (() => undefined),
+    answerHeaders: () => (note.answer ? answerHeaders(note.answer) : null),
+  });
+}
