@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { ModelObject } from '../contract/index.ts';
 import type { FeatureVerdict, ModelFacts } from '../core/index.ts';
 import { type Detection, detectModel } from './detect/detect.ts';
@@ -61,11 +61,12 @@ async function openView(located: Located): Promise<ModelView> {
   const directory = located.kind === 'cache' ? (located.snapshot?.directory ?? located.repository.directory) : located.directory;
   const root = located.kind === 'cache' ? located.repository.directory : located.directory;
   if (located.kind === 'workspace' && located.file !== null) return openModelView({ directory, root, only: [located.file] });
-  const view = await openModelView({ directory, root });
+  const places = { directory, root, ...(located.kind === 'cache' ? { cacheDirectory: dirname(root) } : {}) };
+  const view = await openModelView(places);
   if (located.variant === null) return view;
   const wanted = new Set(pickVariant(located.name, ggufVariants(view.files), located.variant).files.map((file) => file.path));
   const kept = view.files.map((file) => file.path).filter((path) => wanted.has(path) || !path.endsWith('.gguf'));
-  return openModelView({ directory, root, only: kept });
+  return openModelView({ ...places, only: kept });
 }
 
 async function missingSnapshotReason(repository: string): Promise<string> {

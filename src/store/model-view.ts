@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { lstat, open, readdir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { directoryEntries } from './cache-layout.ts';
+import { isSharedBlob } from './shared-blobs.ts';
 
 /** One regular file of a model, seen through at most one link. */
 export interface ModelFile {
@@ -39,6 +40,8 @@ export interface ModelViewOptions {
   readonly directory: string;
   /** Links must end inside this directory: the model's directory in the cache, or the workspace itself. */
   readonly root: string;
+  /** The cache that the model is in: its links may also end in the store of blobs that the models of the cache share. */
+  readonly cacheDirectory?: string;
   /** Only these paths are looked at: one GGUF file that the user named. */
   readonly only?: readonly string[];
 }
@@ -132,15 +135,17 @@ async function readBytes(path: string, bytes: number): Promise<Uint8Array | null
 
 async function listFiles(options: ModelViewOptions): Promise<{ readonly files: ModelFile[]; readonly refused: string[] }> {
   let root: string;
+  let cache: string | null;
   try {
     root = await realpath(options.root);
+    cache = options.cacheDirectory === undefined ? null : await realpath(options.cacheDirectory);
   } catch {
     return { files: [], refused: [] };
   }
   const found: ModelFile[] = [];
   const refused: string[] = [];
   const add = async (path: string): Promise<void> => {
-    const file = await insideFile(join(options.directory, path), root);
+    const file = await insideFile(join(options.directory, path), root, cache);
     if (file === null) refused.push(path);
     else found.push({ path, ...file });
   };
@@ -158,10 +163,10 @@ async function listFiles(options: ModelViewOptions): Promise<{ readonly files: M
 }
 
 /** null for a broken link, a link out of `root`, and what is no regular file. */
-async function insideFile(path: string, root: string): Promise<Omit<ModelFile, 'path'> | null> {
+async function insideFile(path: string, root: string, cache: string | null): Promise<Omit<ModelFile, 'path'> | null> {
   try {
     const target = (await lstat(path)).isSymbolicLink() ? await realpath(path) : path;
-    if (target !== path && !target.startsWith(root + sep)) return null;
+    if (target !== path && !target.startsWith(root + sep) && !(cache !== null && isSharedBlob(cache, target))) return null;
     const info = await stat(target);
     return info.isFile() ? { sizeBytes: info.size, mtimeMs: info.mtimeMs, realPath: target } : null;
   } catch {

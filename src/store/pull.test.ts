@@ -105,7 +105,7 @@ test('[store K50] a pull that is killed keeps its bytes, and --force-resume goes
   child.kill('SIGKILL');
   await ended;
   const digest = createHash('sha256').update(WEIGHTS).digest('hex');
-  const held = (await stat(join(fixture.directory, 'blobs', `${digest}.incomplete`))).size;
+  const held = (await stat(join(fixture.directory, 'blobs', `${digest}.hearth.incomplete`))).size;
   expect(held).toBeGreaterThan(40_000);
   expect(held).toBeLessThan(WEIGHTS.length);
   fixture.hub.set({});
@@ -139,8 +139,8 @@ test('a partial file whose bytes were changed on the disk is found by its digest
   expect(await codeOf(failing.pull({ reference: NAME }))).toBe('download_failed');
   const blobs = join(fixture.directory, 'blobs');
   const digest = createHash('sha256').update(WEIGHTS).digest('hex');
-  await writeFile(join(blobs, `${digest}.incomplete`), Buffer.alloc(1000, 7));
-  await writeFile(join(blobs, `${digest}.etag`), `"cdn-${digest.slice(0, 32)}"`);
+  await writeFile(join(blobs, `${digest}.hearth.incomplete`), Buffer.alloc(1000, 7));
+  await writeFile(join(blobs, `${digest}.hearth.etag`), `"cdn-${digest.slice(0, 32)}"`);
   fixture.hub.set({});
   expect(await codeOf(fixture.store.pull({ reference: NAME, forceResume: true }))).toBe('checksum_mismatch');
   expect((await names(blobs)).filter((name) => name.startsWith(digest))).toEqual([]);

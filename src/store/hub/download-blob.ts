@@ -1,13 +1,14 @@
-import { createHash } from 'node:crypto';
-import { chmod, type FileHandle, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HearthError, isHearthError, syncDirectory } from '../../core/index.ts';
-import type { HubOptions, StoreOptions } from '../options.ts';
+import { HearthError, syncDirectory } from '../../core/index.ts';
+import type { HubOptions } from '../options.ts';
+import { type BlobDigest, createBlobDigest } from './blob-digest.ts';
 import { createDeadline, type Deadline } from './deadline.ts';
-import { blobHash, hashFile } from './digest.ts';
+import { createFileAppender } from './file-appender.ts';
 import type { HubFile } from './file-set.ts';
-import { checkStatus, resolvePath, retryDelayMs } from './hub-client.ts';
+import { checkStatus, resolvePath } from './hub-client.ts';
 import { type HubResponse, hubGet, TransientError } from './hub-request.ts';
+import { isPassing, type RetryContext, waitForRetry } from './retries.ts';
 
 export interface BlobRequest {
   readonly name: string;
@@ -28,63 +29,61 @@ export interface DownloadedBlob {
 const MAX_TRIES_WITHOUT_PROGRESS = 8;
 const BLOB_MODE = 0o400;
 
-export const partialPath = (blobsDirectory: string, digest: string): string => join(blobsDirectory, `${digest}.incomplete`);
-const etagPath = (blobsDirectory: string, digest: string): string => join(blobsDirectory, `${digest}.etag`);
+/** A name that no other tool of the shared cache writes to: `<blob>.incomplete` is theirs. */
+export const partialPath = (blobsDirectory: string, digest: string): string => join(blobsDirectory, `${digest}.hearth.incomplete`);
+const etagPath = (blobsDirectory: string, digest: string): string => join(blobsDirectory, `${digest}.hearth.etag`);
+
+/** One download over all its tries. */
+interface Transfer extends BlobRequest {
+  readonly hub: HubOptions;
+  /** Follows what is on the disk, so that only an earlier process's bytes are read again. */
+  digest: BlobDigest;
+  fetchedBytes: number;
+}
 
 /**
  * Fetches one blob: continues what an earlier try left, verifies size and digest, and only then gives the file its name.
  * Gives the bytes that came over the network, and the SHA-256 of the whole.
  * Errors: checksum_mismatch, download_failed, access_denied.
  */
-export async function downloadBlob(
-  context: { readonly hub: HubOptions; readonly sleep: StoreOptions['sleep'] },
-  request: BlobRequest,
-): Promise<DownloadedBlob> {
-  let fetched = 0;
+export async function downloadBlob(context: { readonly hub: HubOptions } & RetryContext, request: BlobRequest): Promise<DownloadedBlob> {
+  const transfer: Transfer = { ...request, hub: context.hub, digest: newDigest(request), fetchedBytes: 0 };
   let triesWithoutProgress = 0;
   for (;;) {
-    const before = fetched;
+    const before = transfer.fetchedBytes;
     try {
-      const sha256 = await attempt(context.hub, request, (bytes) => {
-        fetched += bytes;
-      });
-      return { fetchedBytes: fetched, sha256 };
+      const sha256 = await attempt(transfer);
+      return { fetchedBytes: transfer.fetchedBytes, sha256 };
     } catch (error) {
-      // The hub answered a moment ago: a network that went away may come back.
-      const passing = error instanceof TransientError || (isHearthError(error) && error.code === 'hub_unreachable');
-      if (!passing) throw error;
-      triesWithoutProgress = fetched > before ? 0 : triesWithoutProgress + 1;
+      if (!isPassing(error)) throw error;
+      triesWithoutProgress = transfer.fetchedBytes > before ? 0 : triesWithoutProgress + 1;
       if (triesWithoutProgress > MAX_TRIES_WITHOUT_PROGRESS) {
         throw new HearthError('download_failed', `${request.file.path} could not be fetched: ${error.message}.`, { cause: error });
       }
-      await context.sleep(retryDelayMs(triesWithoutProgress + 1), request.signal);
+      await waitForRetry(context, error, triesWithoutProgress + 1, request.signal);
     }
   }
 }
 
-async function attempt(hub: HubOptions, request: BlobRequest, onFetched: (bytes: number) => void): Promise<string> {
-  const { file, blobsDirectory, signal } = request;
+const newDigest = ({ file }: BlobRequest): BlobDigest => createBlobDigest(file.digest, file.sizeBytes);
+
+async function attempt(transfer: Transfer): Promise<string> {
+  const { file, blobsDirectory } = transfer;
   const partial = partialPath(blobsDirectory, file.digest);
-  const held = await resumableBytes(request);
-  if (held.bytes < file.sizeBytes || file.sizeBytes === 0) await fetchRest(hub, request, held, onFetched);
-  const hash = blobHash(file.digest, file.sizeBytes);
-  // A small file is listed by a SHA-1; its SHA-256 is ours to record.
-  const own = file.digest.length === 64 ? null : createHash('sha256');
-  await hashFile(hash, partial, file.sizeBytes, signal);
-  if (own !== null) await hashFile(own, partial, file.sizeBytes, signal);
-  const { size } = await stat(partial);
-  if (size !== file.sizeBytes || hash.digest('hex') !== file.digest) {
-    await discard(request);
-    throw new HearthError(
-      'checksum_mismatch',
-      `${file.path} of ${request.name} is not what the hub lists (${size} bytes came, ${file.sizeBytes} are listed); it was deleted.`,
-    );
+  const held = await resumableBytes(transfer);
+  if (transfer.digest.bytes > held.bytes) transfer.digest = newDigest(transfer);
+  await transfer.digest.updateFromFile(partial, held.bytes, transfer.signal);
+  if (held.bytes < file.sizeBytes || file.sizeBytes === 0) await fetchRest(transfer, held);
+  const { matches, sha256 } = transfer.digest.finish();
+  if (!matches) {
+    await discard(transfer);
+    throw new HearthError('checksum_mismatch', `${file.path} of ${transfer.name} is not what the hub lists: its digest is another one. It was deleted.`);
   }
   await chmod(partial, BLOB_MODE);
   await rename(partial, join(blobsDirectory, file.digest));
   await rm(etagPath(blobsDirectory, file.digest), { force: true });
   await syncDirectory(blobsDirectory);
-  return own?.digest('hex') ?? file.digest;
+  return sha256;
 }
 
 interface Held {
@@ -94,8 +93,8 @@ interface Held {
 }
 
 /** What an earlier try left. Without the ETag of its source it cannot be continued safely and is dropped. */
-async function resumableBytes(request: BlobRequest): Promise<Held> {
-  const { file, blobsDirectory } = request;
+async function resumableBytes(transfer: Transfer): Promise<Held> {
+  const { file, blobsDirectory } = transfer;
   try {
     const { size } = await stat(partialPath(blobsDirectory, file.digest));
     const etag = (await readFile(etagPath(blobsDirectory, file.digest), 'utf8')).trim();
@@ -103,82 +102,89 @@ async function resumableBytes(request: BlobRequest): Promise<Held> {
   } catch {
     // No partial file, or none that says where it came from.
   }
-  await discard(request);
+  await discard(transfer);
   return { bytes: 0, etag: null };
 }
 
-async function discard(request: BlobRequest): Promise<void> {
-  await rm(partialPath(request.blobsDirectory, request.file.digest), { force: true });
-  await rm(etagPath(request.blobsDirectory, request.file.digest), { force: true });
+async function discard(transfer: Transfer): Promise<void> {
+  await rm(partialPath(transfer.blobsDirectory, transfer.file.digest), { force: true });
+  await rm(etagPath(transfer.blobsDirectory, transfer.file.digest), { force: true });
+  transfer.digest = newDigest(transfer);
 }
 
-async function fetchRest(hub: HubOptions, request: BlobRequest, held: Held, onFetched: (bytes: number) => void): Promise<void> {
-  const { file, blobsDirectory, signal } = request;
-  using deadline = createDeadline(signal, hub.timeoutMs);
+async function fetchRest(transfer: Transfer, held: Held): Promise<void> {
+  const { hub, file, blobsDirectory } = transfer;
+  using deadline = createDeadline(transfer.signal, hub.timeoutMs);
   const range = held.bytes > 0 ? { range: `bytes=${held.bytes}-`, 'if-range': held.etag ?? '' } : {};
-  const answer = await hubGet(hub, resolvePath(request.name, request.commit, file.path), range, deadline);
+  const answer = await hubGet(hub, resolvePath(transfer.name, transfer.commit, file.path), range, deadline);
   const { response } = answer;
   if (response.status === 416) {
     // What we hold is longer than what the source has: begin again.
     await response.body?.cancel();
-    await discard(request);
+    await discard(transfer);
     throw new TransientError('the source refused the range');
   }
-  await checkStatus(answer, hub, { name: request.name, revision: request.commit, file: file.path });
+  await checkStatus(answer, hub, { name: transfer.name, revision: transfer.commit, file: file.path });
   try {
-    checkListed(answer, request);
+    checkListed(answer, transfer);
   } catch (error) {
     await response.body?.cancel();
+    // What is held came from a source that the hub now contradicts.
+    await discard(transfer);
     throw error;
   }
   const start = response.status === 206 ? held.bytes : 0;
   if (response.status === 206 && !(response.headers.get('content-range') ?? '').startsWith(`bytes ${start}-`)) {
     await response.body?.cancel();
-    await discard(request);
+    await discard(transfer);
     throw new TransientError('the source sent another range than the one asked for');
   }
-  const etag = response.headers.get('etag');
-  if (etag?.startsWith('"')) await writeFile(etagPath(blobsDirectory, file.digest), etag, { mode: 0o600 });
-  else await rm(etagPath(blobsDirectory, file.digest), { force: true });
-  const handle = await open(partialPath(blobsDirectory, file.digest), start > 0 ? 'r+' : 'w', 0o600);
+  if (start === 0) transfer.digest = newDigest(transfer);
+  const partial = partialPath(blobsDirectory, file.digest);
+  // A fresh file, never one that somebody put there: the old one goes first, and a link is not followed.
+  if (start === 0) await rm(partial, { force: true });
+  const handle = await open(partial, start > 0 ? 'r+' : 'wx', 0o600);
   try {
-    await copyBody(handle, response, start, { request, deadline, onFetched });
+    const etag = response.headers.get('etag');
+    if (etag?.startsWith('"')) await writeFile(etagPath(blobsDirectory, file.digest), etag, { mode: 0o600 });
+    else await rm(etagPath(blobsDirectory, file.digest), { force: true });
+    await copyBody(transfer, { response, deadline, appender: createFileAppender(handle, start, transfer.onBytes) });
     await handle.sync();
+  } catch (error) {
+    await response.body?.cancel().catch(() => {});
+    throw error;
   } finally {
     await handle.close();
   }
 }
 
 async function copyBody(
-  handle: FileHandle,
-  response: Response,
-  start: number,
-  context: { readonly request: BlobRequest; readonly deadline: Deadline; readonly onFetched: (bytes: number) => void },
+  transfer: Transfer,
+  { response, deadline, appender }: { readonly response: Response; readonly deadline: Deadline; readonly appender: ReturnType<typeof createFileAppender> },
 ): Promise<void> {
-  const { request, deadline, onFetched } = context;
-  let position = start;
-  request.onBytes(position);
-  if (start === 0) await handle.truncate(0);
+  const { file, digest } = transfer;
+  transfer.onBytes(digest.bytes);
   const chunks = (response.body ?? new ReadableStream<Uint8Array>({ start: (controller) => controller.close() }))[Symbol.asyncIterator]();
-  for (;;) {
-    deadline.restart();
-    const next = await readChunk(chunks, deadline);
-    if (next === null) break;
-    if (position + next.length > request.file.sizeBytes) {
-      await chunks.return?.();
-      await discard(request);
-      throw new HearthError('checksum_mismatch', `${request.file.path} of ${request.name} is longer than the hub lists; it was deleted.`);
+  try {
+    for (;;) {
+      deadline.restart();
+      const next = await readChunk(chunks, deadline);
+      if (next === null) break;
+      if (digest.bytes + next.length > file.sizeBytes) {
+        await chunks.return?.();
+        await discard(transfer);
+        throw new HearthError('checksum_mismatch', `${file.path} of ${transfer.name} is longer than the hub lists; it was deleted.`);
+      }
+      const written = appender.append(next);
+      digest.update(next);
+      await written;
+      transfer.fetchedBytes += next.length;
     }
-    await writeAll(handle, next, position);
-    position += next.length;
-    onFetched(next.length);
-    request.onBytes(position);
+  } finally {
+    // Also when the connection broke: the next try counts on what is on the disk.
+    await appender.drain();
   }
-  if (position < request.file.sizeBytes) throw new TransientError(`the connection ended after ${position} of ${request.file.sizeBytes} bytes`);
-}
-
-async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) done += (await handle.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+  if (digest.bytes < file.sizeBytes) throw new TransientError(`the connection ended after ${digest.bytes} of ${file.sizeBytes} bytes`);
 }
 
 async function readChunk(chunks: AsyncIterator<Uint8Array>, deadline: Deadline): Promise<Uint8Array | null> {
@@ -192,17 +198,18 @@ async function readChunk(chunks: AsyncIterator<Uint8Array>, deadline: Deadline):
 }
 
 /** The hub's own headers must name the commit and the digest that its listing names. Errors: checksum_mismatch. */
-function checkListed({ hubHeaders, response, fromHub }: HubResponse, request: BlobRequest): void {
+function checkListed({ hubHeaders, response, fromHub }: HubResponse, transfer: Transfer): void {
+  const { file } = transfer;
   const commit = hubHeaders.get('x-repo-commit');
   const linked = hubHeaders.get('x-linked-etag') ?? (fromHub ? response.headers.get('etag') : null);
   const size = hubHeaders.get('x-linked-size');
   const differs = (what: string): HearthError =>
-    new HearthError('checksum_mismatch', `The hub lists ${request.file.path} of ${request.name} with another ${what} than it serves; nothing was kept.`);
-  if (commit !== null && commit !== request.commit) throw differs('commit');
-  if (linked !== null && bareEtag(linked) !== request.file.digest) throw differs('digest');
-  if (size !== null && Number(size) !== request.file.sizeBytes) throw differs('size');
+    new HearthError('checksum_mismatch', `The hub lists ${file.path} of ${transfer.name} with another ${what} than it serves; nothing was kept.`);
+  if (commit !== null && commit !== transfer.commit) throw differs('commit');
+  if (linked !== null && bareEtag(linked) !== file.digest) throw differs('digest');
+  if (size !== null && Number(size) !== file.sizeBytes) throw differs('size');
   const length = response.headers.get('content-length');
-  if (response.status === 200 && length !== null && Number(length) !== request.file.sizeBytes) throw differs('length');
+  if (response.status === 200 && length !== null && Number(length) !== file.sizeBytes) throw differs('length');
 }
 
 const bareEtag = (etag: string): string => etag.replace(/^W\//, '').replaceAll('"', '');

@@ -1,6 +1,7 @@
-import { open, rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HearthError, makePrivateDirectory } from '../../core/index.ts';
+import { acquireBlobLock, type BlobLock } from '../blob-lock.ts';
 import type { PullProgress, StoreOptions } from '../options.ts';
 import { blobHash, hashFile } from './digest.ts';
 import { downloadBlob, partialPath } from './download-blob.ts';
@@ -15,6 +16,7 @@ export interface DownloadRequest {
     readonly forceResume?: boolean;
     readonly workers?: number;
     readonly onProgress?: (progress: PullProgress) => void;
+    readonly onNotice?: (message: string) => void;
   };
   readonly signal: AbortSignal;
 }
@@ -40,14 +42,20 @@ export async function downloadFiles(options: StoreOptions, request: DownloadRequ
   const onAbort = (): void => stop.abort(request.signal.reason);
   request.signal.throwIfAborted();
   request.signal.addEventListener('abort', onAbort);
+  const { onNotice } = request.parameters;
+  const context = { hub: options.hub, sleep: options.sleep, ...(onNotice === undefined ? {} : { onNotice }) };
   const queue = missing.toSorted((a, b) => b.sizeBytes - a.sizeBytes);
   const sha256 = new Map<string, string>();
   let bytes = 0;
   const worker = async (): Promise<void> => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
       const current = file;
-      await using _ = await blobLock(options, request.target.directory, current.digest);
-      const fetched = await downloadBlob(options, {
+      await using lock = await lockBlob(options, request, current, stop.signal);
+      if (lock.waited && request.parameters.force !== true && (await isWhole(join(blobsDirectory, current.digest), current, request))) {
+        report(current, current.sizeBytes);
+        continue;
+      }
+      const fetched = await downloadBlob(context, {
         name: request.target.name,
         commit: request.commit,
         file: current,
@@ -136,10 +144,8 @@ function progressOf(request: DownloadRequest, files: readonly HubFile[], missing
   };
 }
 
-/** The lock file by which other tools see that a blob is being written. */
-async function blobLock(options: StoreOptions, modelDirectory: string, digest: string): Promise<AsyncDisposable> {
-  const path = join(options.cacheDirectory, '.locks', basename(modelDirectory), `${digest}.lock`);
-  await makePrivateDirectory(dirname(path));
-  await (await open(path, 'a', 0o600)).close();
-  return { [Symbol.asyncDispose]: () => rm(path, { force: true }) };
+function lockBlob(options: StoreOptions, request: DownloadRequest, file: HubFile, signal: AbortSignal): Promise<BlobLock> {
+  const path = join(options.cacheDirectory, '.locks', basename(request.target.directory), `${file.digest}.lock`);
+  const onWait = (): void => request.parameters.onNotice?.(`Another program is fetching ${file.path} of ${request.target.name}; waiting for it.`);
+  return acquireBlobLock(path, { sleep: options.sleep, signal, onWait });
 }

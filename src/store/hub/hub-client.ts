@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { HearthError } from '../../core/index.ts';
-import type { HubOptions, StoreOptions } from '../options.ts';
+import type { HubOptions } from '../options.ts';
 import { createDeadline, type Deadline } from './deadline.ts';
 import { checkFilePaths } from './file-names.ts';
 import type { HubFile } from './file-set.ts';
 import { type HubResponse, hubGet, TransientError } from './hub-request.ts';
+import { type RetryContext, retryAfterMs, waitForRetry } from './retries.ts';
 
 /** A repository at one commit. */
 export interface HubModel {
@@ -40,11 +41,11 @@ const infoSchema = z.object({
  * Errors: offline, hub_unreachable, access_denied, hash_not_found, download_failed, name_refused.
  */
 export async function fetchHubModel(
-  context: { readonly hub: HubOptions; readonly sleep: StoreOptions['sleep'] },
+  context: { readonly hub: HubOptions } & RetryContext,
   request: { readonly name: string; readonly revision: string; readonly signal: AbortSignal },
 ): Promise<HubModel> {
   const path = `/api/models/${request.name}/revision/${encodeURIComponent(request.revision)}?blobs=true`;
-  const { value, warning } = await withRetries(context.sleep, request.signal, async () => {
+  const { value, warning } = await withRetries(context, request.signal, async () => {
     using deadline = createDeadline(request.signal, context.hub.timeoutMs);
     const answer = await hubGet(context.hub, path, { accept: 'application/json' }, deadline);
     await checkStatus(answer, context.hub, request);
@@ -74,7 +75,7 @@ export const resolvePath = (name: string, commit: string, path: string): string 
 
 /** Tries again after 1, 2, 4 … 30 seconds, 5 times, what failed for a reason that may pass. Errors: those of the task; download_failed. */
 async function withRetries<T>(
-  sleep: StoreOptions['sleep'],
+  context: RetryContext,
   signal: AbortSignal,
   task: () => Promise<T>,
 ): Promise<{ readonly value: T; readonly warning: string | null }> {
@@ -86,12 +87,10 @@ async function withRetries<T>(
       if (!(error instanceof TransientError)) throw error;
       if (attempt >= MAX_TRIES) throw new HearthError('download_failed', `Gave up after ${attempt} tries: ${error.message}.`, { cause: error });
       warning = `${error.message}; it worked at try ${attempt + 1}`;
-      await sleep(retryDelayMs(attempt), signal);
+      await waitForRetry(context, error, attempt, signal);
     }
   }
 }
-
-export const retryDelayMs = (attempt: number): number => Math.min(30_000, 1000 * 2 ** (attempt - 1));
 
 /** Errors: what the status means; TransientError where another try may help. */
 export async function checkStatus(
@@ -103,7 +102,10 @@ export async function checkStatus(
   if (response.ok) return;
   await response.body?.cancel();
   const code = response.headers.get('x-error-code');
-  if (response.status >= 500 || response.status === 429 || response.status === 408) throw new TransientError(`the hub answered ${response.status}`);
+  if (response.status >= 500 || response.status === 429 || response.status === 408) {
+    const why = response.status === 429 ? ' (too many requests)' : '';
+    throw new TransientError(`the hub answered ${response.status}${why}`, undefined, retryAfterMs(response.headers));
+  }
   const details = { model: request.name, status: response.status };
   if (code === 'RevisionNotFound') {
     throw new HearthError('hash_not_found', `The hub has no revision "${request.revision}" of ${request.name}.`, { details });

