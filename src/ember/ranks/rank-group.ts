@@ -73,6 +73,8 @@ export async function startRanks(options: RankGroupOptions): Promise<RankGroup> 
     for (const port of ports) port.close();
     await Promise.all(workers.map((worker) => worker.terminate()));
   };
+  // Tells that the ranks are at work, before their first bytes.
+  options.onProgress(0);
   const abort = () => fail(new HearthError('cancelled', 'The load was cancelled.'));
   options.signal?.addEventListener('abort', abort, { once: true });
   if (options.signal?.aborted) abort();

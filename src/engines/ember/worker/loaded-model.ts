@@ -55,16 +55,12 @@ export interface LoadedModel {
 export async function loadModel({ directory, ranks, adaptersDirectory, options, send, onFailure }: LoadModelOptions): Promise<LoadedModel> {
   const startedAt = performance.now();
   const note = await weightsNote(directory);
-  const tokenizer = await loadTokenizer(directory);
-  const text = createModelText(tokenizer);
-  const { problem } = text.renderer;
   const shape = await readShapeDefaults(directory);
   const batchTokens = options.batchTokens ?? shape.batchTokens;
   const kvType = options.kvType ?? shape.kvType;
   const wanted = options.contextTokens ?? DEFAULTS.contextTokens;
   const parallelSequences = options.parallelSequences ?? DEFAULTS.parallelSequences;
-  const ember = await loadEmber({
-    directory,
+  const { ember, text } = await loadBoth(directory, {
     ranks,
     activations: options.activations ?? DEFAULTS.activations,
     kvType,
@@ -73,6 +69,8 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
     sequences: parallelSequences,
     onProgress: (doneBytes, totalBytes) => send({ kind: 'load-progress', doneBytes, totalBytes }),
   });
+  const { tokenizer } = text;
+  const { problem } = text.renderer;
   const contextTokens = Math.min(wanted, ember.modelContextTokens);
   const rate = createPrefillRate(batchTokens);
   await firstToken(ember, tokenizer.bosId ?? 0, (tokens, milliseconds) => rate.observe(tokens, milliseconds));
@@ -167,6 +165,30 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
       batchSizes: Array.from(loop.counters.batchSizes, (n) => n ?? 0),
     }),
   };
+}
+
+type WeightOptions = Omit<Parameters<typeof loadEmber>[0], 'directory' | 'signal' | 'onProgress'> & {
+  readonly onProgress: (doneBytes: number, totalBytes: number) => void;
+};
+
+/** Weights, which the ranks' threads read, and beside them on this thread the tokenizer. The first failure is thrown. */
+async function loadBoth(directory: string, options: WeightOptions): Promise<{ readonly ember: Ember; readonly text: ModelText }> {
+  const abandon = new AbortController();
+  const reading = Promise.withResolvers<void>();
+  const onProgress = (doneBytes: number, totalBytes: number): void => {
+    reading.resolve();
+    options.onProgress(doneBytes, totalBytes);
+  };
+  const weights = loadEmber({ ...options, directory, onProgress, signal: abandon.signal });
+  // The ranks start first: they have more to do.
+  await Promise.race([reading.promise, weights]);
+  try {
+    const text = createModelText(await loadTokenizer(directory));
+    return { ember: await weights, text };
+  } catch (error) {
+    abandon.abort();
+    throw error;
+  }
 }
 
 /** Keys and values of a prompt are others with an adapter. */
