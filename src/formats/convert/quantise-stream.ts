@@ -1,33 +1,45 @@
 import { HearthError } from '../../core/index.ts';
-import { type Quantization, quantiseWords } from '../mlx/index.ts';
-import { decodeFloats, encodeFloats, type FloatDtype } from '../safetensors/index.ts';
-import { requireFinite } from './require-finite.ts';
+import type { Quantization } from '../mlx/index.ts';
+import type { FloatDtype } from '../safetensors/index.ts';
+import type { QuantisedPiece } from './quantise-piece.ts';
+import { inOrder, type QuantisePool } from './quantise-pool.ts';
+import { notFinite } from './require-finite.ts';
 import type { Spill, SpillRange } from './spill.ts';
 import type { TensorStream } from './tensor-stream.ts';
+
+export interface QuantiseContext {
+  readonly spill: Spill;
+  readonly pool: QuantisePool;
+  /** Of scales and biases; the dtype of the numbers when absent. */
+  readonly scaleDtype?: FloatDtype;
+}
 
 /**
  * The three tensors of an affine layer, made from plain numbers by MLX's rule. The numbers are read when the codes are written; scales and
  * biases, which a file holds elsewhere, wait in the spill. Throws `convert_not_finite` for an infinite number or NaN.
  */
-export function quantiseStream(source: TensorStream, quantization: Quantization, spill: Spill): TensorStream[] {
+export function quantiseStream(source: TensorStream, quantization: Quantization, { spill, pool, ...context }: QuantiseContext): TensorStream[] {
   const module = source.name.slice(0, -'.weight'.length);
   const dtype = source.dtype as FloatDtype;
+  const scaleDtype = context.scaleDtype ?? dtype;
   const columns = source.shape.at(-1)!;
   const rows = source.shape.slice(0, -1);
   let sides: Record<'scales' | 'biases', SpillRange[]> | null = null;
 
+  const made = (piece: QuantisedPiece): Extract<QuantisedPiece, { kind: 'made' }> => {
+    if (piece.kind === 'made') return piece;
+    if (piece.of === 'source') throw notFinite(source.name);
+    throw new HearthError('convert_not_finite', `The tensor ${source.name} holds numbers that are too large for scales in ${scaleDtype}.`);
+  };
   async function* pass(): AsyncGenerator<Uint8Array> {
     const found = { scales: [] as SpillRange[], biases: [] as SpillRange[] };
-    for await (const bytes of source.data()) {
-      const made = quantiseWords(quantization, decodeFloats(dtype, requireFinite(dtype, bytes, source.name)), dtype);
-      const scales = made.scales as Float32Array;
-      if (!scales.every(Number.isFinite) || !made.biases!.every(Number.isFinite))
-        throw new HearthError('convert_not_finite', `The tensor ${source.name} holds numbers that are too large for scales in ${dtype}.`);
+    for await (const piece of inOrder(source.data(), pool.width, (bytes) => pool.run({ bytes, dtype, scaleDtype, quantization }))) {
+      const { words, scales, biases } = made(piece);
       if (sides === null) {
-        found.scales.push(await spill.append(encodeFloats(dtype, scales)));
-        found.biases.push(await spill.append(encodeFloats(dtype, made.biases!)));
+        found.scales.push(await spill.append(scales));
+        found.biases.push(await spill.append(biases));
       }
-      yield new Uint8Array(made.words.buffer);
+      yield words;
     }
     sides = found;
   }
@@ -39,7 +51,7 @@ export function quantiseStream(source: TensorStream, quantization: Quantization,
   const groups = [...rows, columns / quantization.group];
   return [
     { name: `${module}.weight`, dtype: 'U32', shape: [...rows, (columns * quantization.bits) / 32], data: pass },
-    { name: `${module}.scales`, dtype, shape: groups, data: () => side('scales') },
-    { name: `${module}.biases`, dtype, shape: groups, data: () => side('biases') },
+    { name: `${module}.scales`, dtype: scaleDtype, shape: groups, data: () => side('scales') },
+    { name: `${module}.biases`, dtype: scaleDtype, shape: groups, data: () => side('biases') },
   ];
 }

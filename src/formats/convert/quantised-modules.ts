@@ -1,6 +1,8 @@
+import type { Quantization } from '../mlx/index.ts';
+
 type Config = Readonly<Record<string, unknown>>;
 
-/** Group of `options.quantize`: mlx-lm's default. */
+/** mlx-lm's default, and the group of what it keeps at 8 bits whatever the others have. */
 export const QUANTISE_GROUP = 64;
 
 interface ModuleRule {
@@ -29,15 +31,16 @@ const RULES: Readonly<Record<string, ModuleRule>> = {
 /** Encoders are small, and mlx-lm does not know them. */
 const NEVER = /^(bert|roberta|xlm-roberta|modernbert|nomic_bert)$/;
 
-/** Width of a module that is quantised at load to `bits`; null = it stays plain. Exactly the choice of mlx-lm's `convert`. */
-export function quantisedBits(config: Config, path: string, shape: readonly number[], bits: number): number | null {
+/** What a matrix becomes that is quantised as `wanted`; null = it stays plain. Exactly the choice of mlx-lm's `convert`. */
+export function quantisedAs(config: Config, path: string, shape: readonly number[], wanted: Quantization): Quantization | null {
   const type = String(config['model_type']);
   const columns = shape.at(-1)!;
   const isStack = shape.length === 3 && /\.(switch_mlp|experts)\.|\.(embed_q|unembed_out)$/.test(path);
-  if (NEVER.test(type) || columns % QUANTISE_GROUP !== 0 || (shape.length !== 2 && !isStack)) return null;
+  if (NEVER.test(type) || columns % wanted.group !== 0 || (shape.length !== 2 && !isStack)) return null;
   const text = config['text_config'];
   const inner = typeof text === 'object' && text !== null ? String((text as Config)['model_type']) : '';
   const rule = RULES[type] ?? RULES[inner.replace(/_text$/, '')] ?? {};
   if (rule.plain?.test(path) === true) return null;
-  return rule.eightBits?.test(path) === true ? 8 : bits;
+  if (rule.eightBits?.test(path) !== true) return wanted;
+  return columns % QUANTISE_GROUP === 0 ? { mode: 'affine', bits: 8, group: QUANTISE_GROUP } : null;
 }

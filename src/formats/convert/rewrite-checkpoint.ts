@@ -1,22 +1,36 @@
 import { copyFile, mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { HearthError, writeFileAtomic } from '../../core/index.ts';
 import { type Checkpoint, foreignModules, openCheckpoint, type Quantization } from '../mlx/index.ts';
-import { isFloatDtype, type TensorSource, tensorBytes, writeShardedCheckpoint } from '../safetensors/index.ts';
+import { elementCount, type FloatDtype, isFloatDtype, type TensorSource, tensorBytes, writeShardedCheckpoint } from '../safetensors/index.ts';
 import { type CheckpointForm, checkpointForm } from './checkpoint-form.ts';
 import { fillDirectory, requireSpace } from './directory.ts';
-import { quantiseStream } from './quantise-stream.ts';
-import { QUANTISE_GROUP, quantisedBits } from './quantised-modules.ts';
+import { createQuantisePool } from './quantise-pool.ts';
+import { type QuantiseContext, quantiseStream } from './quantise-stream.ts';
+import { QUANTISE_GROUP, quantisedAs } from './quantised-modules.ts';
 import { CONVERTER_VERSION } from './report.ts';
-import { openSpill, type Spill } from './spill.ts';
+import { publishedConfig, rewrittenConfig } from './rewritten-config.ts';
+import { castStream, configDtype, dequantisedStreams } from './source-streams.ts';
+import { openSpill } from './spill.ts';
 import { streamOf, type TensorStream } from './tensor-stream.ts';
 
 export interface RewriteOptions {
-  /** Plain weights are quantised to so many bits by MLX's own rule; a model that is quantised already keeps its codes. */
-  readonly quantize?: 4 | 8;
+  /** Plain weights are quantised to so many bits by MLX's own rule; a model that is quantised already keeps its codes, unless `publish` is set. */
+  readonly quantize?: QuantiseBits;
+  /** 64 when absent. */
+  readonly group?: 32 | 64 | 128;
+  /** Write what mlx-lm's `convert` writes: numbers in the dtype of config.json, a sorted config, no conversion.json; codes are made anew. */
+  readonly publish?: boolean;
+  /** Threads that quantise; 0 = the caller's. By default as many as the machine has, up to 4, for more than a small model. */
+  readonly threads?: number;
+  /** Called before the directory gets its name, with where it is until then. */
+  readonly finish?: (directory: string) => Promise<void>;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: { readonly doneBytes: number; readonly totalBytes: number }) => void;
 }
+
+export type QuantiseBits = 2 | 3 | 4 | 6 | 8;
 
 /** conversion.json of a checkpoint that was rewritten as an MLX one. */
 export interface RewriteReport {
@@ -30,22 +44,21 @@ export interface RewriteReport {
   readonly seconds: number;
 }
 
-type Config = Readonly<Record<string, unknown>>;
-
 const SPARE_BYTES = 64 * 1024 * 1024;
 /** Written anew; all other small files go along as they are. */
 const OWN_FILES = /^(config\.json|conversion\.json|.*\.safetensors|model\.safetensors\.index\.json)$/;
-const TEXT_FILES = /\.(json|jinja|model|txt)$/;
+const TEXT_FILES = /\.(json|jinja|model|txt|tiktoken)$|^(licen[cs]e|notice)/i;
 
 /** Whether a checkpoint has to be rewritten before MLX's readers know it: codes in another tool's order, or experts one by one. */
-export async function needsRewrite(directory: string, quantize?: 4 | 8): Promise<boolean> {
+export async function needsRewrite(directory: string, quantize?: QuantiseBits): Promise<boolean> {
   await using checkpoint = await openCheckpoint(directory);
   if (checkpoint.quantization !== null && checkpoint.quantization.layout !== 'mlx') return true;
   const form = checkpointForm(
     [...checkpoint.tensors.values()].map((entry) => streamOf(checkpoint, entry)),
     checkpoint.config,
   );
-  return form.changed || (quantize !== undefined && chosenModules(checkpoint, form, quantize).size > 0);
+  if (form.changed) return true;
+  return quantize !== undefined && checkpoint.quantization === null && chosenModules(checkpoint, form, affine(quantize)).size > 0;
 }
 
 /**
@@ -56,19 +69,25 @@ export async function needsRewrite(directory: string, quantize?: 4 | 8): Promise
 export async function rewriteCheckpoint(source: string, destination: string, options: RewriteOptions = {}): Promise<RewriteReport> {
   const started = performance.now();
   await using checkpoint = await openCheckpoint(source);
-  const foreign = await foreignModules(checkpoint);
-  const own = [...checkpoint.tensors.values()].filter((entry) => !foreign.consumed.has(entry.name));
-  const streams = [...own.map((entry) => streamOf(checkpoint, entry, options.signal)), ...foreign.tensors.map(asStream)];
+  const wanted = options.quantize === undefined ? null : affine(options.quantize, options.group);
+  const { streams, scaleDtypes } = await sourceStreams(checkpoint, wanted, options);
   const form = checkpointForm(streams, checkpoint.config);
-  const chosen = options.quantize === undefined ? new Map<string, Quantization>() : chosenModules(checkpoint, form, options.quantize);
+  const again = options.publish === true || checkpoint.quantization === null;
+  const chosen = wanted === null || !again ? new Map<string, Quantization>() : chosenModules(checkpoint, form, wanted);
+  if (wanted !== null && options.publish === true && chosen.size === 0)
+    throw new HearthError('convert_type_unsupported', `${source} has no matrix whose rows are whole groups of ${wanted.group} numbers.`);
   try {
     return await fillDirectory(destination, async (temporary) => {
       await using spill = await openSpill(join(temporary, '.sides'));
-      const tensors = form.tensors.flatMap((tensor) => quantisedOrPlain(tensor, chosen, spill));
+      const sourceBytes = form.tensors.reduce((sum, tensor) => sum + tensorBytes(tensor.dtype, tensor.shape), 0);
+      await using pool = createQuantisePool(chosen.size === 0 ? 0 : (options.threads ?? defaultThreads(sourceBytes)));
+      const tensors = form.tensors.flatMap((tensor) => quantisedOrPlain(tensor, chosen, { spill, pool }, scaleDtypes));
       const totalBytes = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor.dtype, tensor.shape), 0);
       await requireSpace(dirname(temporary), totalBytes + totalBytes / 8 + SPARE_BYTES);
-      await writeShardedCheckpoint(temporary, withProgress(tensors, totalBytes, options));
-      await writeJson(join(temporary, 'config.json'), newConfig(checkpoint, chosen, options.quantize));
+      const totalParameters = form.tensors.reduce((sum, tensor) => sum + elementCount(tensor.shape), 0);
+      await writeShardedCheckpoint(temporary, withProgress(tensors, totalBytes, options), chosen.size === 0 ? {} : { totalParameters });
+      const config = rewrittenConfig(checkpoint, chosen, wanted);
+      await writeJson(join(temporary, 'config.json'), options.publish === true ? publishedConfig(config) : config, options.publish === true ? 4 : 2);
       await copyTextFiles(checkpoint.directory, temporary);
       // The strict parser and the check of the quantisation block see what was written.
       await using written = await openCheckpoint(temporary);
@@ -77,11 +96,13 @@ export async function rewriteCheckpoint(source: string, destination: string, opt
         converterVersion: CONVERTER_VERSION,
         source: { path: basename(resolve(source)), layout: checkpoint.quantization?.layout ?? 'plain' },
         target: { format: 'mlx', sizeBytes: [...written.tensors.values()].reduce((sum, entry) => sum + entry.bytes, 0) },
-        quantised: options.quantize === undefined || chosen.size === 0 ? null : { bits: options.quantize, group: QUANTISE_GROUP, modules: chosen.size },
+        quantised: wanted === null || chosen.size === 0 ? null : { bits: wanted.bits, group: wanted.group, modules: chosen.size },
         dropped: form.dropped,
         seconds: (performance.now() - started) / 1000,
       };
-      await writeJson(join(temporary, 'conversion.json'), report);
+      if (options.publish !== true) await writeJson(join(temporary, 'conversion.json'), report);
+      await spill[Symbol.asyncDispose]();
+      await options.finish?.(temporary);
       return report;
     });
   } catch (error) {
@@ -90,7 +111,46 @@ export async function rewriteCheckpoint(source: string, destination: string, opt
   }
 }
 
-const writeJson = (path: string, value: unknown): Promise<void> => writeFileAtomic(path, `${JSON.stringify(value, tagNumber, 2)}\n`, 0o644);
+const writeJson = (path: string, value: unknown, indent = 2): Promise<void> => writeFileAtomic(path, `${JSON.stringify(value, tagNumber, indent)}\n`, 0o644);
+
+const affine = (bits: QuantiseBits, group = QUANTISE_GROUP): Quantization => ({ mode: 'affine', bits, group });
+
+/** Starting a thread takes about as long as quantising this much. */
+const SMALL_BYTES = 64 * 1024 * 1024;
+const defaultThreads = (bytes: number): number => (bytes < SMALL_BYTES ? 0 : Math.min(4, availableParallelism()));
+
+/** The numbers of the source as they are rewritten; `scaleDtypes` names those whose scales have another dtype than they have. */
+async function sourceStreams(
+  checkpoint: Checkpoint,
+  wanted: Quantization | null,
+  { publish, signal }: RewriteOptions,
+): Promise<{ readonly streams: TensorStream[]; readonly scaleDtypes: ReadonlyMap<string, FloatDtype> }> {
+  const plan = checkpoint.quantization;
+  const dtype = publish === true ? configDtype(checkpoint.config) : null;
+  const cast = (stream: TensorStream) => (dtype === null ? stream : castStream(stream, dtype, checkpoint.config));
+  if (publish === true && wanted !== null && plan !== null) {
+    if (plan.layout !== 'mlx')
+      throw new HearthError(
+        'convert_type_unsupported',
+        `${checkpoint.directory} is quantised already, in the layout of ${plan.layout}; quantise the model from which it was made. \`hearth run\` takes it as it is.`,
+      );
+    const modules = [...checkpoint.tensors.keys()].filter((name) => name.endsWith('.scales')).map((name) => name.slice(0, -'.scales'.length));
+    const again = new Map(
+      modules.flatMap((path) => [[path, checkpoint.quantizationOf(path)] as const]).filter((pair): pair is [string, Quantization] => pair[1] !== null),
+    );
+    const scaleDtypes = new Map<string, FloatDtype>(
+      [...again].map(([path, { mode }]) => {
+        const own = checkpoint.tensors.get(`${path}.scales`)!.dtype;
+        return [`${path}.weight`, dtype ?? (mode === 'affine' ? (own as FloatDtype) : 'BF16')] as const;
+      }),
+    );
+    const streams = dequantisedStreams(checkpoint, again, signal).map((stream) => (scaleDtypes.has(stream.name) ? stream : cast(stream)));
+    return { streams, scaleDtypes };
+  }
+  const foreign = await foreignModules(checkpoint);
+  const own = [...checkpoint.tensors.values()].filter((entry) => !foreign.consumed.has(entry.name));
+  return { streams: [...own.map((entry) => cast(streamOf(checkpoint, entry, signal))), ...foreign.tensors.map(asStream)], scaleDtypes: new Map() };
+}
 
 /** Numbers that JSON lacks, as transformers writes them; `readModelConfig` takes them back. */
 const tagNumber = (_key: string, value: unknown): unknown => (typeof value === 'number' && !Number.isFinite(value) ? { __float__: String(value) } : value);
@@ -103,22 +163,28 @@ function asStream(source: TensorSource): TensorStream {
   return { ...source, data: stream };
 }
 
-/** Modules of plain numbers that become codes, by path. A checkpoint that has a quantisation block already is left as it is. */
-function chosenModules(checkpoint: Checkpoint, form: CheckpointForm, bits: 4 | 8): Map<string, Quantization> {
+/** Modules of plain numbers that become codes, by path. */
+function chosenModules(checkpoint: Checkpoint, form: CheckpointForm, wanted: Quantization): Map<string, Quantization> {
   const chosen = new Map<string, Quantization>();
-  if (checkpoint.quantization !== null) return chosen;
   for (const { name, dtype, shape } of form.tensors) {
     if (!name.endsWith('.weight') || !isFloatDtype(dtype)) continue;
     const path = name.slice(0, -'.weight'.length);
-    const width = quantisedBits(checkpoint.config, path, shape, bits);
-    if (width !== null) chosen.set(path, { mode: 'affine', bits: width, group: QUANTISE_GROUP });
+    const as = quantisedAs(checkpoint.config, path, shape, wanted);
+    if (as !== null) chosen.set(path, as);
   }
   return chosen;
 }
 
-function quantisedOrPlain(tensor: TensorStream, chosen: ReadonlyMap<string, Quantization>, spill: Spill): TensorStream[] {
+function quantisedOrPlain(
+  tensor: TensorStream,
+  chosen: ReadonlyMap<string, Quantization>,
+  context: Pick<QuantiseContext, 'spill' | 'pool'>,
+  scaleDtypes: ReadonlyMap<string, FloatDtype>,
+): TensorStream[] {
   const quantization = chosen.get(tensor.name.replace(/\.weight$/, ''));
-  return quantization !== undefined && tensor.name.endsWith('.weight') ? quantiseStream(tensor, quantization, spill) : [tensor];
+  const scaleDtype = scaleDtypes.get(tensor.name);
+  if (quantization === undefined || !tensor.name.endsWith('.weight')) return [scaleDtype === undefined ? tensor : castStream(tensor, scaleDtype, {})];
+  return quantiseStream(tensor, quantization, { ...context, ...(scaleDtype === undefined ? {} : { scaleDtype }) });
 }
 
 function withProgress(tensors: readonly TensorStream[], totalBytes: number, options: RewriteOptions): TensorStream[] {
@@ -134,23 +200,6 @@ function withProgress(tensors: readonly TensorStream[], totalBytes: number, opti
       }
     },
   }));
-}
-
-const blockOf = ({ group, bits, mode }: Quantization) => ({ group_size: group, bits, mode });
-
-function newConfig(checkpoint: Checkpoint, chosen: ReadonlyMap<string, Quantization>, bits: number | undefined): Config {
-  const { quantization_config: _, ...config } = checkpoint.config;
-  const plan = checkpoint.quantization;
-  if (plan !== null) {
-    const listed = [...plan.modules].map(([path, value]) => [path, value && blockOf(value)] as const);
-    const block = { ...blockOf(plan.fallback), ...Object.fromEntries(listed) };
-    return { ...config, quantization: block, quantization_config: block };
-  }
-  if (bits === undefined || chosen.size === 0) return config;
-  const common = { mode: 'affine', bits, group: QUANTISE_GROUP } as const;
-  const others = [...chosen].filter(([, quantization]) => quantization.bits !== bits).map(([path, quantization]) => [path, blockOf(quantization)] as const);
-  const block = { ...blockOf(common), ...Object.fromEntries(others) };
-  return { ...config, quantization: block, quantization_config: block };
 }
 
 /** Of embedding models; the one file that is looked for in a folder below. */
