@@ -39,8 +39,20 @@ export interface FakeHubBehaviour {
   /** Repositories that answer 404 RepoNotFound without the token. */
   readonly hidden?: readonly string[];
   readonly token?: string;
-  /** Answers of 503 before the first good one, over all hub routes. */
+  /** Answers of `failStatus` (503) with `failHeaders` before the first good one, over all hub routes. */
   readonly failFirst?: number;
+  readonly failStatus?: number;
+  readonly failHeaders?: Readonly<Record<string, string>>;
+  /** Old name → new name of a repository: its old routes redirect to the new ones, as the hub does after a renaming. */
+  readonly renamed?: Readonly<Record<string, string>>;
+  /** Small files are answered as the hub does today: a relative redirect that carries their digest, then the file. */
+  readonly resolveCache?: boolean;
+  /** ETags of the hub itself are weak (`W/"…"`). */
+  readonly weakEtags?: boolean;
+  /** Added to the CDN's ETag: another value tells that the source has changed. */
+  readonly cdnEtagSuffix?: string;
+  /** Header of every answer of the CDN. */
+  readonly cdnHeaders?: Readonly<Record<string, string>>;
   /** File path → its bytes are changed on the way. */
   readonly corrupt?: readonly string[];
   /** File path → so many bytes are left out at its end (negative) or added there; the headers agree with the body. */
@@ -71,6 +83,7 @@ export interface FakeHubBehaviour {
 }
 
 const PIECE_BYTES = 16 * 1024;
+const RESOLVE_CACHE = '/api/resolve-cache/models/';
 
 export async function startFakeHub(folder: string, initial: FakeHubBehaviour = {}): Promise<FakeHub> {
   const requests: FakeHubRequest[] = [];
@@ -166,13 +179,21 @@ function answerHub(state: HubState, request: IncomingMessage, response: ServerRe
   const { behaviour } = state;
   const url = new URL(request.url ?? '/', 'http://hub');
   const api = /^\/api\/models\/([^/]+\/[^/]+|[^/]+)\/(?:revision|tree)\/([^/]+)$/.exec(url.pathname);
-  const file = /^\/([^/]+\/[^/]+|[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(url.pathname);
+  const cached = url.pathname.startsWith(RESOLVE_CACHE);
+  const file = /^\/([^/]+\/[^/]+|[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(
+    cached ? url.pathname.replace(RESOLVE_CACHE, '/').replace(/^(\/[^/]+\/[^/]+)\//, '$1/resolve/') : url.pathname,
+  );
   const model = api?.[1] ?? file?.[1] ?? '';
   const folder = revisionFolder(state, model, decodeURIComponent(api?.[2] ?? file?.[2] ?? ''));
   const authorised = behaviour.token !== undefined && request.headers.authorization === `Bearer ${behaviour.token}`;
+  const renamed = behaviour.renamed?.[model];
   if (state.failed < (behaviour.failFirst ?? 0)) {
     state.failed++;
-    fail(response, 503, null);
+    for (const [name, value] of Object.entries(behaviour.failHeaders ?? {})) response.setHeader(name, value);
+    fail(response, behaviour.failStatus ?? 503, null);
+  } else if (renamed !== undefined) {
+    response.writeHead(307, { location: (request.url ?? '').replace(model, renamed) });
+    response.end();
   } else if (model === '') fail(response, 404, null);
   else if (!authorised && behaviour.gated?.includes(model)) fail(response, 403, 'GatedRepo');
   else if (!exists(join(state.folder, model)) || (!authorised && behaviour.hidden?.includes(model))) fail(response, 404, 'RepoNotFound');
@@ -180,7 +201,7 @@ function answerHub(state: HubState, request: IncomingMessage, response: ServerRe
   else if (file !== null && !authorised && behaviour.gatedFiles?.includes(model)) fail(response, 401, 'GatedRepo');
   else if (api !== null && url.pathname.includes('/tree/')) answerTree(state, folder, response);
   else if (api !== null) answerInfo(state, model, folder, response);
-  else answerResolve(state, { folder, path: decodeURIComponent(file?.[3] ?? '') }, request, response);
+  else answerResolve(state, { folder, path: decodeURIComponent(file?.[3] ?? ''), cached, model }, request, response);
 }
 
 function answerInfo(state: HubState, model: string, folder: string, response: ServerResponse): void {
@@ -220,7 +241,15 @@ function answerTree(state: HubState, folder: string, response: ServerResponse): 
   response.end(JSON.stringify(entries));
 }
 
-function answerResolve(state: HubState, target: { readonly folder: string; readonly path: string }, request: IncomingMessage, response: ServerResponse): void {
+interface ResolveTarget {
+  readonly folder: string;
+  readonly path: string;
+  /** The second request of a file that was redirected on the hub itself. */
+  readonly cached: boolean;
+  readonly model: string;
+}
+
+function answerResolve(state: HubState, target: ResolveTarget, request: IncomingMessage, response: ServerResponse): void {
   const { behaviour } = state;
   const path = join(target.folder, target.path);
   if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) {
@@ -230,8 +259,15 @@ function answerResolve(state: HubState, target: { readonly folder: string; reado
   const bytes = readFileSync(path);
   const digest = behaviour.wrongEtag?.includes(target.path) ? '0'.repeat(64) : digestOf(state, bytes);
   const headers = { 'x-repo-commit': commitOf(target.folder) };
+  if (!isLfs(state, bytes) && behaviour.resolveCache === true && !target.cached) {
+    const location = `${RESOLVE_CACHE}${target.model}/${commitOf(target.folder)}/${target.path}?etag=${encodeURIComponent(digest)}`;
+    response.writeHead(307, { ...headers, location, 'x-linked-etag': `"${digest}"`, 'x-linked-size': String(bytes.length) });
+    response.end('Temporary Redirect');
+    return;
+  }
   if (!isLfs(state, bytes)) {
-    void sendFile(state, { path: target.path, bytes, etag: `"${digest}"`, headers }, request, response);
+    const etag = behaviour.weakEtags === true ? `W/"${digest}"` : `"${digest}"`;
+    void sendFile(state, { path: target.path, bytes, etag, headers }, request, response);
     return;
   }
   const location = behaviour.redirectTo ?? `${state.cdnOrigin}/cdn/${encodeURIComponent(path)}?name=${encodeURIComponent(target.path)}`;
@@ -245,7 +281,17 @@ async function answerCdn(state: HubState, request: IncomingMessage, response: Se
   if (!path.startsWith(state.folder)) return fail(response, 404, null);
   const bytes = readFileSync(path);
   // A CDN has its own ETag, which is not the digest that the hub lists.
-  await sendFile(state, { path: url.searchParams.get('name') ?? '', bytes, etag: `"cdn-${sha256(bytes).slice(0, 32)}"`, headers: {} }, request, response);
+  await sendFile(
+    state,
+    {
+      path: url.searchParams.get('name') ?? '',
+      bytes,
+      etag: `"cdn-${sha256(bytes).slice(0, 32)}${state.behaviour.cdnEtagSuffix ?? ''}"`,
+      headers: state.behaviour.cdnHeaders ?? {},
+    },
+    request,
+    response,
+  );
 }
 
 async function sendFile(

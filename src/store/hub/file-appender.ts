@@ -11,7 +11,7 @@ export interface FileAppender {
   drain(): Promise<void>;
 }
 
-const MAX_WAITING_BYTES = 8 * 1024 * 1024;
+const MAX_WAITING_BYTES = 4 * 1024 * 1024;
 /** The smallest limit of the systems that we run on is 1,024. */
 const MAX_PIECES = 512;
 
