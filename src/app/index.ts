@@ -15,6 +15,12 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   return await module.createHearth(options);
 }
 
+/** Memory of the machine, or of the container where that is less, in bytes. */
+export async function memoryTotalBytes(): Promise<number> {
+  const module = await import('../hardware/index.ts');
+  return await module.memoryTotalBytes();
+}
+
 /** Runs the daemon until it is told to stop. */
 export async function runDaemon(options: DaemonOptions): Promise<DaemonStart> {
   const module = await import('./daemon/run-daemon.ts');

@@ -15,6 +15,8 @@ export const loadRequest = z
     /** Absolute path of a workspace: over the socket or in process only. */
     path: z.string().min(1).max(4096).optional(),
     adapter: z.string().max(256).optional(),
+    /** Id of the engine that is to run it; absent: the one that the rules choose. */
+    engine: z.string().min(1).max(64).optional(),
     contextTokens: z.int().min(1).max(16_777_216).optional(),
     parallelSequences: z.int().min(1).max(256).optional(),
     ttlSeconds: z.int().min(0).max(31_536_000).nullable().optional(),

@@ -64,6 +64,7 @@ export const ERRORS = {
   locked: row(409, 1, 'Another hearth process holds the lock; the message names it.', again),
   request_too_large: row(413, 1, 'Send a smaller body.'),
   url_too_long: row(414, 1, 'Send a shorter URL.'),
+  translation_unsupported: row(422, 1, 'Choose a model with the capability audio-translate-en; `hearth show <model>` lists them.'),
   unsupported_media_type: row(415, 1, 'Send `content-type: application/json`.'),
   headers_too_large: row(431, 1, 'Send fewer or shorter headers.'),
   rate_limit_exceeded: row(429, 1, 'Wait as long as Retry-After says.', again),
@@ -95,7 +96,9 @@ export const ERRORS = {
   invalid_target: row(409, 1, 'Choose another target; it must not be there yet, or be an empty directory outside any model cache.', {
     type: 'InvalidTargetError',
   }),
-  workspace_home_missing: row(400, 1, 'Name a target directory, or set `workspaces.home` (HEARTH_WORKSPACE_HOME) to an existing directory.', { type: 'ValidationError' }),
+  workspace_home_missing: row(400, 1, 'Name a target directory, or set `workspaces.home` (HEARTH_WORKSPACE_HOME) to an existing directory.', {
+    type: 'ValidationError',
+  }),
   clone_failed: row(500, 3, 'Run the same command again; what was fetched is kept.', { retryable: true, type: 'CloneFailedError' }),
   conversion_failed: row(500, 1, 'The source was not changed; the message says what cannot be converted.'),
   converted_unhealthy: row(422, 1, '`hearth health <target>` checks it again; --skip-health leaves the check out.', { type: 'HealthCheckFailed' }),

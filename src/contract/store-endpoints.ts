@@ -3,7 +3,7 @@ import { defineEndpoint } from './endpoint.ts';
 import { healthDataSchema, listDataSchema, pullDataSchema, rmDataSchema, showDataSchema } from './store-json.ts';
 
 const flag = z.enum(['true', 'false']);
-const ref = z.strictObject({ ref: z.string().min(1).max(512) });
+const ref = z.strictObject({ ref: z.string().min(1).max(4096) });
 
 const pullRequest = z.strictObject({
   model: z.string().min(1).max(512),

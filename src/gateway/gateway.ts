@@ -105,7 +105,8 @@ export function createGateway(options: GatewayOptions): Gateway {
 
   async function reload(resident: Resident, plan: ResidentPlan): Promise<void> {
     const { contextTokens, parallelSequences } = resident.plan;
-    const changed = plan.contextTokens !== contextTokens || plan.parallelSequences !== parallelSequences;
+    const moved = plan.engine !== undefined && plan.engine !== resident.engine.id;
+    const changed = moved || plan.contextTokens !== contextTokens || plan.parallelSequences !== parallelSequences;
     if (changed && resident.loaded) await loop.unload(resident, false);
   }
 

@@ -13,13 +13,15 @@ export interface ResidentPlan {
   readonly parallelSequences?: number;
   readonly ttlSeconds?: number | null;
   readonly pinned?: boolean;
+  /** Id of the engine; absent: chosen by the rules of docs/spec/engines.md §5, or the one that has the model. */
+  readonly engine?: string;
 }
 
 /** A model that the run loop knows, with what the scheduler does not need to decide. */
 export interface Resident {
   readonly key: string;
   readonly model: ResolvedModel;
-  readonly engine: Engine;
+  engine: Engine;
   readonly generationConfig: GenerationConfig;
   plan: ResidentPlan;
   loaded: LoadedModel | null;

@@ -185,6 +185,7 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
       const known = residents.get(key);
       if (known) {
         if (plan) {
+          if (plan.engine !== undefined && known.loaded === null) known.engine = chooseEngine(settings.engines, model, plan.engine);
           known.plan = plan;
           scheduler.plan(key, schedulerPlan(settings, known));
         }
@@ -196,7 +197,7 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
       const resident: Resident = {
         key,
         model,
-        engine: chooseEngine(settings.engines, model),
+        engine: chooseEngine(settings.engines, model, plan?.engine),
         generationConfig,
         plan: plan ?? {},
         loaded: null,

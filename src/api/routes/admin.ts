@@ -35,8 +35,9 @@ export const loadModelHandler =
       throw new HearthError('permission_denied', 'A path is taken over the Unix socket only.', { details: { param: 'path' } });
     }
     const model = body.path === undefined ? await gateway.resolve(body.model!, signal) : await gateway.resolvePath(body.path, signal);
-    const { contextTokens, parallelSequences, ttlSeconds, pinned } = body;
+    const { contextTokens, engine, parallelSequences, ttlSeconds, pinned } = body;
     const plan = {
+      ...(engine === undefined ? {} : { engine }),
       ...(contextTokens === undefined ? {} : { contextTokens }),
       ...(parallelSequences === undefined ? {} : { parallelSequences }),
       ...(ttlSeconds === undefined ? {} : { ttlSeconds }),

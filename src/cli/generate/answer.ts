@@ -1,9 +1,12 @@
 import type { Client } from '../../client/index.ts';
 import { endpoints, type HearthExtension, type Usage } from '../../contract/index.ts';
+import type { MediaFile } from './read-media.ts';
 
 export interface Turn {
   readonly role: 'system' | 'user' | 'assistant';
   readonly content: string;
+  /** In front of the text. */
+  readonly media?: readonly MediaFile[];
 }
 
 /** Fields of the request that stay the same over a conversation. */
@@ -23,6 +26,10 @@ export interface GenerationSettings {
   readonly templateArguments: Readonly<Record<string, unknown>> | undefined;
   /** false: the text goes to the model as it is. */
   readonly chatTemplate: boolean;
+  /** JSON Schema that the answer has to fit. */
+  readonly jsonSchema?: unknown;
+  /** Images in one batch. */
+  readonly chunk?: number | undefined;
 }
 
 export interface AnswerPart {
@@ -78,7 +85,13 @@ export async function answer(
     stop: settings.stop.length === 0 ? undefined : [...settings.stop],
   };
   if (settings.chatTemplate) {
-    const body = { ...common, messages: turns.map((turn) => ({ ...turn })), chat_template_kwargs: settings.templateArguments };
+    const body = {
+      ...common,
+      messages: turns.map(wireMessage),
+      chat_template_kwargs: settings.templateArguments,
+      response_format: settings.jsonSchema === undefined ? undefined : { type: 'json_schema', json_schema: { name: 'answer', schema: settings.jsonSchema } },
+      chunk: settings.chunk,
+    };
     for await (const chunk of client.stream(endpoints.chatCompletions, { body }, { signal })) {
       for (const choice of chunk.choices) {
         part('reasoning', choice.delta.reasoning_content);
@@ -100,6 +113,16 @@ export async function answer(
     }
   }
   return { text, reasoning, finishReason, usage, hearth, firstTokenMs, totalMs: performance.now() - startedAt };
+}
+
+function wireMessage({ role, content, media = [] }: Turn) {
+  if (media.length === 0) return { role, content };
+  const parts = media.map(({ mediaType, bytes }) => {
+    const data = bytes.toString('base64');
+    if (mediaType.startsWith('image/')) return { type: 'image_url', image_url: { url: `data:${mediaType};base64,${data}` } };
+    return { type: 'input_audio', input_audio: { data, format: mediaType.slice(mediaType.indexOf('/') + 1) } };
+  });
+  return { role, content: content === '' ? parts : [...parts, { type: 'text', text: content }] };
 }
 
 /** A single prompt as it is; a conversation as blocks that plain models continue (docs/spec/store.md §10). */

@@ -10,6 +10,8 @@ export interface PromptSources {
   readonly words: readonly string[];
   readonly chat: boolean;
   readonly json: boolean;
+  /** There are images or a recording: a prompt is not needed. */
+  readonly media: boolean;
   readonly stdin: Readable;
   readonly stdinIsTerminal: boolean;
 }
@@ -17,15 +19,17 @@ export interface PromptSources {
 /** `--prompt`, else the words; `-` reads stdin and joins it with the rest; without a prompt piped stdin is the prompt, and a terminal means chat. */
 export async function choosePrompt(sources: PromptSources): Promise<PromptChoice> {
   const words = sources.option === undefined ? sources.words : [sources.option];
-  const given = words.length > 0 || !sources.stdinIsTerminal;
+  if (sources.media && sources.chat) throw new HearthError('invalid_argument', 'A chat takes no --image and no --audio; ask about them with a prompt.');
+  const given = words.length > 0 || !sources.stdinIsTerminal || sources.media;
   if (sources.chat || !given) {
     if (sources.json) throw new HearthError('invalid_argument', 'A chat cannot be printed as one JSON document; give a prompt, or leave out --json.');
     return { kind: 'chat' };
   }
-  const readsStdin = words.length === 0 || (sources.option === undefined && words.includes('-'));
+  // Who gives media need not say anything, and must not be waited for.
+  const readsStdin = (words.length === 0 && !sources.media) || (sources.option === undefined && words.includes('-'));
   const rest = sources.option ?? words.filter((word, i) => !(word === '-' && i === words.indexOf('-'))).join(' ');
   const piped = readsStdin ? await readAll(sources.stdin) : '';
   const prompt = [piped, readsStdin ? rest : words.join(' ')].filter((text) => text !== '').join('\n\n');
-  if (prompt.trim() === '') throw new HearthError('invalid_value', 'The prompt is empty.');
+  if (prompt.trim() === '' && !sources.media) throw new HearthError('invalid_value', 'The prompt is empty.');
   return { kind: 'single', prompt };
 }

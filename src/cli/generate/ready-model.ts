@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Client } from '../../client/index.ts';
-import { endpoints, type ResidentModel } from '../../contract/index.ts';
+import { endpoints, type ResidentModel, type ShowData } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import type { Context } from '../context.ts';
 import { pullModel } from '../pull-model.ts';
+import { absolute, inspectModel, isPath } from './inspect-model.ts';
 
 /** Small, open, and named in the first line of the README: fetched without asking when it is not there. */
 const STARTER_MODEL = 'smollm2-135m';
@@ -14,20 +15,32 @@ export interface ReadyModel {
   readonly loadMs: number;
 }
 
-/** Loads the model and waits for it. The starter model is pulled first when it is not here. */
-export async function readyModel(context: Context, client: Client, name: string): Promise<ReadyModel> {
+export interface ModelWish {
+  readonly name: string;
+  /** Id of an engine; absent: chosen by the rules. */
+  readonly engine?: string | undefined;
+  /** Called with what the files say, before anything is loaded; what it throws keeps the model from being loaded. */
+  readonly check: (shown: ShowData) => void | Promise<void>;
+}
+
+/** Finds the model, has it checked, loads it and waits for it. The starter model is pulled first when it is not here. */
+export async function readyModel(context: Context, client: Client, { name, engine, check }: ModelWish): Promise<ReadyModel> {
+  await check(await present(context, client, name));
   const startedAt = performance.now();
-  const load = async (): Promise<ResidentModel> => {
-    const stop = showWaiting(context, `Loading ${name}`);
-    try {
-      const body = isPath(name) ? { path: absolute(context, name) } : { model: name };
-      return await client.call(endpoints.loadModel, { body }, { signal: context.signal });
-    } finally {
-      stop();
-    }
-  };
+  const stop = showWaiting(context, `Loading ${name}`);
   try {
-    return { model: await load(), loadMs: performance.now() - startedAt };
+    const place = isPath(name) ? { path: absolute(context, name) } : { model: name };
+    const body = { ...place, ...(engine === undefined ? {} : { engine }) };
+    const model = await client.call(endpoints.loadModel, { body }, { signal: context.signal });
+    return { model, loadMs: performance.now() - startedAt };
+  } finally {
+    stop();
+  }
+}
+
+async function present(context: Context, client: Client, name: string): Promise<ShowData> {
+  try {
+    return await inspectModel(context, client, name);
   } catch (error) {
     if (!isMissing(error)) throw error;
     if (!isPath(name) && existsSync(join(context.cwd, name)))
@@ -36,12 +49,8 @@ export async function readyModel(context: Context, client: Client, name: string)
   }
   context.output.notice(`${name} is not here yet; fetching it.`);
   await pullModel(context, client, { model: name, forceResume: true });
-  const pulledAt = performance.now();
-  return { model: await load(), loadMs: performance.now() - pulledAt };
+  return await inspectModel(context, client, name);
 }
-
-const isPath = (name: string): boolean => /^(\.{1,2}(\/|$)|\/|~(\/|$))/.test(name);
-const absolute = (context: Context, name: string): string => resolve(context.cwd, name.startsWith('~') ? join(context.userHome, name.slice(1)) : name);
 
 const isMissing = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && ['model_not_found', 'model_not_cached', 'cache_not_found', 'snapshots_not_found'].includes(String(error.code));

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type EmbedData, endpoints } from '../../../contract/index.ts';
+import { type EmbedData, endpoints, type ShowData } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import { defineCommand, flag, option } from '../../command.ts';
 import { readyModel } from '../../generate/ready-model.ts';
@@ -27,7 +27,7 @@ export const embedCommand = defineCommand({
   async run(context, args: { model: string; text: string | undefined }, given) {
     const lines = await inputsOf(context, args.text, given.batch);
     const { client } = await context.connect();
-    const { model, loadMs } = await readyModel(context, client, args.model);
+    const { model, loadMs } = await readyModel(context, client, { name: args.model, check: (shown) => checkEmbedder(args.model, shown) });
     if (given.verbose)
       context.output.notice(`${model.id} on ${model.engine ?? 'no engine'} (${model.device ?? 'cpu'}), loaded in ${formatSeconds(loadMs / 1000)}`);
     const records: EmbedData['records'] = [];
@@ -58,6 +58,18 @@ export const embedCommand = defineCommand({
   // The lines were written as they came.
   render: () => '',
 });
+
+/** Refused before a load, as the server refuses it. */
+function checkEmbedder(name: string, { model, reachable }: ShowData): void {
+  if (model.health !== 'healthy') return;
+  if (!model.capabilities.includes('embeddings'))
+    throw new HearthError(
+      'not_an_embedder',
+      `${name} is no embedding model: it ${model.model_type === 'audio' ? 'turns speech into text' : 'answers in text'}.`,
+    );
+  const verdict = reachable?.['embeddings'];
+  if (verdict?.ok === false) throw new HearthError('not_implemented', `No engine here can run ${name} yet: ${verdict.reason}.`);
+}
 
 async function inputsOf(context: Parameters<typeof embedCommand.run>[0], text: string | undefined, batch: boolean): Promise<readonly BatchLine[]> {
   if (batch) {

@@ -1,10 +1,15 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { z } from 'zod';
+import { memoryTotalBytes } from '../../../app/index.ts';
 import type { RunData } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import { defineCommand, flag, onUnlessNo, option } from '../../command.ts';
 import { type Answer, answer, type GenerationSettings } from '../../generate/answer.ts';
 import { chat, INTERRUPTED } from '../../generate/chat.ts';
+import { checkWish } from '../../generate/check-wish.ts';
 import { answerPrinter, speedLine, tokensPerSecond } from '../../generate/print-answer.ts';
+import { type MediaFile, readAudio, readImages } from '../../generate/read-media.ts';
 import { choosePrompt } from '../../generate/read-prompt.ts';
 import { type ReadyModel, readyModel } from '../../generate/ready-model.ts';
 import { plain } from '../../render/plain.ts';
@@ -21,13 +26,15 @@ const whole = (low: number) =>
     .int({ error: 'must be a whole number' })
     .min(low, { error: `must be at least ${low}` });
 const texts = z.array(z.string()).default([]);
+/** New tokens where images are asked about and no limit is given. */
+const VISION_TOKENS = 2048;
 
 const options = {
   prompt: option(z.string().optional(), 'the prompt, in place of words', { value: '<text>' }),
   system: option(z.string().optional(), 'system message', { value: '<text>' }),
   chat: flag('talk line by line', { short: 'c' }),
   maxTokens: option(whole(1).optional(), 'longest answer (default: what the context holds)', { value: '<n>' }),
-  temperature: option(number(0, 2).default(0.7), '0 = always the likeliest token', { value: '<n>' }),
+  temperature: option(number(0, 2).optional(), '0 = always the likeliest token (default: 0.7; 0 with --audio)', { value: '<n>' }),
   topP: option(number(0, 1).default(0.9), 'smallest set of tokens that holds this share', { value: '<n>' }),
   topK: option(whole(0).optional(), 'only the k likeliest tokens', { value: '<n>' }),
   minP: option(number(0, 1).optional(), 'only tokens at least this likely, compared with the likeliest', { value: '<n>' }),
@@ -41,28 +48,25 @@ const options = {
   chatTemplate: onUnlessNo('give the prompt to the model as it is'),
   reasoning: onUnlessNo('hide the reasoning'),
   verbose: flag('tell more on stderr', { short: 'v' }),
-  image: option(texts, 'image files', { value: '<file...>', repeatable: true, hidden: true }),
-  audio: option(texts, 'audio file', { value: '<file...>', repeatable: true, hidden: true }),
-  language: option(z.string().optional(), 'language of the audio', { value: '<lang>', hidden: true }),
-  translate: option(z.union([z.string(), z.boolean()]).optional(), 'translate the audio', { value: '[lang]', hidden: true }),
-  chunk: option(z.string().optional(), 'images in one batch', { value: '<n>', hidden: true }),
-  jsonSchema: option(z.string().optional(), 'answer as JSON of this schema', { value: '<file>', hidden: true }),
-  engine: option(z.string().optional(), 'engine', { value: '<id>', hidden: true }),
+  jsonSchema: option(z.string().min(1).optional(), 'answer as JSON that fits the schema in this file', { value: '<file>' }),
+  engine: option(z.string().min(1).optional(), 'engine that is to run the model', { value: '<id>' }),
+  image: option(texts, 'images to ask about', { value: '<file...>', repeatable: true }),
+  audio: option(texts, 'a recording to write down or ask about', { value: '<file...>', repeatable: true }),
+  language: option(z.string().min(1).optional(), 'language of the recording', { value: '<lang>' }),
+  translate: option(z.union([z.string(), z.literal(true)]).optional(), 'translate the recording into English', { value: '[en]' }),
+  chunk: option(
+    z.coerce
+      .number({ error: 'must be 1 … 5' })
+      .int({ error: 'must be 1 … 5' })
+      .min(1, { error: 'must be 1 … 5' })
+      .max(5, { error: 'must be 1 … 5' })
+      .optional(),
+    'images that the model sees together (default: 1)',
+    { value: '<n>' },
+  ),
   sandbox: onUnlessNo('start the engine without its sandbox', { hidden: true }),
 };
 type Given = { readonly [K in keyof typeof options]: z.output<(typeof options)[K]> };
-
-/** Accepted names whose work is not built; they must not be dropped silently. */
-const NOT_BUILT: Readonly<Partial<Record<keyof Given, string>>> = {
-  image: '--image',
-  audio: '--audio',
-  language: '--language',
-  translate: '--translate',
-  chunk: '--chunk',
-  jsonSchema: '--json-schema',
-  engine: '--engine',
-  sandbox: '--no-sandbox',
-};
 
 export const runCommand = defineCommand({
   name: 'run',
@@ -74,29 +78,43 @@ export const runCommand = defineCommand({
   ],
   options,
   async run(context, args: { model: string; prompt: readonly string[] | undefined }, given) {
-    refuseNotBuilt(given);
+    checkTogether(given);
+    const hasMedia = given.image.length > 0 || given.audio.length > 0 || given.translate !== undefined;
     const choice = await choosePrompt({
       option: given.prompt,
       words: args.prompt ?? [],
       chat: given.chat,
       json: context.common.json,
+      media: hasMedia,
       stdin: context.stdin,
       stdinIsTerminal: context.terminal.stdin,
     });
+    const jsonSchema = given.jsonSchema === undefined ? undefined : await readJsonSchema(context.cwd, given.jsonSchema);
     const { client } = await context.connect();
-    const ready = await readyModel(context, client, args.model);
+    let media: readonly MediaFile[] = [];
+    const ready = await readyModel(context, client, {
+      name: args.model,
+      engine: given.engine,
+      async check(shown) {
+        const recording = await readAudio(context.cwd, given.audio, context.env);
+        media = [...(await readImages(context.cwd, given.image)), ...(recording === null ? [] : [recording])];
+        const translate = given.translate === true ? 'en' : given.translate;
+        const wish = { name: args.model, images: given.image.length > 0, audio: given.audio.length > 0, translate };
+        for (const warning of checkWish(wish, shown, await memoryTotalBytes()).warnings) context.output.notice(`Note: ${warning}`);
+      },
+    });
     if (given.verbose) context.output.notice(`${ready.model.id} on ${ready.model.engine ?? 'no engine'}, loaded in ${formatSeconds(ready.loadMs / 1000)}`);
     if (given.chatTemplate) for (const warning of ready.model.warnings) context.output.notice(`Note: ${plain(warning)}`);
-    const settings = settingsOf(given, ready);
+    const settings = { ...settingsOf(given, ready), jsonSchema };
     if (choice.kind === 'chat') {
       await chat(context, client, { settings, modelName: args.model, system: given.system, showReasoning: given.reasoning });
       return { data: null, silent: true };
     }
     const turns = [
       ...(given.system === undefined ? [] : [{ role: 'system' as const, content: given.system }]),
-      { role: 'user' as const, content: choice.prompt },
+      { role: 'user' as const, content: choice.prompt === '' ? defaultPrompt(given) : choice.prompt, media },
     ];
-    const streaming = context.terminal.stdout && given.stream && !context.common.json;
+    const streaming = context.terminal.stdout && given.stream && !context.common.json && !hasMedia;
     const printer = answerPrinter(context, given.reasoning);
     const interrupted = new AbortController();
     const stopListening = context.onInterrupt(() => interrupted.abort());
@@ -129,8 +147,8 @@ function settingsOf(given: Given, ready: ReadyModel): GenerationSettings {
   return {
     model: ready.model.id,
     // The command line gives an answer the whole context; the server would give it half.
-    maxTokens: given.maxTokens ?? ready.model.contextTokens ?? undefined,
-    temperature: given.temperature,
+    maxTokens: given.maxTokens ?? (given.image.length > 0 ? VISION_TOKENS : (ready.model.contextTokens ?? undefined)),
+    temperature: given.temperature ?? (given.audio.length > 0 ? 0 : 0.7),
     topP: given.topP === 0 ? 1e-6 : given.topP,
     topK: given.topK,
     minP: given.minP,
@@ -141,6 +159,7 @@ function settingsOf(given: Given, ready: ReadyModel): GenerationSettings {
     stop: given.stop,
     templateArguments: given.templateArg.length === 0 ? undefined : Object.fromEntries(given.templateArg.map(templateArgument)),
     chatTemplate: given.chatTemplate,
+    chunk: given.image.length === 0 ? undefined : (given.chunk ?? 1),
   };
 }
 
@@ -153,13 +172,30 @@ function templateArgument(pair: string): [string, unknown] {
   return [pair.slice(0, at), isLiteral ? (JSON.parse(value) as unknown) : value];
 }
 
-function refuseNotBuilt(given: Given): void {
-  for (const [name, long] of Object.entries(NOT_BUILT) as [keyof Given, string][]) {
-    const value = given[name];
-    const used = name === 'sandbox' ? value === false : Array.isArray(value) ? value.length > 0 : value !== undefined;
-    if (used) throw new HearthError('not_implemented', `\`hearth run ${long}\` is not part of this version yet.`);
+/** Options that contradict each other, whatever the model is. */
+function checkTogether(given: Given): void {
+  const wrong = (message: string) => new HearthError('invalid_argument', message);
+  if (!given.sandbox) throw new HearthError('not_implemented', '`hearth run --no-sandbox` is not part of this version yet.');
+  if (given.image.length > 0 && given.audio.length > 0) throw wrong('Give images or a recording, not both.');
+  if (given.language !== undefined && given.audio.length === 0) throw wrong('--language tells the language of a recording: add --audio FILE.');
+  if (given.chunk !== undefined && given.image.length === 0) throw wrong('--chunk counts images: add --image FILE.');
+  if (given.jsonSchema !== undefined && !given.chatTemplate) throw wrong('--json-schema needs the chat template; leave out --no-chat-template.');
+}
+
+async function readJsonSchema(cwd: string, file: string): Promise<unknown> {
+  const wrong = (reason: string, cause: unknown) => new HearthError('invalid_value', `--json-schema ${file}: ${reason}.`, { cause });
+  const text = await readFile(resolve(cwd, file), 'utf8').catch((error: unknown) => {
+    throw wrong((error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : 'the file cannot be read', error);
+  });
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw wrong('this is not JSON', error);
   }
 }
+
+/** What is asked of images without a word; a recording is only written down. */
+const defaultPrompt = (given: Given): string => (given.image.length > 0 ? 'Describe the image.' : '');
 
 function runData(model: string, prompt: string, reply: Answer, ready: ReadyModel): RunData {
   const seconds = (ms: number | null | undefined) => (ms === null || ms === undefined ? null : Math.round(ms) / 1000);

@@ -1,0 +1,15 @@
+import { join, resolve } from 'node:path';
+import type { Client } from '../../client/index.ts';
+import { endpoints, type ShowData } from '../../contract/index.ts';
+import type { Context } from '../context.ts';
+
+/** A model as its files describe it; nothing is loaded. Paths are those of the command line. Throws model_not_found, ambiguous_match and the like. */
+export async function inspectModel(context: Context, client: Client, name: string): Promise<ShowData> {
+  const ref = isPath(name) ? absolute(context, name) : name;
+  return await client.call(endpoints.storeShow, { params: { ref } }, { signal: context.signal });
+}
+
+export const isPath = (name: string): boolean => /^(\.{1,2}(\/|$)|\/|~(\/|$))/.test(name);
+
+export const absolute = (context: Pick<Context, 'cwd' | 'userHome'>, name: string): string =>
+  resolve(context.cwd, name.startsWith('~') ? join(context.userHome, name.slice(1)) : name);
