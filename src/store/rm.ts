@@ -19,6 +19,8 @@ export interface RmParameters {
   readonly force?: boolean;
   /** Remove only what nothing names: snapshots without a ref, blobs without a link, partial downloads. */
   readonly prune?: boolean;
+  /** Whether an engine holds this snapshot of the model now; the hash is null for a model without one. */
+  readonly isLoaded?: (name: string, hash: string | null) => boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -54,6 +56,9 @@ export async function rm(options: StoreOptions, parameters: RmParameters): Promi
   const writer = 'pid' in own ? own.pid : null;
   if ((locks.length > 0 || writer !== null) && parameters.force !== true) {
     throw refuse('locks_present', lockMessage(located.name, writer, files), { locks_detected: true, lock_files: locks });
+  }
+  if (parameters.force !== true && parameters.isLoaded?.(located.name, located.snapshot?.hash ?? null) === true) {
+    throw refuse('locks_present', `${located.name} is loaded at this moment. Unload it first, or use --force. Nothing was deleted.`, { locks_detected: true });
   }
   checkDeletable(options, located.repository.directory);
   try {

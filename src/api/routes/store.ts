@@ -26,9 +26,12 @@ export const storeRecalculateHandler =
     await store.show({ reference: params.ref, recalcHash: true, signal });
 
 export const storeRemoveHandler =
-  ({ store }: Services): Handler<typeof endpoints.storeRemove> =>
-  async ({ params, query }, { signal }) =>
-    await store.rm({ reference: params.ref, force: query.force === 'true', prune: query.prune === 'true', signal });
+  ({ store, gateway }: Services): Handler<typeof endpoints.storeRemove> =>
+  async ({ params, query }, { signal }) => {
+    const isLoaded = (name: string, hash: string | null) =>
+      gateway.snapshot().models.some((model) => model.pid !== null && model.id === name && (hash === null || model.hash === hash));
+    return await store.rm({ reference: params.ref, force: query.force === 'true', prune: query.prune === 'true', isLoaded, signal });
+  };
 
 type PullEvent = { readonly kind: 'progress' | 'notice'; readonly [field: string]: unknown } | { readonly kind: 'result'; readonly data: PullData };
 
