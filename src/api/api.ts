@@ -15,6 +15,7 @@ import { embeddingProxy } from './routes/embedding-proxy.ts';
 import { embeddingsHandler, rerankHandler } from './routes/embeddings.ts';
 import { healthHandler, liveHandler, readyHandler } from './routes/health.ts';
 import { getModelHandler, listModelsHandler } from './routes/models.ts';
+import { storePushHandler } from './routes/push.ts';
 import { storeHealthHandler, storeListHandler, storePullHandler, storeRecalculateHandler, storeRemoveHandler, storeShowHandler } from './routes/store.ts';
 import { applyTemplateHandler, detokenizeHandler, tokenizeHandler } from './routes/tokenize.ts';
 import { storeCloneHandler, storeConvertHandler } from './routes/workspaces.ts';
@@ -179,6 +180,7 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
   on(endpoints.catalog, catalogHandler(services));
   on(endpoints.storeList, storeListHandler(services));
   on(endpoints.storePull, storePullHandler(services));
+  on(endpoints.storePush, storePushHandler(services));
   on(endpoints.storeShow, storeShowHandler(services));
   on(endpoints.storeHealth, storeHealthHandler(services));
   on(endpoints.storeRecalculate, storeRecalculateHandler(services));

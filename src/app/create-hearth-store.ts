@@ -20,15 +20,18 @@ export function createHearthStore(options: HearthOptions, hub: HubEnvironment, r
     hub: {
       endpoint: config.hub.endpoint.replace(/\/+$/, ''),
       token: hub.token ?? null,
+      pushToken: env['HF_TOKEN'] || null,
       offline: hub.offline,
       timeoutMs: hub.readTimeoutMs,
       cdnHosts: config.hub.cdnHosts,
       fetch: globalThis.fetch,
     },
     logger,
+    hearthVersion: options.version,
     clock: systemClock,
     freeSpace: freeSpaceOf,
     sleep: sleepFor,
+    pushTargets: config.push.targets,
     commandRunner: createCommandRunner({ environment: env }),
     strictTestDelete: env['HEARTH_STRICT_TEST_DELETE'] === '1' || env['MLXK2_STRICT_TEST_DELETE'] === '1',
   });

@@ -1,9 +1,13 @@
-import type { HealthData, ListData, PullData, RmData, ShowData } from '../contract/index.ts';
+import type { CloneData, ConvertData, HealthData, ListData, PullData, PushData, RmData, ShowData } from '../contract/index.ts';
+import { type CloneParameters, clone } from './clone.ts';
+import { type ConvertParameters, convert } from './convert.ts';
 import { type HealthParameters, health } from './health.ts';
 import { type ListParameters, list } from './list.ts';
 import { type OpenModel, type OpenModelParameters, openModel } from './open-model.ts';
 import type { StoreOptions } from './options.ts';
 import { type PullParameters, pull } from './pull.ts';
+import { push } from './push/push.ts';
+import type { PushParameters } from './push/push-run.ts';
 import { type RmParameters, rm } from './rm.ts';
 import { type ShowParameters, show } from './show.ts';
 
@@ -16,6 +20,9 @@ export interface Store {
   health(parameters?: HealthParameters): Promise<HealthData>;
   pull(parameters: PullParameters): Promise<PullData>;
   rm(parameters: RmParameters): Promise<RmData>;
+  push(parameters: PushParameters): Promise<PushData>;
+  clone(parameters: CloneParameters): Promise<CloneData>;
+  convert(parameters: ConvertParameters): Promise<ConvertData>;
 }
 
 export function createStore(options: StoreOptions): Store {
@@ -26,5 +33,8 @@ export function createStore(options: StoreOptions): Store {
     health: (parameters) => health(options, parameters),
     pull: (parameters) => pull(options, parameters),
     rm: (parameters) => rm(options, parameters),
+    push: (parameters) => push(options, parameters),
+    clone: (parameters) => clone(options, parameters),
+    convert: (parameters) => convert(options, parameters),
   };
 }

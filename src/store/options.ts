@@ -28,11 +28,15 @@ export interface StoreOptions {
   readonly runtimeProbe: RuntimeProbe;
   readonly hub: HubOptions;
   readonly logger: Logger;
+  /** Of the product, for the sentinels of workspaces. */
+  readonly hearthVersion?: string;
   readonly clock: Clock;
   /** Free bytes for this user on the file system of an existing directory. */
   readonly freeSpace: (directory: string) => Promise<number>;
   /** Waits; rejects with an AbortError when the signal fires. */
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
+  /** Globs of repositories that may be pushed to; where there are some, no other one is (docs/spec/security.md §12). */
+  readonly pushTargets?: readonly string[];
   /** Runs programs of the user's machine (pip) for a second source; null = never. */
   readonly commandRunner: CommandRunner | null;
   /** Refuse every deletion outside directories whose path shows that they are a test's (HEARTH_STRICT_TEST_DELETE). */
@@ -44,6 +48,8 @@ export interface HubOptions {
   readonly endpoint: string;
   /** Bearer token; sent to the endpoint's own origin only. */
   readonly token: string | null;
+  /** The variable HF_TOKEN itself, for pushes; null or absent: nothing is pushed. */
+  readonly pushToken?: string | null;
   /** Refuse every hub call. */
   readonly offline: boolean;
   /** A request without an answer, or a download without a byte, for this long is given up and tried again. */

@@ -1,8 +1,11 @@
 import type { Command } from '../command.ts';
+import { cloneCommand } from './models/clone.ts';
+import { convertCommand } from './models/convert.ts';
 import { embedCommand } from './models/embed.ts';
 import { healthCommand } from './models/health.ts';
 import { listCommand } from './models/list.ts';
 import { pullCommand } from './models/pull.ts';
+import { pushCommand } from './models/push.ts';
 import { rmCommand } from './models/rm.ts';
 import { runCommand } from './models/run.ts';
 import { showCommand } from './models/show.ts';
@@ -20,8 +23,11 @@ export const COMMANDS: readonly Command[] = [
   listCommand,
   showCommand,
   healthCommand,
-  pullCommand,
+  pullCommand(() => COMMANDS),
   rmCommand,
+  cloneCommand,
+  convertCommand,
+  pushCommand,
   versionCommand,
   serveCommand,
   catalogCommand,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { HearthError } from '../../core/index.ts';
-import { type Argument, type Command, defineCommand, flag, type Options, option } from '../command.ts';
+import { type Argument, type Command, defineCommand, type Options } from '../command.ts';
 
 /** Verbs that the specifications name and this version cannot do: known, with their usage checked, and told plainly. */
 function planned(group: Command['group'], name: string, summary: string, args: readonly Argument[] = [anything], options: Options = {}): Command {
@@ -17,17 +17,9 @@ function planned(group: Command['group'], name: string, summary: string, args: r
   });
 }
 
-const word = (name: string, text: string): Argument => ({ name, schema: z.string().describe(text) });
-const optionalWord = (name: string, text: string): Argument => ({ name, schema: z.string().optional().describe(text) });
 const anything: Argument = { name: 'arguments', schema: z.array(z.string()).optional().describe('passed to the command') };
 
 export const PLANNED: readonly Command[] = [
-  planned('Models', 'clone', 'Copy a model into an editable workspace', [word('model', 'name of the model'), optionalWord('target', 'directory to make')]),
-  planned('Models', 'convert', 'Repair, quantise or convert a model', [word('source', 'directory or file'), word('target', 'directory or file to make')]),
-  planned('Models', 'push', 'Send a workspace to a private repository', [word('directory', 'workspace'), word('repository', 'org/model')], {
-    private: option(z.literal(true, { error: 'is required: hearth pushes to private repositories only' }), 'consent: the repository is private', {}),
-    create: flag('make the repository'),
-  }),
   planned('Models', 'bench', 'Measure the speed of a model'),
   planned('Stack', 'setup', 'Choose, fetch and start models for this machine'),
   planned('Stack', 'up', 'Start the stack'),

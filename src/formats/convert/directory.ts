@@ -44,13 +44,18 @@ function isAlive(pid: number): boolean {
  * Lets `fill` write into a new directory beside the destination and gives it the final name only when it is complete;
  * on any error nothing is left. Throws `invalid_argument` where the destination exists.
  */
-export async function fillDirectory<T>(destination: string, fill: (temporary: string) => Promise<T>): Promise<T> {
+export async function fillDirectory<T>(
+  destination: string,
+  fill: (temporary: string) => Promise<T>,
+  { replaceEmpty = false }: { readonly replaceEmpty?: boolean } = {},
+): Promise<T> {
   const target = resolve(destination);
-  await refuseExisting(target);
+  // An empty directory is replaced by the rename itself, and only while it is empty.
+  if (!replaceEmpty) await refuseExisting(target);
   await mkdir(dirname(target), { recursive: true });
   await removeAbandoned(dirname(target));
   const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.${randomBytes(6).toString('hex')}.partial`);
-  await mkdir(temporary);
+  await mkdir(temporary, { mode: 0o700 });
   try {
     const result = await fill(temporary);
     await syncDirectory(temporary);

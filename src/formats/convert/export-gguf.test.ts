@@ -33,7 +33,7 @@ interface Converted {
 async function convert(options: FixtureOptions, settings: ExportOptions = {}): Promise<Converted> {
   const source = await makeCheckpoint(options);
   const path = join(await mkdtemp(join(tmpdir(), 'hearth-export-')), 'model.gguf');
-  const report = await exportGguf(source, path, settings);
+  const report = await exportGguf(source, path, { verify: 'full', ...settings });
   await using checkpoint = await openCheckpoint(source);
   await using file = await openGguf(path);
   const differences = new Map();

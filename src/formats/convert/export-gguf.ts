@@ -10,10 +10,12 @@ import { refuseExisting, requireSpace } from './directory.ts';
 import { rowRanges, withExactTypes } from './exact-types.ts';
 import { type ExportStep, layerRows, planExport } from './export-plan.ts';
 import { encodeRows, valuesOf } from './export-type.ts';
+import { countScaleErrors } from './layer-scales.ts';
 import { rowOrder } from './names.ts';
 import { poolingKeys } from './pooling.ts';
 import { CONVERTER_VERSION, type ConversionReport, createErrorCounter, type ErrorCounter, sumReports } from './report.ts';
 import { describeLlama3, LLAMA3_KEY, llama3Divisors } from './rope.ts';
+import { verifyExport } from './verify-export.ts';
 
 export interface ExportOptions {
   readonly signal?: AbortSignal;
@@ -21,6 +23,13 @@ export interface ExportOptions {
   readonly quant?: 'exact' | 'q4_0';
   /** No type that changes a number: such tensors become F16 or F32, whichever holds them. */
   readonly exactOnly?: boolean;
+  /** How much of the file is read again and compared with the source; none by default. */
+  readonly verify?: 'none' | 'sample' | 'full';
+  readonly onProgress?: (progress: { readonly step: 'convert' | 'verify'; readonly doneBytes: number; readonly totalBytes: number }) => void;
+  /** `general.name`; the directory's own by default. */
+  readonly name?: string;
+  /** Where the source comes from, for the report and the keys of lineage. */
+  readonly origin?: { readonly ref: string | null; readonly revision: string | null; readonly rootDigest: string | null };
 }
 
 const SPARE_BYTES = 64 * 1024 * 1024;
@@ -49,9 +58,17 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
       name: step.name,
       type: step.type,
       dims: step.dims,
-      data: () => encodeStep(checkpoint, step, counters.get(step.name)!, options.signal),
+      data: () => counted(encodeStep(checkpoint, step, counters.get(step.name)!, options.signal)),
     }),
   );
+  let doneBytes = 0;
+  async function* counted(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const piece of pieces) {
+      yield piece;
+      doneBytes += piece.length;
+      options.onProgress?.({ step: 'convert', doneBytes, totalBytes: bytesAfter });
+    }
+  }
   const { keys: vocabularyKeys, hasTokenizer, warnings } = await vocabulary(checkpoint, steps);
   const pooling = await poolingKeys(checkpoint.directory, exported.family);
   // What is inexact is known only when all numbers have been seen, so the key says what was asked for and conversion.json what came out.
@@ -62,9 +79,18 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
     ...pooling,
     ...vocabularyKeys,
   ];
+  let verifiedRows = 0;
   try {
     await writeGguf(path, keys, [...ropeTensors(exported), ...sources]);
-    if (hasTokenizer) await checkWritten(path, checkpoint.directory);
+    try {
+      await using written = await openGguf(path);
+      if (hasTokenizer) await checkVocabulary(written.header, checkpoint.directory);
+      verifiedRows = await verifyExport(written, checkpoint, steps, (step) => counters.get(step.name)!.result(step.elements), options);
+    } catch (error) {
+      // What says something else than the source is not kept.
+      await rm(path, { force: true });
+      throw error;
+    }
   } catch (error) {
     if (options.signal?.aborted === true) throw new HearthError('cancelled', `The export to ${path} was cancelled.`, { cause: error });
     throw error;
@@ -81,27 +107,21 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
   return {
     schema: 1,
     converterVersion: CONVERTER_VERSION,
-    source: { path: basename(checkpoint.directory), rootDigest: null },
+    source: { path: basename(checkpoint.directory), ...(options.origin ?? { rootDigest: null }) },
     target: { format: 'gguf', sizeBytes: (await stat(path)).size },
     verdict,
-    totals: { ...totals, subnormalGroups: 0, bytesBefore: [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0), bytesAfter },
+    totals: {
+      ...totals,
+      subnormalGroups: steps.reduce((sum, step) => sum + step.subnormalGroups, 0),
+      bytesBefore: [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0),
+      bytesAfter,
+    },
     tensors,
     dropped,
     warnings,
-    verification: { mode: 'none', rows: 0 },
+    verification: { mode: options.verify ?? 'none', rows: verifiedRows },
     seconds: (performance.now() - started) / 1000,
   };
-}
-
-/** The file is not kept where its vocabulary says something else than the source's. */
-async function checkWritten(path: string, directory: string): Promise<void> {
-  try {
-    await using written = await openGguf(path);
-    await checkVocabulary(written.header, directory);
-  } catch (error) {
-    await rm(path, { force: true });
-    throw error;
-  }
 }
 
 async function generalKeys(checkpoint: Checkpoint, architecture: string, steps: readonly ExportStep[], options: ExportOptions): Promise<GgufKey[]> {
@@ -115,7 +135,8 @@ async function generalKeys(checkpoint: Checkpoint, architecture: string, steps: 
   return [
     text('general.architecture', architecture),
     text('general.type', 'model'),
-    text('general.name', basename(checkpoint.directory)),
+    text('general.name', options.name ?? basename(checkpoint.directory)),
+    ...lineage(options.origin),
     ...(fileType === undefined ? [] : [{ key: 'general.file_type', type: 'u32', value: fileType } as const]),
     { key: 'general.quantization_version', type: 'u32', value: 2 },
     { key: 'general.alignment', type: 'u32', value: 32 },
@@ -124,6 +145,18 @@ async function generalKeys(checkpoint: Checkpoint, architecture: string, steps: 
     text('hearth.conversion', options.quant === 'q4_0' || steps.some((step) => step.mayDiffer) ? 'bounded' : 'exact'),
   ];
 }
+
+const lineage = (origin: ExportOptions['origin']): GgufKey[] => {
+  if (!origin?.ref?.includes('/')) return [];
+  const [organisation = '', name = ''] = origin.ref.split('/');
+  return [
+    { key: 'general.source.huggingface.repository', type: 'string', value: origin.ref },
+    { key: 'general.base_model.count', type: 'u32', value: 1 },
+    { key: 'general.base_model.0.name', type: 'string', value: name },
+    { key: 'general.base_model.0.organization', type: 'string', value: organisation },
+    ...(origin.revision === null ? [] : [{ key: 'general.base_model.0.version', type: 'string', value: origin.revision } as const]),
+  ];
+};
 
 async function vocabulary(
   checkpoint: Checkpoint,
@@ -169,7 +202,8 @@ async function* encodeStep(checkpoint: Checkpoint, step: ExportStep, counter: Er
     };
     const encoded = encodeRows(source, step.type, step.keepCodes, numbers);
     const shifted = () => (step.shift === 0 ? numbers() : numbers().map((value) => value + step.shift));
-    if (step.mayDiffer) counter.add(shifted(), decodeBlocks(step.type, encoded), 32);
+    if (step.mayDiffer && step.keepCodes && source.kind === 'quantised' && source.biases !== undefined) countScaleErrors(source, counter);
+    else if (step.mayDiffer) counter.add(shifted(), decodeBlocks(step.type, encoded), 32);
     if (step.heads === 0) yield encoded;
     else if (range === undefined) yield permuteRows(encoded, encoded.length / columns, step.heads);
     else yield permuteRows(encoded, ggufRowBytes(ggufTypeByName(step.type), columns), ((range[1] - range[0]) * step.heads * columns) / step.elements);

@@ -1,9 +1,10 @@
 import { HearthError } from '../../core/index.ts';
 import { type GgufTypeName, ggufRowBytes, ggufTypeByName } from '../gguf/index.ts';
 import type { Checkpoint, Quantization } from '../mlx/index.ts';
-import { decodeFloats, encodeFloats, type FloatDtype, isFloatDtype } from '../safetensors/index.ts';
+import { decodeFloats, type FloatDtype, isFloatDtype } from '../safetensors/index.ts';
 import type { ExportedConfig } from './config-to-gguf.ts';
-import { chooseType, type LayerRows, summariseScales } from './export-type.ts';
+import { chooseType, type LayerRows } from './export-type.ts';
+import { readLayerScales } from './layer-scales.ts';
 import { isRouter, isStack, normShift, permutedHeads, splitLeaf, toGgufTensor } from './names.ts';
 
 /** What becomes of one tensor or quantised layer of a checkpoint. */
@@ -24,6 +25,8 @@ export interface ExportStep {
   readonly keepCodes: boolean;
   /** The type may not hold every number exactly: differences are counted. */
   readonly mayDiffer: boolean;
+  /** Groups whose scale or bias is subnormal in fp16. */
+  readonly subnormalGroups: number;
   readonly bytesAfter: number;
 }
 
@@ -66,6 +69,7 @@ export async function planExport(
       shift,
       quantization,
       bytesAfter,
+      subnormalGroups: 0,
       ...choice,
       mayDiffer: choice.mayDiffer || shift !== 0,
     });
@@ -81,7 +85,7 @@ function ownName(name: string, prefix: string | undefined): string {
   return prefix !== undefined && inner.startsWith(prefix) ? inner.slice(prefix.length) : inner;
 }
 
-type Choice = Pick<ExportStep, 'type' | 'from' | 'keepCodes' | 'mayDiffer'>;
+type Choice = Pick<ExportStep, 'type' | 'from' | 'keepCodes' | 'mayDiffer'> & { readonly subnormalGroups?: number };
 
 /** float32: widened, or dequantised within its rounding. */
 const routerChoice = (dtype: string, quantization: Quantization | null): Choice => ({
@@ -111,20 +115,11 @@ async function chooseForTensor(
     return { type: shape.length === 1 || name.endsWith('.bias') ? 'F32' : (dtype as FloatDtype), from, keepCodes: false, mayDiffer: false };
   if (quantization.mode !== 'affine')
     return { type: chooseType(quantization, columns, { fitsHalf: true, centred: false }), from, keepCodes: true, mayDiffer: quantization.mode === 'mxfp8' };
-  const { module } = splitLeaf(name);
-  const numbers = async (leaf: string) =>
-    decodeFloats(checkpoint.tensors.get(`${module}.${leaf}`)!.dtype as FloatDtype, await checkpoint.readTensor(`${module}.${leaf}`));
-  const [scales, biases] = [await numbers('scales'), await numbers('biases')];
-  const summary = summariseScales(scales, biases);
-  const type = chooseType(quantization, columns, summary);
-  const keepCodes = type === 'Q4_1' || type === 'Q5_1' || (type === 'Q8_0' && quantization.bits === 8 && summary.centred);
-  return { type, from, keepCodes, mayDiffer: !keepCodes || !(areHalves(scales) && areHalves(biases)) };
+  const scales = await readLayerScales(checkpoint, splitLeaf(name).module);
+  const type = chooseType(quantization, columns, scales);
+  const keepCodes = type === 'Q4_1' || type === 'Q5_1' || (type === 'Q8_0' && quantization.bits === 8 && scales.centred);
+  return { type, from, keepCodes, mayDiffer: !keepCodes || !scales.areHalves, subnormalGroups: keepCodes ? scales.subnormalGroups : 0 };
 }
-
-const areHalves = (numbers: Float32Array): boolean => {
-  const rounded = decodeFloats('F16', encodeFloats('F16', numbers));
-  return numbers.every((x, i) => x === rounded[i]);
-};
 
 /** Reads rows of a step; absent rows: the whole tensor. */
 export async function layerRows(checkpoint: Checkpoint, step: ExportStep, rows?: readonly [number, number]): Promise<LayerRows> {

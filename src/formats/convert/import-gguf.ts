@@ -22,6 +22,8 @@ export interface ImportOptions {
   readonly verify?: 'none' | 'sample' | 'full';
   /** Digest of the verified source, written into conversion.json. */
   readonly sourceDigest?: string;
+  /** Called before the directory gets its name, with where it is until then. */
+  readonly finish?: (directory: string) => Promise<void>;
 }
 
 /** Files beside the weights, and room for the header and the file system's own needs. */
@@ -73,6 +75,7 @@ async function run(file: GgufFile, destination: string, options: ImportOptions):
       seconds: (performance.now() - started) / 1000,
     };
     await writeJson(join(temporary, 'conversion.json'), finished);
+    await options.finish?.(temporary);
     return finished;
   });
 }

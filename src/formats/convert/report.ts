@@ -15,8 +15,9 @@ export interface TensorReport {
 export interface ConversionReport {
   readonly schema: 1;
   readonly converterVersion: string;
-  readonly source: { readonly path: string; readonly rootDigest: string | null };
-  readonly target: { readonly format: 'mlx' | 'gguf'; readonly sizeBytes: number };
+  readonly source: { readonly path: string; readonly ref?: string | null; readonly revision?: string | null; readonly rootDigest: string | null };
+  /** `sha256` of a GGUF file. */
+  readonly target: { readonly format: 'mlx' | 'gguf'; readonly sizeBytes: number; readonly sha256?: string };
   readonly verdict: 'exact' | 'bounded';
   readonly totals: {
     readonly tensors: number;

@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto';
+import { HearthError } from '../../core/index.ts';
+import { decodeBlocks, type GgufFile } from '../gguf/index.ts';
+import type { Checkpoint } from '../mlx/index.ts';
+import { type ExportStep, layerRows } from './export-plan.ts';
+import { valuesOf } from './export-type.ts';
+import { rowOrder } from './names.ts';
+import { createErrorCounter, type TensorReport } from './report.ts';
+
+type Errors = Pick<TensorReport, 'inexactElements' | 'maxAbsError'>;
+
+export interface VerifyExportOptions {
+  readonly verify?: 'none' | 'sample' | 'full';
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: { readonly step: 'verify'; readonly doneBytes: number; readonly totalBytes: number }) => void;
+}
+
+const SAMPLED_ROWS = 64;
+const ELEMENTS = 2 ** 18;
+
+/**
+ * Reads rows of the written file and compares them with the source's: blocks by the block decoders, layers by the formulas of MLX
+ * (docs/spec/formats.md §8.3). In tensors that were reported exact nothing may differ; in the others no more and no farther than was counted.
+ * Gives how many rows were compared. Throws `internal_error`.
+ */
+export async function verifyExport(
+  file: GgufFile,
+  checkpoint: Checkpoint,
+  steps: readonly ExportStep[],
+  errorsOf: (step: ExportStep) => Errors,
+  { verify = 'none', signal, onProgress }: VerifyExportOptions,
+): Promise<number> {
+  if (verify === 'none') return 0;
+  const totalBytes = steps.reduce((sum, step) => sum + step.bytesAfter, 0);
+  let doneBytes = 0;
+  let rows = 0;
+  for (const step of steps) {
+    const counter = createErrorCounter();
+    const columns = step.dims[0]!;
+    const total = step.dims.length === 1 ? 1 : step.elements / columns;
+    const order = step.heads === 0 || step.dims.length === 1 ? null : rowOrder(total, step.heads);
+    for (const [from, to] of verify === 'full' ? wholeTensor(total, columns) : sampleRuns(step.name, total)) {
+      signal?.throwIfAborted();
+      const found = decodeBlocks(step.type, await file.readTensor(step.name, { rows: [from, to] }));
+      counter.add(await sourceNumbers(checkpoint, step, order, from, to), found, 32);
+      rows += to - from;
+    }
+    const { inexactElements, maxAbsError } = counter.result(step.elements);
+    const told = errorsOf(step);
+    const asTold = verify === 'full' ? inexactElements === told.inexactElements && maxAbsError === told.maxAbsError : maxAbsError <= told.maxAbsError;
+    if (!asTold || inexactElements > told.inexactElements)
+      throw new HearthError('internal_error', `${step.name} was not converted as it was counted: ${inexactElements} checked numbers differ. Nothing was kept.`);
+    doneBytes += step.bytesAfter;
+    onProgress?.({ step: 'verify', doneBytes, totalBytes });
+  }
+  return rows;
+}
+
+/** Rows `[from, to)` of the file, as the source has them; where rows are interleaved each is looked up by itself. */
+async function sourceNumbers(checkpoint: Checkpoint, step: ExportStep, order: Uint32Array | null, from: number, to: number): Promise<Float64Array> {
+  const read = async (rows?: readonly [number, number]): Promise<Float64Array> => {
+    const values = valuesOf(await layerRows(checkpoint, step, rows));
+    return step.shift === 0 ? values : values.map((value) => value + step.shift);
+  };
+  const columns = step.dims[0]!;
+  if (step.dims.length === 1) {
+    const values = await read();
+    return step.heads === 0 ? values : Float64Array.from(rowOrder(columns, step.heads), (mlxRow) => values[mlxRow]!);
+  }
+  if (order === null) return await read([from, to]);
+  const out = new Float64Array((to - from) * columns);
+  for (let row = from; row < to; row++) out.set(await read([order[row]!, order[row]! + 1]), (row - from) * columns);
+  return out;
+}
+
+function* wholeTensor(rows: number, columns: number): Generator<readonly [number, number]> {
+  const step = Math.max(1, Math.floor(ELEMENTS / columns));
+  for (let from = 0; from < rows; from += step) yield [from, Math.min(rows, from + step)];
+}
+
+/** First row, last row, and 64 at places that the name decides, in runs of 8. */
+function* sampleRuns(name: string, rows: number): Generator<readonly [number, number]> {
+  if (rows <= SAMPLED_ROWS + 2) return yield [0, rows];
+  yield [0, 1];
+  const hash = createHash('sha256').update(name).digest();
+  for (let run = 0; run < 8; run++) {
+    const from = hash.readUInt32LE(4 * run) % (rows - 8);
+    yield [from, from + 8];
+  }
+  yield [rows - 1, rows];
+}
