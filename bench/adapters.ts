@@ -15,7 +15,7 @@ const LAYERS = 16;
 
 const pagesOf = (stream: number) => Uint32Array.from({ length: STREAM_TOKENS / 32 }, (_, i) => (stream * STREAM_TOKENS) / 32 + i);
 const sequence = (stream: number, position: number, tokens: readonly number[], slot: number | null): StepSequence => ({
-  pages: pagesOf(stream),
+  pages: [pagesOf(stream)],
   position,
   tokens,
   output: 'last',

@@ -65,7 +65,7 @@ const add = (name: string, kl: readonly number[], same: number) => {
 };
 for (const activations of ['f32', 'int16', 'mixed', 'int8'] as const satisfies readonly ActivationPath[]) {
   await using ember = await loadEmber({ directory: model!.directory, ranks: 2, activations, contextTokens: ids.length + PAGE_TOKENS, batchTokens: 128 });
-  const pages = Uint32Array.from({ length: ember.pageCount }, (_, i) => i);
+  const pages = ember.pageGroups.map(({ pageCount }) => Uint32Array.from({ length: pageCount }, (_, i) => i));
   const kl: number[] = [];
   let same = 0;
   for (let at = 0; at < ids.length; at += 128) {

@@ -2,7 +2,8 @@
 // Refuses: HTTP, model names, the hearth home, text.
 // Called by: engines/ember only.
 export * from './kernel-interface.ts';
-export { createPagePool, type PagePool } from './kv/page-pool.ts';
+export { createPageCache, type PageCache, pagesFor } from './kv/page-cache.ts';
+export { firstPageKept } from './kv/page-groups.ts';
 export { estimateMemory, type MemoryNeed, type MemoryShape } from './load/estimate-memory.ts';
 export { loadEmber } from './load/load-ember.ts';
 export { runsQuantization } from './load/matrix-source.ts';

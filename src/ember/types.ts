@@ -14,11 +14,11 @@ export interface EmberOptions {
   readonly activations: ActivationPath;
   /** Default bf16. */
   readonly kvType?: KvType;
-  /** Cells of the KV pool, shared by all sequences; rounded up to whole pages of 32. */
+  /** Cells of the KV pool, shared by all sequences; rounded up to whole pages of 32. Layers with a window have fewer (`Ember.pageGroups`). */
   readonly contextTokens: number;
   /** Largest number of tokens in one step. */
   readonly batchTokens: number;
-  /** Sequences that run at once: recurrent layers have room for so many running states. Default 1. */
+  /** Sequences that run at once: there is room for so many windows, and for so many running states of recurrent layers. Default 1. */
   readonly sequences?: number;
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   readonly signal?: AbortSignal;
@@ -31,10 +31,22 @@ export interface LogitAdjustment {
   readonly add: number;
 }
 
+/** Layers that see equally far keep their cells in the same pages. Numbers of pages are those of the group. */
+export interface PageGroup {
+  /** Positions that a token sees, itself included; 0: all. */
+  readonly window: number;
+  readonly pageCount: number;
+}
+
+/** Pages of a sequence: of each group, a table of page numbers in the order of the cells. */
+export type PageTables = readonly Uint32Array[];
+/** In a table: the place of a page that has left the window. */
+export const NO_PAGE = 0xffff_ffff;
+
 /** What one sequence brings to a step. */
 export interface StepSequence {
-  /** Page numbers of the sequence, enough for position + tokens.length cells. */
-  readonly pages: Uint32Array;
+  /** One table per group of `Ember.pageGroups`, enough for position + tokens.length cells. Of those before a group's window at `position` none is read. */
+  readonly pages: PageTables;
   /** Position of the first of `tokens`; the cells before it are already in the cache. */
   readonly position: number;
   readonly tokens: readonly number[];
@@ -97,8 +109,8 @@ export interface StepOutput extends RowSummary {
 export interface RecurrentStates {
   readonly slots: number;
   /**
-   * A new sequence takes the slot and would like to go on behind `pages`, which are full and evaluated. Returns how many of them it can: its first step
-   * starts there, or at 0.
+   * A new sequence takes the slot and would like to go on behind `pages` (of the first group), which are full and evaluated. Returns how many of them
+   * it can: its first step starts there, or at 0.
    */
   resume(slot: number, pages: Uint32Array): number;
 }
@@ -123,7 +135,8 @@ export interface Ember extends AsyncDisposable {
   /** Limit that the checkpoint declares (max_position_embeddings after its own scaling). */
   readonly modelContextTokens: number;
   readonly ranks: number;
-  readonly pageCount: number;
+  /** The first is of all cells, the others of one window each. */
+  readonly pageGroups: readonly PageGroup[];
   readonly memory: EmberMemory;
   /** From the next step on, at most this many ranks compute at a time; the others pause. Clipped to 1 … ranks. */
   setThreads(threads: number): Promise<void>;

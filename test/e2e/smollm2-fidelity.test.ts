@@ -34,7 +34,7 @@ describe.skipIf(model === undefined)(title, () => {
       await using f32 = await load('f32');
       await using int16 = await load('int16');
       await using mixed = await load('mixed');
-      const pages = Uint32Array.from({ length: f32.pageCount }, (_, i) => i);
+      const pages = f32.pageGroups.map(({ pageCount }) => Uint32Array.from({ length: pageCount }, (_, i) => i));
       const positions = new Map(recorded.positions.map((position) => [position.at, position]));
       const others = [int16, mixed].map((ember) => ({ ember, kl: 0, same: 0 }));
       let farthest = 0;

@@ -39,7 +39,7 @@ describe.skipIf(model === undefined)(title, () => {
       expect(prompts.length).toBeGreaterThanOrEqual(5);
       const tokenizer = await loadTokenizer(directory);
       await using ember = await loadEmber({ directory, ranks: 2, activations, contextTokens: 512, batchTokens: 256 });
-      const pages = Uint32Array.from({ length: 512 / PAGE_TOKENS }, (_, i) => i);
+      const pages = [Uint32Array.from({ length: 512 / PAGE_TOKENS }, (_, i) => i)];
       for (const { prompt, promptIds, ids } of prompts) {
         expect(tokenizer.encode(prompt, { special: true })).toEqual(promptIds);
         const chosen: number[] = [];

@@ -43,7 +43,7 @@ async function golden(name: string) {
 async function logits(directory: string, prompt: readonly number[], adapter?: LowRankAdapter): Promise<Float32Array> {
   await using ember = await loadEmber({ directory, ranks: 1, activations: 'f32', kvType: 'f32', contextTokens: 64, batchTokens: 64 });
   if (adapter) await ember.loadAdapter(0, adapter);
-  const sequence: StepSequence = { pages: Uint32Array.of(0, 1), position: 0, tokens: prompt, output: 'all', temperature: 0, adjustments: [], candidates: 0 };
+  const sequence: StepSequence = { pages: [Uint32Array.of(0, 1)], position: 0, tokens: prompt, output: 'all', temperature: 0, adjustments: [], candidates: 0 };
   await ember.step([adapter ? { ...sequence, adapter: { slot: 0, scale: 1 } } : sequence]);
   const rows = new Float32Array(prompt.length * ember.vocabularySize);
   for (let i = 0; i < prompt.length; i++) rows.set(await ember.logits(i), i * ember.vocabularySize);

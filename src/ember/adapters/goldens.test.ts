@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { readAdapter } from '../../formats/index.ts';
 import { loadEmber } from '../load/load-ember.ts';
 import { supportedModelTypes } from '../models/architectures.ts';
-import type { ActivationPath, Ember, StepSequence } from '../types.ts';
+import type { ActivationPath, Ember, PageTables, StepSequence } from '../types.ts';
 
 const REFERENCE = join(import.meta.dirname, '../../../test/reference');
 const ADAPTERS = join(REFERENCE, 'adapters');
@@ -42,7 +42,7 @@ const load = (base: string, ranks: number, activations: ActivationPath = 'f32'):
   loadEmber({ directory: join(REFERENCE, 'goldens', base), ranks, activations, kvType: 'f32', contextTokens: 512, batchTokens: 160 });
 const common = { temperature: 0, adjustments: [], candidates: 1 } as const;
 /** Pages of the n-th of several sequences of up to 64 tokens. */
-const pagesOf = (n: number): Uint32Array => Uint32Array.of(2 * n, 2 * n + 1);
+const pagesOf = (n: number): PageTables => [Uint32Array.of(2 * n, 2 * n + 1)];
 const whole = (golden: Golden, n: number, adapter?: StepSequence['adapter']): StepSequence => ({
   ...common,
   pages: pagesOf(n),

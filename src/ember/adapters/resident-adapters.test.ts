@@ -16,7 +16,7 @@ async function modules(): Promise<BaseModule[]> {
 async function rowOf(ember: Ember, slot?: number): Promise<Float32Array> {
   const adapter = slot === undefined ? {} : { adapter: { slot, scale: 1 } };
   await ember.step([
-    { pages: Uint32Array.of(0, 1), position: 0, tokens: [1, 2, 3], output: 'last', temperature: 0, adjustments: [], candidates: 0, ...adapter },
+    { pages: [Uint32Array.of(0, 1)], position: 0, tokens: [1, 2, 3], output: 'last', temperature: 0, adjustments: [], candidates: 0, ...adapter },
   ]);
   return ember.logits(0);
 }

@@ -7,7 +7,7 @@ const base = { temperature: 0, adjustments: [], candidates: 1 };
 const step = (state: number, pages: readonly number[], position: number, count: number, output: StepSequence['output'] = 'none'): StepSequence => ({
   ...base,
   state,
-  pages: Uint32Array.from(pages),
+  pages: [Uint32Array.from(pages)],
   position,
   tokens: Array(count).fill(1),
   output,

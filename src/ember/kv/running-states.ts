@@ -93,7 +93,7 @@ export function createRunningStates({ running, kept }: { readonly running: numbe
       return 0;
     },
     begin: () => starting.clear(),
-    plan({ state = 0, pages, position, tokens, output }) {
+    plan({ state = 0, pages: [pages], position, tokens, output }) {
       if (position === 0) {
         passing.delete(state);
         resumed.delete(state);
@@ -109,7 +109,7 @@ export function createRunningStates({ running, kept }: { readonly running: numbe
       positions[state] = end;
       const firstWritten = Math.floor(position / PAGE_TOKENS);
       // Pages that are written now do not hold what their kept states belong to.
-      for (let page = firstWritten; page * PAGE_TOKENS < end; page++) forget(pages[page]!);
+      for (let page = firstWritten; page * PAGE_TOKENS < end; page++) forget(pages![page]!);
       const border = Math.floor((end - 1) / PAGE_TOKENS);
       const keepAfter = border * PAGE_TOKENS - position;
       const plan = { state, stateFrom: from?.slot ?? -1 };
@@ -117,7 +117,7 @@ export function createRunningStates({ running, kept }: { readonly running: numbe
       if (output === 'none') prefilling.add(state);
       else prefilling.delete(state);
       const passes = border > 0 && keepAfter >= 0;
-      const keepIn = passes ? keep(state, pages[border - 1]!, border % LASTING_PAGES === 0) : -1;
+      const keepIn = passes ? keep(state, pages![border - 1]!, border % LASTING_PAGES === 0) : -1;
       // The last border of a prompt is where other answers and other last messages begin.
       if (promptEnds) passing.delete(state);
       return { ...plan, keepAfter: keepIn < 0 ? -1 : keepAfter, keepIn };

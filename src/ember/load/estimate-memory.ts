@@ -1,8 +1,9 @@
 import { PAGE_TOKENS } from '../kernel-interface.ts';
+import { groupOf, planPageGroups } from '../kv/page-groups.ts';
 import { modelGraph } from '../models/architectures.ts';
-import { type FeedForward, hasRunningState, type Mixer, type ModelConfig, type ModelGraph } from '../models/model-graph.ts';
+import { type FeedForward, hasRunningState, type Mixer, type ModelConfig, type ModelGraph, windowsOf } from '../models/model-graph.ts';
 import { RESULT, stepWords } from '../ranks/step-words.ts';
-import type { KvType } from '../types.ts';
+import type { KvType, PageGroup } from '../types.ts';
 import { stateSlots } from './plan-load.ts';
 import { splitHeads } from './split.ts';
 
@@ -18,7 +19,7 @@ export interface MemoryShape {
 }
 
 export interface MemoryNeed {
-  /** Of one token, had one rank all of it. */
+  /** Of one more token, had one rank all of it: of layers with a window nothing once it is full. */
   readonly kvBytesPerToken: number;
   /** Of the whole pool, over all ranks. */
   readonly kvBytes: number;
@@ -33,13 +34,16 @@ const widest = (values: readonly number[]): number => values.reduce((most, value
 /** What cache and buffers of a load will take, from config.json alone; throws where `modelGraph` does. */
 export function estimateMemory(config: ModelConfig, shape: MemoryShape): MemoryNeed {
   const graph = modelGraph(config);
-  const pages = Math.ceil(shape.contextTokens / PAGE_TOKENS);
+  const groups = planPageGroups(windowsOf(graph), { ...shape, sequences: shape.sequences ?? 1 });
   const mixers = graph.layers.flatMap(({ mixer }) => (mixer === null ? [] : [mixer.body]));
-  const pageBytes = (ranks: number): number => sum(mixers.map((mixer) => pageBytesOf(mixer, { ...shape, ranks })));
+  const groupIn = (mixer: Mixer): number => (mixer.kind === 'attention' ? groupOf(groups, mixer.window) : 0);
+  const pageBytes = (group: number, ranks: number): number =>
+    sum(mixers.filter((mixer) => groupIn(mixer) === group).map((mixer) => pageBytesOf(mixer, { ...shape, ranks })));
   return {
-    kvBytesPerToken: Math.ceil(pageBytes(1) / PAGE_TOKENS),
-    kvBytes: pages * pageBytes(shape.ranks) + stateSlots(shape.sequences ?? 1) * sum(mixers.map(stateBytesOf)),
-    computeBytes: Math.ceil(computeBytes(graph, mixers, pages, shape)),
+    kvBytesPerToken: Math.ceil(pageBytes(0, 1) / PAGE_TOKENS),
+    kvBytes:
+      sum(groups.map(({ pageCount }, group) => pageCount * pageBytes(group, shape.ranks))) + stateSlots(shape.sequences ?? 1) * sum(mixers.map(stateBytesOf)),
+    computeBytes: Math.ceil(computeBytes(graph, mixers, groups, shape)),
   };
 }
 
@@ -70,7 +74,7 @@ function pageBytesOf(mixer: Mixer, { ranks, kvType, group }: MemoryShape): numbe
 }
 
 /** f32 values of one token over all ranks, and what a step's words and results take. */
-function computeBytes(graph: ModelGraph, mixers: readonly Mixer[], pages: number, { ranks, batchTokens }: MemoryShape): number {
+function computeBytes(graph: ModelGraph, mixers: readonly Mixer[], groups: readonly PageGroup[], { ranks, batchTokens }: MemoryShape): number {
   const { hidden, vocabulary } = graph;
   const networks = graph.layers.flatMap(({ feedForward }) => (feedForward === null ? [] : [feedForward.body]));
   const gathered = networks.some((network) => network.kind === 'experts') || graph.layers.some((layer) => layer.parallel) ? 2 * hidden : 0;
@@ -78,7 +82,7 @@ function computeBytes(graph: ModelGraph, mixers: readonly Mixer[], pages: number
   const everyRank = 4 * hidden + gathered + rotations + (ranks > 1 ? 2 * hidden : 0);
   const shared = widest(mixers.map(mixerWidth)) + 2 * widest(networks.map(networkWidth)) + (graph.head === null ? 0 : vocabulary);
   const prepared = widest([hidden, ...networks.map(networkWidth)]);
-  const step = 4 * stepWords(batchTokens, pages);
+  const step = 4 * stepWords(batchTokens, groups);
   return batchTokens * 4 * (shared + ranks * everyRank + prepared) + step + ranks * (step + batchTokens * RESULT.words * 4 + vocabulary / 8 + MIB / 4);
 }
 

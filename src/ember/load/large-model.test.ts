@@ -83,7 +83,7 @@ describe.skipIf(freemem() < ROOM)('a model of 4.6 GiB (skipped below 12 GiB of f
     const made = [FIRST];
     for (let position = 0; position < 3; position++) {
       const [output] = await ember.step([
-        { pages: Uint32Array.of(0), position, tokens: made.slice(-1), output: 'last', temperature: 0, adjustments: [], candidates: 2 },
+        { pages: [Uint32Array.of(0)], position, tokens: made.slice(-1), output: 'last', temperature: 0, adjustments: [], candidates: 2 },
       ]);
       made.push(output!.ids[0]!);
     }

@@ -1,13 +1,14 @@
 import { type Kernels, PAGE_TOKENS } from '../kernel-interface.ts';
 import type { ModelGraph } from '../models/model-graph.ts';
 import { MAX_CANDIDATES, maskWords, stepWords } from '../ranks/step-words.ts';
+import type { PageGroup } from '../types.ts';
 import type { RankLayout } from './rank-layout.ts';
 import type { Buffers, FeedForwardPlacement, HeadPlacement, LayerPlacement, MatrixPlacement, MixerPlacement } from './rank-plan.ts';
 
 export interface BufferShape {
   readonly graph: ModelGraph;
   readonly batchTokens: number;
-  readonly pageCount: number;
+  readonly pageGroups: readonly PageGroup[];
   /** Own rows of the head. */
   readonly vocabulary: number;
   readonly sizes: Pick<Kernels, 'preparedBytes' | 'attendScratchBytes'>;
@@ -19,7 +20,7 @@ type Widths = typeof NOTHING;
 
 /** Buffers of a step, each as wide as its widest layer needs. */
 export function layBuffers(shape: BufferShape, layers: readonly LayerPlacement[], head: HeadPlacement | null, layout: RankLayout): Buffers {
-  const { graph, batchTokens, pageCount, sizes } = shape;
+  const { graph, batchTokens, pageGroups, sizes } = shape;
   const { take } = layout;
   const floats = (perToken: number) => take(batchTokens * perToken * 4);
   const widths = layers.map((layer) => widthsOf(layer, batchTokens, graph.hidden));
@@ -32,7 +33,7 @@ export function layBuffers(shape: BufferShape, layers: readonly LayerPlacement[]
     const body = mixer?.body;
     if ((body?.kind !== 'attention' && body?.kind !== 'latent-attention') || body.heads === 0) return 0;
     const headDim = body.kind === 'attention' ? body.headDim : body.latent + body.rotated;
-    return sizes.attendScratchBytes(batchTokens, body.heads, headDim, pageCount * PAGE_TOKENS);
+    return sizes.attendScratchBytes(batchTokens, body.heads, headDim, pageGroups[0]!.pageCount * PAGE_TOKENS);
   });
   return {
     residual: floats(graph.hidden),
@@ -58,7 +59,7 @@ export function layBuffers(shape: BufferShape, layers: readonly LayerPlacement[]
     candidateIds: take(MAX_CANDIDATES * 4),
     candidateValues: take(MAX_CANDIDATES * 4),
     staging: take(maximum(layout.reads.map((read) => (read.widen === null ? 0 : read.rows * read.bytes)))),
-    step: take(stepWords(batchTokens, pageCount) * 4),
+    step: take(stepWords(batchTokens, pageGroups) * 4),
     adjusted: take(shape.vocabulary * 4),
     mask: take(maskWords(graph.vocabulary) * 4),
     logits: floats(shape.vocabulary),

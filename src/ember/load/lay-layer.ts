@@ -1,3 +1,4 @@
+import { groupOf } from '../kv/page-groups.ts';
 import type {
   Attention,
   Branch,
@@ -10,6 +11,7 @@ import type {
   PlainNetwork,
   ShortConvolution,
 } from '../models/model-graph.ts';
+import type { PageGroup } from '../types.ts';
 import { layGatedDelta, layStateSpace } from './lay-recurrent.ts';
 import { type LayerShape, sharing, times, unitOf } from './layer-shape.ts';
 import type { RankLayout } from './rank-layout.ts';
@@ -44,12 +46,17 @@ export function layLayer(layer: Layer, shape: LayerShape, rank: number, layout: 
 }
 
 /** The layer with a place for its cells, or for its running states. */
-export function layCache(layer: LayerPlacement, counts: { readonly pages: number; readonly states: number }, layout: RankLayout): LayerPlacement {
+export function layCache(
+  layer: LayerPlacement,
+  counts: { readonly groups: readonly PageGroup[]; readonly states: number },
+  layout: RankLayout,
+): LayerPlacement {
   const { mixer } = layer;
   if (mixer === null) return layer;
-  const { kind, pageStride } = mixer.body;
-  const count = kind === 'state-space' || kind === 'gated-delta' ? counts.states : counts.pages;
-  return { ...layer, mixer: { ...mixer, body: { ...mixer.body, kvBase: layout.take(count * pageStride) } } };
+  const { body } = mixer;
+  const group = counts.groups[body.kind === 'attention' ? body.pageGroup : 0]!;
+  const count = body.kind === 'state-space' || body.kind === 'gated-delta' ? counts.states : group.pageCount;
+  return { ...layer, mixer: { ...mixer, body: { ...body, kvBase: layout.take(count * body.pageStride) } } };
 }
 
 function layMixer(mixer: Mixer, shape: LayerShape, rank: number, layout: RankLayout): { body: MixerPlacement; participants: number } {
@@ -69,6 +76,7 @@ function layAttention(mixer: Attention, shape: LayerShape, rank: number, layout:
   const whole = (queryNorm ?? keyNorm)?.size !== headDim;
   const body: AttentionPlacement = {
     kind: 'attention',
+    pageGroup: groupOf(shape.pageGroups, mixer.window),
     heads: own.heads.count,
     kvHeads: own.kvHeads.count,
     headDim,

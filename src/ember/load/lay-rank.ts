@@ -1,5 +1,6 @@
 import type { Kernels, KvTypeCode } from '../kernel-interface.ts';
 import type { ModelGraph } from '../models/model-graph.ts';
+import type { PageGroup } from '../types.ts';
 import { layBuffers } from './lay-buffers.ts';
 import { layCache, layLayer } from './lay-layer.ts';
 import { createRankLayout, type GraphSources } from './rank-layout.ts';
@@ -13,7 +14,7 @@ export interface RankShape {
   /** Whether only the largest logits take int16 activations. */
   readonly refineHead: boolean;
   readonly batchTokens: number;
-  readonly pageCount: number;
+  readonly pageGroups: readonly PageGroup[];
   /** Running states that each recurrent layer has room for. */
   readonly stateCount: number;
   /** First byte that the kernels do not use themselves. */
@@ -24,7 +25,7 @@ export interface RankShape {
 
 /** Lays out the memory of one rank: weights, cells of the cache, buffers. */
 export function layRank(shape: RankShape, rank: number): RankPlan {
-  const { graph, pageCount } = shape;
+  const { graph, pageGroups } = shape;
   const layout = createRankLayout(shape.sources, rank, shape.memoryBase);
   const vocabulary = splitVocabulary(graph.vocabulary, shape.ranks)[rank]!;
   const whole = (table: ModelGraph['embedding']['positions']) => (table === null ? null : layout.whole(table));
@@ -49,7 +50,7 @@ export function layRank(shape: RankShape, rank: number): RankPlan {
   const finalNorm = layout.normOrNull(graph.finalNorm);
 
   const kvStart = layout.used;
-  const layers = weights.map((layer) => layCache(layer, { pages: pageCount, states: shape.stateCount }, layout));
+  const layers = weights.map((layer) => layCache(layer, { groups: pageGroups, states: shape.stateCount }, layout));
 
   const computeStart = layout.used;
   const buffers = layBuffers({ ...shape, vocabulary: vocabulary.count }, layers, head, layout);

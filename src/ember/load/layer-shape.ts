@@ -1,5 +1,6 @@
 import type { Kernels, KvTypeCode } from '../kernel-interface.ts';
 import type { Linear } from '../models/model-graph.ts';
+import type { PageGroup } from '../types.ts';
 import { cutUnit } from './matrix-source.ts';
 import type { GraphSources } from './rank-layout.ts';
 import type { Range } from './split.ts';
@@ -9,6 +10,7 @@ export interface LayerShape {
   readonly sources: GraphSources;
   readonly ranks: number;
   readonly kvType: KvTypeCode;
+  readonly pageGroups: readonly PageGroup[];
   readonly sizes: Pick<Kernels, 'pageBytes'>;
 }
 

@@ -122,7 +122,7 @@ describe('refusals', () => {
 });
 
 describe('steps', () => {
-  const pages = Uint32Array.of(0, 1, 2, 3, 4, 5, 6, 7);
+  const pages = [Uint32Array.of(0, 1, 2, 3, 4, 5, 6, 7)];
   const sequence = { pages, temperature: 0, adjustments: [], candidates: 4 };
   const prompt = Array.from({ length: 200 }, (_, i) => (i * 37 + 11) % 128);
 
@@ -156,12 +156,12 @@ describe('steps', () => {
       { ...sequence, position: 0, tokens: [128], output: 'last' as const },
       { ...sequence, position: 0, tokens: [-1], output: 'last' as const },
       { ...sequence, position: 0, tokens: [], output: 'last' as const },
-      { ...sequence, pages: Uint32Array.of(2), position: 0, tokens: [1], output: 'last' as const },
-      { ...sequence, pages: Uint32Array.of(), position: 0, tokens: [1], output: 'last' as const },
+      { ...sequence, pages: [Uint32Array.of(2)], position: 0, tokens: [1], output: 'last' as const },
+      { ...sequence, pages: [Uint32Array.of()], position: 0, tokens: [1], output: 'last' as const },
       { ...sequence, position: 0, tokens: [1], output: 'last' as const, candidates: 257 },
     ];
     for (const step of wrong) await expect(ember.step([step])).rejects.toMatchObject({ code: 'invalid_value' });
-    expect(await ember.step([{ ...sequence, pages: Uint32Array.of(1, 0), position: 0, tokens: [1, 2, 3], output: 'last' }])).toHaveLength(1);
+    expect(await ember.step([{ ...sequence, pages: [Uint32Array.of(1, 0)], position: 0, tokens: [1, 2, 3], output: 'last' }])).toHaveLength(1);
   });
 
   it.each([1, 3])('candidates, max and sum are those of the logits, with adjustments and temperature (%i ranks)', async (ranks) => {
@@ -202,14 +202,14 @@ describe('steps', () => {
     const table = (i: number) => Uint32Array.of(2 * i, 2 * i + 1);
     const alone: number[][] = [];
     const batch = [
-      { ...sequence, pages: table(0), position: 3, tokens: [9], output: 'last' as const },
-      { ...sequence, pages: table(1), position: 0, tokens: [1, 2, 3, 4, 5, 6, 7], output: 'none' as const },
-      { ...sequence, pages: table(2), position: 0, tokens: [40, 41, 42], output: 'all' as const },
-      { ...sequence, pages: table(3), position: 2, tokens: [50], output: 'last' as const },
+      { ...sequence, pages: [table(0)], position: 3, tokens: [9], output: 'last' as const },
+      { ...sequence, pages: [table(1)], position: 0, tokens: [1, 2, 3, 4, 5, 6, 7], output: 'none' as const },
+      { ...sequence, pages: [table(2)], position: 0, tokens: [40, 41, 42], output: 'all' as const },
+      { ...sequence, pages: [table(3)], position: 2, tokens: [50], output: 'last' as const },
     ];
     const fill = async () => {
-      await ember.step([{ ...sequence, pages: table(0), position: 0, tokens: [6, 7, 8], output: 'none' }]);
-      await ember.step([{ ...sequence, pages: table(3), position: 0, tokens: [48, 49], output: 'none' }]);
+      await ember.step([{ ...sequence, pages: [table(0)], position: 0, tokens: [6, 7, 8], output: 'none' }]);
+      await ember.step([{ ...sequence, pages: [table(3)], position: 0, tokens: [48, 49], output: 'none' }]);
     };
     await fill();
     for (const one of batch) {

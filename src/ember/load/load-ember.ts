@@ -39,13 +39,13 @@ export async function loadEmber(options: EmberOptions, implementation: 'wasm' | 
 }
 
 async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.Module | null, classify: Ember['classify']): Promise<Ember> {
-  const { graph, pageCount } = plan;
+  const { graph, pageGroups } = plan;
   const { batchTokens } = options;
   const ranks = plan.ranks.length;
   const exchange = createExchangeBuffers({
     ranks,
     sumFloats: batchTokens * graph.hidden,
-    stepWords: stepWords(batchTokens, pageCount),
+    stepWords: stepWords(batchTokens, pageGroups),
     resultWords: batchTokens * RESULT.words,
     scoreWords: batchTokens * SCORE.words,
     maskWords: MAX_MASKS * maskWords(graph.vocabulary),
@@ -80,7 +80,7 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
   };
   const states = plan.states && createRunningStates(plan.states);
   const adapters = createResidentAdapters({ plan, batchTokens, group, inTurn });
-  const limits = { batchTokens, pageCount, vocabulary: graph.vocabulary, pairs: (graph.embedding.types?.outputs ?? 0) > 1, hasAdapter: adapters.has, states };
+  const limits = { batchTokens, pageGroups, vocabulary: graph.vocabulary, pairs: (graph.embedding.types?.outputs ?? 0) > 1, hasAdapter: adapters.has, states };
   const total = (of: (rank: RankPlan) => number) => plan.ranks.reduce((sum, rank) => sum + of(rank), 0);
 
   return {
@@ -92,7 +92,7 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
     states,
     modelContextTokens: graph.contextTokens,
     ranks,
-    pageCount,
+    pageGroups,
     memory: {
       weightsBytes: total((p) => p.weightsBytes),
       kvBytes: total((p) => p.kvBytes),

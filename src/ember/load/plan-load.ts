@@ -1,11 +1,12 @@
 import { HearthError } from '../../core/index.ts';
 import type { Checkpoint, ShardedTensorEntry } from '../../formats/index.ts';
-import { ACTIVATION, type Activation, type Kernels, KV_TYPE, PAGE_TOKENS } from '../kernel-interface.ts';
+import { ACTIVATION, type Activation, type Kernels, KV_TYPE } from '../kernel-interface.ts';
+import { planPageGroups } from '../kv/page-groups.ts';
 import { modelGraph } from '../models/architectures.ts';
 import { type GraphTensors, graphTensors, projectionsOf } from '../models/graph-tensors.ts';
-import { hasRunningState, type Linear, type Mixer, type ModelGraph } from '../models/model-graph.ts';
+import { hasRunningState, type Linear, type Mixer, type ModelGraph, windowsOf } from '../models/model-graph.ts';
 import type { RankModel } from '../ranks/rank-start.ts';
-import type { ActivationPath, EmberOptions } from '../types.ts';
+import type { ActivationPath, EmberOptions, PageGroup } from '../types.ts';
 import { layRank } from './lay-rank.ts';
 import { type MatrixSource, matrixSource, vectorSource } from './matrix-source.ts';
 import type { RankPlan } from './rank-plan.ts';
@@ -14,7 +15,7 @@ export interface LoadPlan {
   readonly graph: ModelGraph;
   readonly model: RankModel;
   readonly ranks: readonly RankPlan[];
-  readonly pageCount: number;
+  readonly pageGroups: readonly PageGroup[];
   /** Slots of running states, and of those that are kept for prefixes; null where no layer has one. */
   readonly states: { readonly running: number; readonly kept: number } | null;
   readonly readBytes: number;
@@ -52,8 +53,8 @@ export function planLoad(
   const exact = exactPaths(graph);
   const headPath = graph.head?.linear.path;
   const kvType = KV_TYPE[options.kvType ?? 'bf16'];
-  const pageCount = Math.ceil(options.contextTokens / PAGE_TOKENS);
   const sequences = options.sequences ?? 1;
+  const pageGroups = planPageGroups(windowsOf(graph), { ...options, sequences });
   const stateCount = graph.layers.some((layer) => hasRunningState(layer.mixer?.body)) ? stateSlots(sequences) : 0;
   const shape = {
     graph,
@@ -65,7 +66,7 @@ export function planLoad(
     ranks: options.ranks,
     refineHead: options.activations === 'mixed',
     batchTokens: options.batchTokens,
-    pageCount,
+    pageGroups,
     stateCount,
     kvType,
     ...kernels,
@@ -76,7 +77,7 @@ export function planLoad(
     graph,
     model: { vocabulary: graph.vocabulary, hidden: graph.hidden, kvType, ropes: graph.ropes },
     ranks,
-    pageCount,
+    pageGroups,
     states: stateCount === 0 ? null : { running: sequences, kept: stateCount - sequences },
     readBytes: ranks.reduce((sum, rank) => sum + rank.reads.reduce((bytes, r) => bytes + r.rows * r.bytes, 0), 0),
   };

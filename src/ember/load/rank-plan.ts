@@ -61,7 +61,7 @@ export interface ReadPiece {
   readonly plus: number;
 }
 
-/** Cells of one layer: page p starts at kvBase + p · pageStride. Of a layer with running states: slot p does. */
+/** Cells of one layer: page p of its group starts at kvBase + p · pageStride. Of a layer with running states: slot p does. */
 interface CachePlacement {
   readonly kvBase: number;
   readonly pageStride: number;
@@ -70,6 +70,8 @@ interface CachePlacement {
 /** `heads` is 0 where the rank has no share: then matrices are null. */
 export interface AttentionPlacement extends CachePlacement {
   readonly kind: 'attention';
+  /** Index into the page groups; all other kinds with pages belong to the first. */
+  readonly pageGroup: number;
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;

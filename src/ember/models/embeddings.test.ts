@@ -27,7 +27,7 @@ const load = (name: string, ranks: number, activations: ActivationPath = 'f32') 
 };
 
 const sequence = (tokens: readonly number[], place: number): StepSequence => ({
-  pages: Uint32Array.from({ length: PAGES }, (_, i) => place * PAGES + i),
+  pages: [Uint32Array.from({ length: PAGES }, (_, i) => place * PAGES + i)],
   position: 0,
   tokens,
   output: 'hidden',

@@ -19,7 +19,7 @@ interface Expected {
 
 const load = (name: string, ranks: number, activations: ActivationPath = 'f32', kvType: KvType = 'f32') =>
   loadEmber({ directory: join(GOLDENS, name), ranks, activations, kvType, contextTokens: 256, batchTokens: BATCH });
-const pages = Uint32Array.of(0, 1, 2, 3, 4, 5, 6, 7);
+const pages = [Uint32Array.of(0, 1, 2, 3, 4, 5, 6, 7)];
 const sequence = { pages, temperature: 0, adjustments: [], candidates: 1 };
 
 async function logitsOf(ember: Ember, tokens: readonly number[]): Promise<Float32Array[]> {

@@ -185,6 +185,12 @@ export type Mixer = Attention | LatentAttention | ShortConvolution | StateSpace 
 /** Mixers whose state is too large to lie in the pages of the cache: it belongs to a slot (StepSequence.state). */
 export const hasRunningState = (mixer: Mixer | undefined): mixer is StateSpace | GatedDelta => mixer?.kind === 'state-space' || mixer?.kind === 'gated-delta';
 
+/** Windows of the layers, 0 for those that see all. Where there are running states nothing counts as a window: they alone say where a prefix can be taken up. */
+export function windowsOf({ layers }: ModelGraph): readonly number[] {
+  const mixers = layers.flatMap(({ mixer }) => (mixer === null ? [] : [mixer.body]));
+  return mixers.some(hasRunningState) ? [] : mixers.map((mixer) => (mixer.kind === 'attention' ? mixer.window : 0));
+}
+
 /** down(activation(gate) · up). */
 export interface GatedNetwork {
   readonly kind: 'gated';

@@ -17,7 +17,9 @@ async function lastRow(
   for (let done = 0; done < tokens.length; done += chunk) {
     const part = tokens.slice(done, done + chunk);
     const output = done + chunk >= tokens.length ? ('last' as const) : ('none' as const);
-    await ember.step([{ ...base, pages: Uint32Array.from(sequence.pages), state: sequence.state, position: position + done, tokens: part, output }]);
+    await ember.step([
+      { ...base, pages: ember.pageGroups.map(() => Uint32Array.from(sequence.pages)), state: sequence.state, position: position + done, tokens: part, output },
+    ]);
   }
   return await ember.logits(0);
 }

@@ -25,7 +25,7 @@ const load = (directory: string, implementation: 'wasm' | 'reference') =>
 const prompt = Array.from({ length: 40 }, (_, i) => (i * 31 + 7) % 128);
 
 async function logitsOf(ember: Ember, tokens: readonly number[]): Promise<Float32Array[]> {
-  await ember.step([{ pages: Uint32Array.of(1, 0), position: 0, tokens, output: 'all', temperature: 0, adjustments: [], candidates: 1 }]);
+  await ember.step([{ pages: [Uint32Array.of(1, 0)], position: 0, tokens, output: 'all', temperature: 0, adjustments: [], candidates: 1 }]);
   const rows: Float32Array[] = [];
   for (let row = 0; row < tokens.length; row++) rows.push(await ember.logits(row));
   return rows;

@@ -22,7 +22,7 @@ const config = {
 async function decodeMs(ember: Ember): Promise<number> {
   const startedAt = performance.now();
   for (let position = 0; position < STEPS; position++)
-    await ember.step([{ pages: Uint32Array.of(0, 1), position, tokens: [7], output: 'last', temperature: 0, adjustments: [], candidates: 1 }]);
+    await ember.step([{ pages: [Uint32Array.of(0, 1)], position, tokens: [7], output: 'last', temperature: 0, adjustments: [], candidates: 1 }]);
   return performance.now() - startedAt;
 }
 

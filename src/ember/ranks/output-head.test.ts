@@ -11,7 +11,9 @@ describe('the output head of the mixed path', () => {
   it('gives the largest logits as with int16 activations everywhere, and the others nearly', async () => {
     await using ember = await loadEmber({ directory, ranks: 1, activations: 'mixed', contextTokens: 64, batchTokens: 64 });
     const last = async (more: Partial<StepSequence>): Promise<Float32Array> => {
-      await ember.step([{ pages: Uint32Array.of(0, 1), position: 0, tokens: prompt, output: 'last', temperature: 1, adjustments: [], candidates: 1, ...more }]);
+      await ember.step([
+        { pages: [Uint32Array.of(0, 1)], position: 0, tokens: prompt, output: 'last', temperature: 1, adjustments: [], candidates: 1, ...more },
+      ]);
       return ember.logits(more.output === 'all' ? prompt.length - 1 : 0);
     };
     const exact = await last({ output: 'all' });

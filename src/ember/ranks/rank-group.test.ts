@@ -24,13 +24,13 @@ async function start(change: (plan: RankPlan) => RankPlan) {
   const exchange = createExchangeBuffers({
     ranks: 2,
     sumFloats: batchTokens * hidden,
-    stepWords: stepWords(batchTokens, plan.pageCount),
+    stepWords: stepWords(batchTokens, plan.pageGroups),
     resultWords: batchTokens * RESULT.words,
     scoreWords: batchTokens * SCORE.words,
     maskWords: maskWords(vocabulary),
   });
-  const sequence = { pages: Uint32Array.of(0), position: 0, tokens: [1], output: 'last', temperature: 0, adjustments: [], candidates: 1 } as const;
-  const limits = { batchTokens, pageCount: plan.pageCount, vocabulary, pairs: false, hasAdapter: () => false, states: null };
+  const sequence = { pages: [Uint32Array.of(0)], position: 0, tokens: [1], output: 'last', temperature: 0, adjustments: [], candidates: 1 } as const;
+  const limits = { batchTokens, pageGroups: plan.pageGroups, vocabulary, pairs: false, hasAdapter: () => false, states: null };
   writeStep([sequence], new Int32Array(exchange.step), new Float32Array(exchange.step), new Uint32Array(exchange.masks), limits);
   return await startRanks({
     starts: plan.ranks.map((rankPlan, rank) => ({

@@ -6,10 +6,11 @@ import { createWholeNorm } from './whole-norm.ts';
 /** Attention over the paged cache, for the rank's heads. */
 export function createAttention(context: RankContext, layer: AttentionPlacement): Mixer {
   const { kernels, kvType, buffers, matrices, rotation, step } = context;
-  const { heads, kvHeads, headDim, kvBase, pageStride, headToKvAt, scale, window, softCap, queryRope, keyRope } = layer;
+  const { pageGroup, heads, kvHeads, headDim, kvBase, pageStride, headToKvAt, scale, window, softCap, queryRope, keyRope } = layer;
   const queryStride = heads * headDim;
   const keyStride = kvHeads * headDim;
   context.words.set(layer.headToKv, headToKvAt / 4);
+  const pagesOf = (record: number): number => buffers.step + (step[record + RECORD.pages]! + pageGroup * step[record + RECORD.pageCount]!) * 4;
   const wholeNorm = layer.wholeQueryWidth > 0 ? createWholeNorm(context, layer) : null;
   const queryNorm = layer.queryNorm && !wholeNorm ? createNorm(kernels, layer.queryNorm) : null;
   const keyNorm = layer.keyNorm && !wholeNorm ? createNorm(kernels, layer.keyNorm) : null;
@@ -58,7 +59,7 @@ export function createAttention(context: RankContext, layer: AttentionPlacement)
         const record = HEADER.words + s * RECORD.words;
         const position = step[record + RECORD.position]!;
         const keys = step[record + RECORD.firstToken]! * keyStride * 4;
-        const pages = buffers.step + step[record + RECORD.pages]! * 4;
+        const pages = pagesOf(record);
         const count = step[record + RECORD.tokens]!;
         kernels.storeKv(kvType, buffers.key + keys, buffers.value + keys, keyStride, kvBase, pageStride, pages, position, count, kvHeads, headDim);
       }
@@ -87,7 +88,7 @@ export function createAttention(context: RankContext, layer: AttentionPlacement)
           queryStride,
           kvBase,
           pageStride,
-          buffers.step + step[record + RECORD.pages]! * 4,
+          pagesOf(record),
           step[record + RECORD.position]! + tokens - count,
           count,
           heads,

@@ -5,7 +5,7 @@ import type { StepOutput, StepSequence } from '../types.ts';
 
 const DIRECTORY = join(import.meta.dirname, '../../../test/reference/goldens/llama-q4-g64');
 const tokens = [3, 17, 5, 9, 44, 2, 8];
-const base = { pages: Uint32Array.of(0, 1), position: 0, tokens, temperature: 0, adjustments: [], candidates: 4 } as const;
+const base = { pages: [Uint32Array.of(0, 1)], position: 0, tokens, temperature: 0, adjustments: [], candidates: 4 } as const;
 
 const load = (ranks: number) => loadEmber({ directory: DIRECTORY, ranks, activations: 'f32', contextTokens: 64, batchTokens: 32 });
 
@@ -60,7 +60,7 @@ describe.each([1, 2, 3])('step outputs on %i ranks', (ranks) => {
     // Beside a sequence that wants logits.
     const [beside] = await ember.step([
       { ...base, output: 'last' },
-      { ...base, pages: Uint32Array.of(1), output: 'hidden', rows: 1 },
+      { ...base, pages: [Uint32Array.of(1)], output: 'hidden', rows: 1 },
     ]);
     const again = await ember.hidden(0, 1);
     expect(last.reduce((most, value, i) => Math.max(most, Math.abs(value - again[i]!)), 0)).toBeLessThan(1e-4);

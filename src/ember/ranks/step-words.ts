@@ -1,3 +1,5 @@
+import type { PageGroup } from '../types.ts';
+
 /** How one step is written into 32-bit words that every rank copies into its memory, so that kernels read page tables and adjustments in place. */
 
 /** Largest number of candidates that a sequence can ask for. */
@@ -45,10 +47,13 @@ export const RECORD = {
   /** Tokens after which its state is kept, and the slot for it; −1: it is not kept. */
   keepAfter: 21,
   keepIn: 22,
+  /** Words of a table of pages; at `pages` lies one per group. */
+  pageCount: 23,
 } as const;
 
 /** Words of the largest step. */
-export const stepWords = (batchTokens: number, pageCount: number): number => HEADER.words + batchTokens * (RECORD.words + 2 + pageCount) + 3 * MAX_ADJUSTMENTS;
+export const stepWords = (batchTokens: number, groups: readonly PageGroup[]): number =>
+  HEADER.words + batchTokens * (RECORD.words + 2 + groups.length * groups[0]!.pageCount) + 3 * MAX_ADJUSTMENTS;
 /** Words of one mask. */
 export const maskWords = (vocabulary: number): number => Math.ceil(vocabulary / 32);
 

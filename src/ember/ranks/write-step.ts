@@ -1,12 +1,13 @@
 import { HearthError } from '../../core/index.ts';
 import { PAGE_TOKENS } from '../kernel-interface.ts';
+import { firstPageSeen } from '../kv/page-groups.ts';
 import type { RunningStates, StatePlan } from '../kv/running-states.ts';
-import type { StepSequence } from '../types.ts';
+import type { PageGroup, StepSequence } from '../types.ts';
 import { HEADER, MAX_ADJUSTMENTS, MAX_CANDIDATES, MAX_MASKS, maskWords, RECORD } from './step-words.ts';
 
 export interface StepLimits {
   readonly batchTokens: number;
-  readonly pageCount: number;
+  readonly pageGroups: readonly PageGroup[];
   readonly vocabulary: number;
   /** Whether texts have a type by their place in a pair. */
   readonly pairs: boolean;
@@ -62,7 +63,11 @@ export function writeStep(sequences: readonly StepSequence[], words: Int32Array,
     row += rows;
     summary += summariesOf(sequence);
     words[at + RECORD.pages] = end;
-    for (let page = 0; page < pages; page++) words[end++] = sequence.pages[page]!;
+    words[at + RECORD.pageCount] = pages;
+    for (const table of sequence.pages) {
+      words.set(table.subarray(0, pages), end);
+      end += pages;
+    }
     words[at + RECORD.adjustments] = end;
     words[at + RECORD.adjustmentCount] = sequence.adjustments.length;
     for (const { id, multiply, add } of sequence.adjustments) {
@@ -89,14 +94,21 @@ export function writeStep(sequences: readonly StepSequence[], words: Int32Array,
 }
 
 /** Pages that the sequence needs; refuses what a kernel must never see, since it would read beside its buffers. */
-function checkSequence(sequence: StepSequence, index: number, { vocabulary, pageCount, pairs, hasAdapter }: StepLimits): number {
+function checkSequence(sequence: StepSequence, index: number, { vocabulary, pageGroups, pairs, hasAdapter }: StepLimits): number {
   const { position, tokens, candidates, rawCandidates = 0, targets, mask, adapter, secondText } = sequence;
   const cells = position + tokens.length;
   const pages = Math.ceil(cells / PAGE_TOKENS);
   if (tokens.length === 0) throw refuse(`sequence ${index} brings no token`);
-  if (!Number.isSafeInteger(position) || position < 0 || pages > pageCount) throw refuse(`sequence ${index} ends at cell ${cells}, outside the pool`);
-  if (sequence.pages.length < pages) throw refuse(`sequence ${index} has ${sequence.pages.length} pages for ${cells} cells`);
-  for (let page = 0; page < pages; page++) if (sequence.pages[page]! >= pageCount) throw refuse(`sequence ${index} names page ${sequence.pages[page]}`);
+  if (!Number.isSafeInteger(position) || position < 0 || pages > pageGroups[0]!.pageCount)
+    throw refuse(`sequence ${index} ends at cell ${cells}, outside the pool`);
+  if (sequence.pages.length !== pageGroups.length)
+    throw refuse(`sequence ${index} has ${sequence.pages.length} tables of pages, and the model ${pageGroups.length} groups`);
+  for (const [g, { window, pageCount }] of pageGroups.entries()) {
+    const table = sequence.pages[g]!;
+    if (table.length < pages) throw refuse(`sequence ${index} has ${table.length} pages for ${cells} cells`);
+    for (let page = firstPageSeen(window, position); page < pages; page++)
+      if (table[page]! >= pageCount) throw refuse(`sequence ${index} names page ${table[page]}`);
+  }
   for (const id of [...tokens, ...(targets ?? [])])
     if (!(Number.isInteger(id) && id >= 0 && id < vocabulary)) throw refuse(`token ${id} is not one of the ${vocabulary} of the model`);
   const rows = rowsOf(sequence);

@@ -93,7 +93,7 @@ test('[engines E31] rerank by a classifier reads each document beside the query,
     const first = [CLS, ...ids(query), SEP];
     const tokens = [...first, ...ids(document), SEP];
     const more = { position: 0, output: 'hidden', temperature: 0, adjustments: [], candidates: 0 } as const;
-    await ember.step([{ pages: Uint32Array.of(0, 1), tokens, secondText: first.length, ...more }]);
+    await ember.step([{ pages: [Uint32Array.of(0, 1)], tokens, secondText: first.length, ...more }]);
     wanted.push(1 / (1 + Math.exp(-ember.classify!(await ember.hidden(0, 1)))));
     count += tokens.length;
   }

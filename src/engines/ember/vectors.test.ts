@@ -19,7 +19,7 @@ const tokens = (length: number, step: number): number[] => Array.from({ length }
 /** Hidden rows of all tokens, from the engine's library, in steps of 64. */
 async function hiddenRows(ember: Ember, ids: readonly number[]): Promise<Float32Array[]> {
   const rows: Float32Array[] = [];
-  const pages = Uint32Array.from({ length: ember.pageCount }, (_, i) => i);
+  const pages = ember.pageGroups.map(({ pageCount }) => Uint32Array.from({ length: pageCount }, (_, i) => i));
   for (let position = 0; position < ids.length; position += 64) {
     const part = ids.slice(position, position + 64);
     await ember.step([{ pages, position, tokens: part, output: 'hidden', temperature: 0, adjustments: [], candidates: 0 }]);
@@ -109,7 +109,7 @@ describe('vectors and scores', () => {
 
   test('scores are the log probabilities of each next token, in one pass', async () => {
     const ids = tokens(150, 11);
-    const pages = Uint32Array.from({ length: 16 }, (_, i) => i);
+    const pages = [Uint32Array.from({ length: 16 }, (_, i) => i)];
     const expected: number[] = [];
     for (let position = 0; position < ids.length; position += 50) {
       await ember.step([{ pages, position, tokens: ids.slice(position, position + 50), output: 'all', temperature: 0, adjustments: [], candidates: 0 }]);

@@ -1,4 +1,4 @@
-import { createPagePool, type Ember, PAGE_TOKENS, type StepSequence } from '../../../ember/index.ts';
+import { createPageCache, type Ember, type PageTables, type StepSequence } from '../../../ember/index.ts';
 import type { Drafter, DraftWish } from './drafts.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -8,19 +8,17 @@ const CATCH_UP = 64;
 interface Held {
   /** Tokens whose cells the draft model holds. */
   readonly tokens: number[];
-  pages: Uint32Array;
+  pages: PageTables;
 }
 
 /** A smaller model of the same vocabulary guesses: one token each step, all sequences together. */
-export function createDraftModel(draft: Pick<Ember, 'step' | 'pageCount'>, batchTokens: number): Drafter {
-  const pool = createPagePool(draft.pageCount);
+export function createDraftModel(draft: Pick<Ember, 'step' | 'pageGroups'>, batchTokens: number): Drafter {
+  const cache = createPageCache(draft.pageGroups);
   const held = new Map<Sequence, Held>();
   const grow = (own: Held, cells: number): boolean => {
-    const missing = Math.ceil(cells / PAGE_TOKENS) - own.pages.length;
-    if (missing <= 0) return true;
-    const more = pool.allocate(missing);
-    if (more !== null) own.pages = Uint32Array.of(...own.pages, ...more);
-    return more !== null;
+    const grown = cache.grow(own.pages, cells);
+    if (grown !== null) own.pages = grown;
+    return grown !== null;
   };
   /** Cells of guesses that were wrong are written again. */
   const keepCommon = (own: Held, tokens: readonly number[]): void => {
@@ -29,12 +27,13 @@ export function createDraftModel(draft: Pick<Ember, 'step' | 'pageCount'>, batch
     own.tokens.length = Math.min(common, tokens.length - 1);
   };
 
-  /** Evaluates what each lacks, and gives the likeliest next token of those that then lack nothing. */
+  /** Evaluates what each lacks, and gives the likeliest next token of those that then lack nothing. Nothing is evaluated where cells are out. */
   async function step(work: readonly { own: Held; sequence: Sequence; wanted: readonly number[] }[]): Promise<(number | null)[]> {
     const most = Math.max(1, Math.min(CATCH_UP, Math.floor(batchTokens / work.length)));
-    const batch = work.map(({ own, sequence, wanted }): StepSequence => {
+    const batch = work.map(({ own, sequence, wanted }): StepSequence | null => {
       const tokens = wanted.slice(own.tokens.length, own.tokens.length + most);
       const whole = own.tokens.length + tokens.length === wanted.length;
+      if (!grow(own, own.tokens.length + tokens.length)) return null;
       return {
         pages: own.pages,
         position: own.tokens.length,
@@ -46,17 +45,24 @@ export function createDraftModel(draft: Pick<Ember, 'step' | 'pageCount'>, batch
         candidates: 1,
       };
     });
-    const outputs = await draft.step(batch);
-    for (const [i, { own }] of work.entries()) own.tokens.push(...batch[i]!.tokens);
-    return outputs.map((output) => output?.ids[0] ?? null);
+    const steps = batch.filter((sequence) => sequence !== null);
+    const outputs = steps.length === 0 ? [] : await draft.step(steps);
+    let n = 0;
+    return work.map(({ own, sequence }, i) => {
+      if (batch[i] === null) return null;
+      own.tokens.push(...batch[i]!.tokens);
+      // Guesses may be taken back, tokens of the sequence never.
+      cache.slide(own.pages, Math.min(own.tokens.length, sequence.tokens.length - 1));
+      return outputs[n++]?.ids[0] ?? null;
+    });
   }
 
   function begin({ sequence, room }: DraftWish): Held | null {
     if (room === 0) return null;
-    const own = held.get(sequence) ?? { tokens: [], pages: new Uint32Array() };
+    const own = held.get(sequence) ?? { tokens: [], pages: cache.empty };
     held.set(sequence, own);
     keepCommon(own, sequence.tokens);
-    return grow(own, sequence.tokens.length + room) ? own : null;
+    return cache.missing(own.pages, sequence.tokens.length + room)[0]! <= cache.groups[0]!.pool.free ? own : null;
   }
 
   return {
@@ -73,7 +79,7 @@ export function createDraftModel(draft: Pick<Ember, 'step' | 'pageCount'>, batch
     },
     forget(sequence) {
       const own = held.get(sequence);
-      if (own !== undefined) pool.release(own.pages);
+      if (own !== undefined) cache.release(own.pages);
       held.delete(sequence);
     },
   };

@@ -7,7 +7,7 @@ const PROBE_TOKENS = 8;
 /** One token, or vector, from the smallest prefill chunk: shows that the model works, and measures its rate. */
 export async function firstToken(ember: Ember, id: number, observe: (tokens: number, milliseconds: number) => void): Promise<void> {
   const tokens = new Array<number>(PROBE_TOKENS).fill(id);
-  const sequence = { pages: new Uint32Array([0]), position: 0, tokens, rows: 1, temperature: 1, adjustments: [], candidates: 1 };
+  const sequence = { pages: ember.pageGroups.map(() => new Uint32Array([0])), position: 0, tokens, rows: 1, temperature: 1, adjustments: [], candidates: 1 };
   const startedAt = performance.now();
   const [output] = await ember.step([{ ...sequence, output: ember.encoder ? 'hidden' : 'last' }]);
   observe(tokens.length, performance.now() - startedAt);

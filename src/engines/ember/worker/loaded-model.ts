@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import type { z } from 'zod';
 import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
-import { createPagePool, type Ember, type EmberMemory, loadEmber } from '../../../ember/index.ts';
+import { createPageCache, type Ember, type EmberMemory, loadEmber } from '../../../ember/index.ts';
 import { loadTokenizer } from '../../../formats/index.ts';
 import type { FromWorker, loadReport, sessionStats } from '../../protocol/messages.ts';
 import { createSampler } from '../../text/index.ts';
@@ -74,13 +74,20 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
   const contextTokens = Math.min(wanted, ember.modelContextTokens);
   const rate = createPrefillRate(batchTokens);
   await firstToken(ember, tokenizer.bosId ?? 0, (tokens, milliseconds) => rate.observe(tokens, milliseconds));
-  const { drafter, draft } = await openDrafter(options, { ranks, contextTokens, tokenizer, vocabularySize: ember.vocabularySize, recurrent: ember.recurrent });
+  const { drafter, draft } = await openDrafter(options, {
+    ranks,
+    contextTokens,
+    sequences: parallelSequences,
+    tokenizer,
+    vocabularySize: ember.vocabularySize,
+    recurrent: ember.recurrent,
+  });
   const guesses = options.promptLookup === true || options.draftModel !== undefined;
   const answers = createAnswers(text, ember.vocabularySize);
   const loop = createStepLoop({
     scores: answers.scores,
     ember,
-    pool: createPagePool(ember.pageCount),
+    cache: createPageCache(ember.pageGroups),
     stopTokens: text.stopTokens,
     parallelSequences,
     batchTokens,
@@ -258,7 +265,8 @@ function toSequences(
       // A token that follows a mask or is told with its scores is drawn from a row of its own.
       guessable: free && guide === null && wants.rawCandidates === undefined,
       computed: 0,
-      pages: new Uint32Array(),
+      pages: [],
+      parting: 0,
       ended: false,
     };
     leader ??= sequence;

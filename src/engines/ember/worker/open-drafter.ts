@@ -10,6 +10,7 @@ const DRAFT_BATCH = 128;
 interface Target {
   readonly ranks: number;
   readonly contextTokens: number;
+  readonly sequences: number;
   readonly tokenizer: Tokenizer;
   readonly vocabularySize: number;
   readonly recurrent: boolean;
@@ -28,6 +29,7 @@ export async function openDrafter(options: EmberEngineOptions, target: Target): 
     activations: options.activations ?? 'mixed',
     contextTokens: target.contextTokens,
     batchTokens: DRAFT_BATCH,
+    sequences: target.sequences,
   });
   if (draft.recurrent) {
     await draft[Symbol.asyncDispose]();

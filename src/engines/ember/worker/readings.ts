@@ -23,7 +23,8 @@ const base = (request: ActiveRequest, tokens: readonly number[]) => ({
   maxTokens: 0,
   leader: null,
   computed: 0,
-  pages: new Uint32Array(),
+  pages: [],
+  parting: 0,
   ended: false,
 });
 

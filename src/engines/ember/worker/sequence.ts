@@ -1,5 +1,4 @@
-import type { PagePool } from '../../../ember/index.ts';
-import { PAGE_TOKENS } from '../../../ember/index.ts';
+import { PAGE_TOKENS, type PageCache, type PageTables, pagesFor } from '../../../ember/index.ts';
 import type { AnswerGuide, AnswerText, Sampler } from '../../text/index.ts';
 import type { AdapterUse } from './adapters.ts';
 import type { PrefixTree } from './prefix-tree.ts';
@@ -33,7 +32,10 @@ export interface Evaluated {
   readonly leader: Evaluated | null;
   /** Cells in the cache. */
   computed: number;
-  pages: Uint32Array;
+  /** Empty where it has none. */
+  pages: PageTables;
+  /** Cells of the longest known prefix, perhaps more than could be taken up. */
+  parting: number;
   ended: boolean;
 }
 
@@ -67,25 +69,23 @@ export interface Reading extends Evaluated {
 }
 
 export const generatedTokens = (sequence: Evaluated): number => sequence.tokens.length - sequence.promptTokens;
-export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
-/** Room for `tokens` cells; false when the pool has too few pages (nothing is taken then). */
-export function growPages(sequence: Evaluated, tokens: number, pool: PagePool, prefixes: PrefixTree): boolean {
-  const missing = pagesFor(tokens) - sequence.pages.length;
-  if (missing <= 0) return true;
-  if (missing > pool.free) prefixes.free(missing - pool.free);
-  const more = pool.allocate(missing);
-  if (more === null) return false;
-  const pages = new Uint32Array(sequence.pages.length + missing);
-  pages.set(sequence.pages);
-  pages.set(more, sequence.pages.length);
-  sequence.pages = pages;
+/** Pages that it holds of the context. */
+export const heldPages = ({ pages }: Evaluated): number => pages[0]?.length ?? 0;
+
+/** Room for `tokens` cells; false when a pool has too few pages (nothing is taken then). */
+export function growPages(sequence: Evaluated, tokens: number, cache: PageCache, prefixes: PrefixTree): boolean {
+  const pages = sequence.pages.length === 0 ? cache.empty : sequence.pages;
+  for (const [group, count] of cache.missing(pages, tokens).entries()) prefixes.free(group, count - cache.groups[group]!.pool.free);
+  const grown = cache.grow(pages, tokens);
+  if (grown === null) return false;
+  sequence.pages = grown;
   return true;
 }
 
-export function freePages(sequence: Evaluated, pool: PagePool): void {
-  pool.release(sequence.pages);
-  sequence.pages = new Uint32Array();
+export function freePages(sequence: Evaluated, cache: PageCache): void {
+  cache.release(sequence.pages);
+  sequence.pages = [];
   sequence.computed = 0;
 }
 
@@ -106,23 +106,27 @@ const sharedPages = (sequence: Evaluated): number => {
 };
 
 /** Takes what is evaluated already: the leader's pages, which are full, so that nobody writes them again, or a known prefix. */
-export function takePrefix(sequence: Evaluated, pool: PagePool, prefixes: PrefixTree): void {
+export function takePrefix(sequence: Evaluated, cache: PageCache, prefixes: PrefixTree): void {
   const { leader, request } = sequence;
   const count = sharedPages(sequence);
-  if (count > 0 && leader !== null) {
-    sequence.pages = leader.pages.slice(0, count);
-    pool.retain(sequence.pages);
-  } else if (request.salt !== null) sequence.pages = prefixes.take(request.salt, sequence.tokens);
-  sequence.computed = sequence.pages.length * PAGE_TOKENS;
+  // A leader that is far ahead has given back the windows that the others would begin with.
+  const shared = count > 0 && leader !== null ? cache.share(leader.pages, count) : null;
+  if (shared !== null) sequence.pages = shared;
+  else if (request.salt !== null) {
+    const { pages, known } = prefixes.take(request.salt, sequence.tokens);
+    sequence.pages = pages;
+    sequence.parting = known * PAGE_TOKENS;
+  }
+  sequence.computed = heldPages(sequence) * PAGE_TOKENS;
 }
 
 /** New tokens that an admission reserves room for (docs/spec/serving.md §4 item 2). */
 const RESERVED_TOKENS = 1_024;
 
 /** Whether a sequence may join those that run: its tokens and the answer's first 1,024 fit beside what the others already hold or still have to prefill. */
-export function mayEnter(next: Evaluated, running: readonly Evaluated[], pool: PagePool, prefixes: PrefixTree): boolean {
+export function mayEnter(next: Evaluated, running: readonly Evaluated[], cache: PageCache, prefixes: PrefixTree): boolean {
   if (running.length === 0) return true;
-  const owed = running.reduce((sum, other) => sum + Math.max(0, pagesFor(other.tokens.length) - other.pages.length), 0);
+  const owed = running.reduce((sum, other) => sum + Math.max(0, pagesFor(other.tokens.length) - heldPages(other)), 0);
   const left = next.maxTokens - generatedTokens(next);
-  return pagesFor(next.tokens.length + Math.min(left, RESERVED_TOKENS)) - next.pages.length <= pool.free + prefixes.idle - owed;
+  return pagesFor(next.tokens.length + Math.min(left, RESERVED_TOKENS)) - heldPages(next) <= cache.groups[0]!.pool.free + prefixes.idle - owed;
 }

@@ -1,10 +1,10 @@
-import { PAGE_TOKENS, type PagePool, type RecurrentStates } from '../../../ember/index.ts';
+import { PAGE_TOKENS, type PageCache, type RecurrentStates } from '../../../ember/index.ts';
 import type { Evaluated } from './sequence.ts';
 
 /** Slots of the running states that recurrent models keep for their sequences; models without them need none. */
 export interface StateSlots {
   /** A slot for a sequence that has its prefix: pages behind the last kept state are given back. */
-  take(sequence: Evaluated, pool: PagePool): void;
+  take(sequence: Evaluated, cache: PageCache): void;
   release(sequence: Evaluated): void;
   /** For its steps. */
   of(sequence: Evaluated): { readonly state?: number };
@@ -15,12 +15,13 @@ export function createStateSlots(states: RecurrentStates | null): StateSlots {
   const free = Array.from({ length: states.slots }, (_, slot) => slot).reverse();
   const held = new Map<Evaluated, number>();
   return {
-    take(sequence, pool) {
+    take(sequence, cache) {
       const slot = free.pop()!;
       held.set(sequence, slot);
-      const usable = states.resume(slot, sequence.pages);
-      pool.release(sequence.pages.subarray(usable));
-      sequence.pages = sequence.pages.slice(0, usable);
+      const { pages } = sequence;
+      const usable = states.resume(slot, pages[0] ?? new Uint32Array());
+      sequence.pages = pages.map((table) => table.slice(0, usable));
+      cache.release(pages.map((table) => table.subarray(usable)));
       sequence.computed = usable * PAGE_TOKENS;
     },
     release(sequence) {

@@ -1,116 +1,11 @@
 import { describe, expect, test, vi } from 'vitest';
-import { GREEDY } from '../../../../test/support/engine-run.ts';
-import { createPagePool, PAGE_TOKENS, type StepOutput, type StepSequence } from '../../../ember/index.ts';
-import type { FromWorker } from '../../protocol/messages.ts';
-import { createAnswerText, createSampler } from '../../text/index.ts';
+import { runStepLoop } from '../../../../test/support/step-loop-run.ts';
+import { PAGE_TOKENS } from '../../../ember/index.ts';
 import { createPrefillRate, planStep } from './plan-step.ts';
 import { createEmbedding } from './readings.ts';
-import type { Sequence } from './sequence.ts';
-import { createStepLoop } from './step-loop.ts';
-
-/**
- * An ember whose cache holds the tokens themselves: the next token is a digest of what the sequence's pages say. A wrong page, a shared one, a
- * lost or repeated token changes the text.
- */
-function cacheEmber(pageCount: number, gate: () => Promise<void> = async () => {}) {
-  const cells = new Int32Array(pageCount * PAGE_TOKENS).fill(-1);
-  const batches: StepSequence[][] = [];
-  const at = (sequence: StepSequence, position: number): number => sequence.pages[Math.floor(position / PAGE_TOKENS)]! * PAGE_TOKENS + (position % PAGE_TOKENS);
-  return {
-    batches,
-    async step(sequences: readonly StepSequence[]): Promise<(StepOutput | null)[]> {
-      batches.push([...sequences]);
-      await gate();
-      for (const sequence of sequences) for (const [i, token] of sequence.tokens.entries()) cells[at(sequence, sequence.position + i)] = token;
-      return sequences.map((sequence) => {
-        if (sequence.output === 'none') return null;
-        let digest = 7;
-        for (let position = 0; position < sequence.position + sequence.tokens.length; position++)
-          digest = (Math.imul(digest, 31) + cells[at(sequence, position)]! + 1) >>> 0;
-        return { max: 1, sum: 1, ids: new Uint32Array([100 + (digest % 800)]), values: new Float32Array([1]) };
-      });
-    },
-    logits: async () => new Float32Array(),
-    /** A row for each hidden token: the token itself. */
-    async hidden(first: number, count: number): Promise<Float32Array> {
-      const rows = batches
-        .at(-1)!
-        .flatMap((sequence) => (sequence.output === 'hidden' ? sequence.tokens.slice(-(sequence.rows ?? sequence.tokens.length)) : []));
-      return Float32Array.from(rows.slice(first, first + count));
-    },
-  };
-}
-
-function setUp(options: { pages: number; parallel?: number; batchTokens?: number; gate?: () => Promise<void> }) {
-  const pool = createPagePool(options.pages);
-  const ember = cacheEmber(options.pages, options.gate);
-  const sent: FromWorker[] = [];
-  /** Number of batches when a request was done. */
-  const doneAt = new Map<number, number>();
-  const { promise: idle, resolve } = Promise.withResolvers<void>();
-  let expected = 0;
-  let ids = 0;
-  const loop = createStepLoop({
-    ember,
-    pool,
-    stopTokens: new Set(),
-    parallelSequences: options.parallel ?? 4,
-    batchTokens: options.batchTokens ?? 256,
-    send: (message) => {
-      sent.push(message);
-      if (message.kind !== 'done') return;
-      doneAt.set(message.sequence, ember.batches.length);
-      if (--expected === 0) resolve();
-    },
-    onFailure: (error) => {
-      throw error;
-    },
-  });
-  const add = (prompt: number[], maxTokens: number, choices = 1, salt: string | null = null): number => {
-    const id = ids++;
-    expected++;
-    const request = {
-      id,
-      promptTokens: prompt.length,
-      salt,
-      cachedTokens: 0,
-      openChoices: choices,
-      completionTokens: 0,
-      reasoningTokens: 0,
-      started: false,
-      cancelled: false,
-      adapter: null,
-    };
-    let leader: Sequence | null = null;
-    const sequences = Array.from({ length: choices }, (_, choice) => {
-      const sequence: Sequence = {
-        kind: 'answer',
-        request,
-        choice,
-        tokens: [...prompt],
-        promptTokens: prompt.length,
-        maxTokens,
-        sampler: createSampler(GREEDY, 0, choice, prompt),
-        answer: createAnswerText({ push: (token) => `${token} `, flush: () => '' }, []),
-        leader,
-        guessable: true,
-        computed: 0,
-        pages: new Uint32Array(),
-        ended: false,
-      };
-      leader ??= sequence;
-      return sequence;
-    });
-    loop.add(sequences);
-    return id;
-  };
-  const textOf = (id: number, choice = 0): string =>
-    sent.map((message) => (message.kind === 'step' && message.sequence === id && message.choice === choice ? message.text : '')).join('');
-  return { pool, ember, loop, sent, doneAt, add, idle, textOf };
-}
 
 async function solo(prompt: number[], maxTokens: number): Promise<string> {
-  const it = setUp({ pages: 64 });
+  const it = runStepLoop({ pages: 64 });
   const id = it.add(prompt, maxTokens);
   await it.idle;
   return it.textOf(id);
@@ -120,7 +15,7 @@ const prompts = [[1, 2, 3], Array.from({ length: 40 }, (_, i) => i), [9], Array.
 
 describe('step loop', () => {
   test('[engines E19] four growing sequences in a small pool all finish with the text of their solo runs, and the first is never paused', async () => {
-    const it = setUp({ pages: 7 });
+    const it = runStepLoop({ pages: 7 });
     const ids = prompts.map((prompt) => it.add(prompt, 90));
     await it.idle;
     for (const [i, prompt] of prompts.entries()) expect(it.textOf(ids[i]!)).toBe(await solo(prompt, 90));
@@ -128,7 +23,7 @@ describe('step loop', () => {
     const first = it.ember.batches
       .slice(0, it.doneAt.get(ids[0]!))
       .flat()
-      .filter((share) => share.pages[0] === 0);
+      .filter((share) => share.pages[0]![0] === 0);
     expect(first.map((share) => share.position)).toEqual(Array.from({ length: 90 }, (_, i) => (i === 0 ? 0 : i + 2)));
     const evaluated = it.ember.batches.flat().reduce((sum, s) => sum + s.tokens.length, 0);
     expect(evaluated).toBeGreaterThan(prompts.reduce((sum, prompt) => sum + prompt.length + 89, 0));
@@ -136,22 +31,22 @@ describe('step loop', () => {
   });
 
   test('[engines E18] one request may use the whole pool, and four together never hold more than it has', async () => {
-    const alone = setUp({ pages: 4 });
+    const alone = runStepLoop({ pages: 4 });
     alone.add([1], 4 * PAGE_TOKENS - 1);
     await alone.idle;
     expect(alone.sent.at(-1)).toMatchObject({ kind: 'done', completionTokens: 4 * PAGE_TOKENS - 1 });
-    const four = setUp({ pages: 4 });
+    const four = runStepLoop({ pages: 4 });
     for (let i = 0; i < 4; i++) four.add([i], 60);
     await four.idle;
     for (const batch of four.ember.batches) {
-      const held = batch.flatMap((sequence) => [...sequence.pages]);
+      const held = batch.flatMap((sequence) => [...sequence.pages[0]!]);
       expect(held.length).toBeLessThanOrEqual(4);
       expect(new Set(held).size).toBe(held.length);
     }
   });
 
   test('sequences enter in order, as many as may run, when their first 1,024 tokens have room', async () => {
-    const it = setUp({ pages: 8, parallel: 2 });
+    const it = runStepLoop({ pages: 8, parallel: 2 });
     const ids = [it.add([1], 20), it.add([2], 200), it.add([3], 20), it.add([4], 20)];
     await it.idle;
     const started = it.sent.filter((message) => message.kind === 'start').map((message) => message.sequence);
@@ -166,7 +61,7 @@ describe('step loop', () => {
   });
 
   test('a request that does not fit beside the others waits until one ends', async () => {
-    const it = setUp({ pages: 4, parallel: 4 });
+    const it = runStepLoop({ pages: 4, parallel: 4 });
     it.add([1], 40);
     const waiting = it.add(new Array(100).fill(2), 20);
     await it.idle;
@@ -178,7 +73,7 @@ describe('step loop', () => {
   test('[engines E17] a cancel in the queue, in prefill and in decode frees the sequence after the step that runs', async () => {
     let release = (): void => {};
     const gate = () => new Promise<void>((resolve) => (release = resolve));
-    const it = setUp({ pages: 16, parallel: 1, batchTokens: 64, gate });
+    const it = runStepLoop({ pages: 16, parallel: 1, batchTokens: 64, gate });
     const step = async (): Promise<void> => {
       release();
       await new Promise((resolve) => setTimeout(resolve, 10));
@@ -213,7 +108,7 @@ describe('step loop', () => {
   test('choices of one request evaluate their common prompt once, in shared pages, and end like any answer', async () => {
     const prompt = Array.from({ length: 100 }, (_, i) => i);
     for (const pages of [64, 8]) {
-      const it = setUp({ pages, parallel: 4 });
+      const it = runStepLoop({ pages, parallel: 4 });
       const id = it.add(prompt, 60, 4);
       const other = it.add([7], 10);
       await it.idle;
@@ -231,7 +126,7 @@ describe('step loop', () => {
 
   test('[engines E27] a common prefix is evaluated once, by requests that follow and that run beside, in one copy', async () => {
     const common = Array.from({ length: 600 }, (_, i) => i % 97);
-    const it = setUp({ pages: 64 });
+    const it = runStepLoop({ pages: 64 });
     const first = it.add([...common, 1, 2, 3], 40, 1, 'key');
     await it.idle;
     const after = it.loop.counters.promptTokensComputed;
@@ -246,14 +141,14 @@ describe('step loop', () => {
     expect(it.textOf(second)).toBe(await solo([...common, 9], 40));
     expect(it.textOf(third)).toBe(await solo([...common, 9, 9], 40));
     const both = it.ember.batches.find((batch) => batch.length === 2)!;
-    expect([...both[0]!.pages.slice(0, 18)]).toEqual([...both[1]!.pages.slice(0, 18)]);
+    expect([...both[0]!.pages[0]!.slice(0, 18)]).toEqual([...both[1]!.pages[0]!.slice(0, 18)]);
     it.loop.clear();
     expect(it.pool.free).toBe(64);
   });
 
   test('two that evaluate the same prefix at the same time keep one copy of it', async () => {
     const prompt = Array.from({ length: 70 }, (_, i) => i);
-    const it = setUp({ pages: 64 });
+    const it = runStepLoop({ pages: 64 });
     const ids = [it.add(prompt, 200, 1, 'key'), it.add(prompt, 200, 1, 'key')];
     await it.idle;
     for (const id of ids) expect(it.textOf(id)).toBe(await solo(prompt, 200));
@@ -263,7 +158,7 @@ describe('step loop', () => {
 
   test('prefixes of another salt are never used, and none are kept without one', async () => {
     const prompt = Array.from({ length: 100 }, (_, i) => i);
-    const it = setUp({ pages: 64 });
+    const it = runStepLoop({ pages: 64 });
     for (const salt of ['one', 'two', null, null]) it.add(prompt, 3, 1, salt);
     await it.idle;
     expect(it.loop.counters.promptTokensComputed).toBe(400);
@@ -272,7 +167,7 @@ describe('step loop', () => {
   });
 
   test('prefixes make room for those that run, least recently used first, and no answer changes', async () => {
-    const it = setUp({ pages: 12, parallel: 2 });
+    const it = runStepLoop({ pages: 12, parallel: 2 });
     const prompt = (start: number) => Array.from({ length: 80 }, (_, i) => start + i);
     const starts = [0, 100, 200, 0, 300, 400, 0, 100];
     const ids = starts.map((start) => it.add(prompt(start), 100, 1, 'key'));
@@ -284,7 +179,7 @@ describe('step loop', () => {
   });
 
   test('readings share steps with answers, behind them, and get their own rows', async () => {
-    const it = setUp({ pages: 64, batchTokens: 64 });
+    const it = runStepLoop({ pages: 64, batchTokens: 64 });
     const inputs = [[5], [200, 7], Array.from({ length: 90 }, (_, i) => i % 7), [3, 4]];
     const vectors: Promise<Float32Array>[] = [];
     const answer = it.add([1], 12);
@@ -322,7 +217,7 @@ describe('step loop', () => {
   });
 
   test('a long prompt is prefilled in chunks while another sequence decodes in every step', async () => {
-    const it = setUp({ pages: 32, batchTokens: 64 });
+    const it = runStepLoop({ pages: 32, batchTokens: 64 });
     const short = it.add([1], 12);
     const long = it.add(new Array(300).fill(5), 3);
     await it.idle;

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FinishReason } from '../../../contract/index.ts';
-import { type Ember, PAGE_TOKENS, type PagePool, type RecurrentStates, type StepOutput } from '../../../ember/index.ts';
+import { type Ember, PAGE_TOKENS, type PageCache, type RecurrentStates, type StepOutput } from '../../../ember/index.ts';
 import { type FromWorker, stepText } from '../../protocol/messages.ts';
 import type { AnswerOutput, TokenScores } from '../../text/index.ts';
 import type { Answers } from './answers.ts';
@@ -14,6 +14,7 @@ import {
   freePages,
   generatedTokens,
   growPages,
+  heldPages,
   mayEnter,
   type Reading,
   type Sequence,
@@ -21,10 +22,11 @@ import {
 } from './sequence.ts';
 import { createStateSlots } from './state-slots.ts';
 import { adapterOrder, decodes, remaining, type Share, toStep, wantsHidden } from './step-share.ts';
+import { leaveWindows } from './windows.ts';
 
 export interface StepLoopOptions {
   readonly ember: Pick<Ember, 'step' | 'logits' | 'hidden'> & { readonly states?: RecurrentStates | null };
-  readonly pool: PagePool;
+  readonly cache: PageCache;
   readonly stopTokens: ReadonlySet<number>;
   readonly parallelSequences: number;
   readonly batchTokens: number;
@@ -68,8 +70,8 @@ export interface StepLoop {
  * are seen after one step at most.
  */
 export function createStepLoop(options: StepLoopOptions): StepLoop {
-  const { ember, pool, send } = options;
-  const prefixes = createPrefixTree(pool);
+  const { ember, cache, send } = options;
+  const prefixes = createPrefixTree(cache);
   const states = createStateSlots(ember.states ?? null);
   const drafter = options.drafter ?? null;
   const lengths = createDraftLengths();
@@ -126,9 +128,9 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
       const next = waiting[place];
       if (next === undefined) return;
       // Held before it is counted: what it will use can then not be freed for it.
-      takePrefix(next, pool, prefixes);
-      states.take(next, pool);
-      if (!mayEnter(next, running, pool, prefixes)) {
+      takePrefix(next, cache, prefixes);
+      states.take(next, cache);
+      if (!mayEnter(next, running, cache, prefixes)) {
         leave(next);
         return;
       }
@@ -146,7 +148,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
   function reserve(shares: number[]): void {
     for (let i = 0; i < running.length; i++) {
       const sequence = running[i]!;
-      while (!growPages(sequence, sequence.computed + shares[i]!, pool, prefixes)) {
+      while (!growPages(sequence, sequence.computed + shares[i]!, cache, prefixes)) {
         const last = running.pop()!;
         shares.pop();
         leave(last);
@@ -157,7 +159,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
   }
 
   function leave(sequence: Sequence | Reading): void {
-    freePages(sequence, pool);
+    freePages(sequence, cache);
     states.release(sequence);
     if (sequence.kind === 'answer') drafter?.forget(sequence);
   }
@@ -168,7 +170,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     let batchRoom = options.batchTokens - shares.reduce((sum, share) => sum + share, 0);
     const answers = running.map((sequence, i) => ({ sequence, i })).filter((it): it is { sequence: Sequence; i: number } => it.sequence.kind === 'answer');
     const wishes = answers.map(({ sequence }) => {
-      const cells = (sequence.pages.length + pool.free) * PAGE_TOKENS - sequence.tokens.length;
+      const cells = (heldPages(sequence) + cache.groups[0]!.pool.free) * PAGE_TOKENS - sequence.tokens.length;
       const left = sequence.maxTokens - generatedTokens(sequence) - 1;
       const able = decodes(sequence) && sequence.guessable && !sequence.request.cancelled;
       const room = able ? Math.max(0, Math.min(lengths.length(sequence, decoding), left, cells, batchRoom)) : 0;
@@ -178,7 +180,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     const guesses: (readonly number[])[] = running.map(() => []);
     for (const [n, guess] of (await drafter.propose(wishes)).entries()) {
       const { sequence, i } = answers[n]!;
-      if (growPages(sequence, sequence.tokens.length + guess.length, pool, prefixes)) guesses[i] = guess;
+      if (growPages(sequence, sequence.tokens.length + guess.length, cache, prefixes)) guesses[i] = guess;
     }
     return guesses;
   }
@@ -215,6 +217,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
       const { sequence, count, guesses } = share;
       const output = outputs[i] ?? null;
       const firstRow = row;
+      const before = sequence.computed;
       if (sequence.kind === 'reading') {
         const rows = steps[i]!.rows ?? 0;
         const values = output?.logProbabilities ?? (rows === 0 ? new Float32Array() : await ember.hidden(hiddenRow, rows));
@@ -225,6 +228,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
         if (output !== null) row += 1 + guesses.length;
         if (!sequence.request.cancelled) await advance(sequence, count, guesses, output, firstRow);
       }
+      if (!sequence.ended) leaveWindows(sequence, before, cache, prefixes);
     }
     running = running.filter((sequence) => !sequence.ended);
   }
