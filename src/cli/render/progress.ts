@@ -49,7 +49,7 @@ export function createProgress(options: ProgressOptions): Progress {
         open = true;
         options.stderr.write(`\r\x1b[2K${bar(plain(label), doneBytes, totalBytes, facts, options.columns)}`);
       } else {
-        const line = `${plain(label)}: ${facts}`;
+        const line = `${plain(label)}: ${facts[0]}`;
         if (complete && line === lastLine) return;
         lastLine = line;
         options.stderr.write(`${line}\n`);
@@ -63,18 +63,28 @@ export function createProgress(options: ProgressOptions): Progress {
   };
 }
 
-function describe(doneBytes: number, totalBytes: number, bytesPerSecond: number): string {
+/** From all that there is to tell to the share alone. */
+function describe(doneBytes: number, totalBytes: number, bytesPerSecond: number): readonly [string, ...string[]] {
   const share = totalBytes > 0 ? `${String(Math.floor((100 * doneBytes) / totalBytes)).padStart(3)} %` : '';
-  const left = bytesPerSecond > 0 && doneBytes < totalBytes ? `, ${formatSeconds((totalBytes - doneBytes) / bytesPerSecond)} left` : '';
-  const speed = bytesPerSecond > 0 ? `, ${formatSize(Math.round(bytesPerSecond))}/s${left}` : '';
-  return `${share}  ${formatSize(doneBytes)} of ${formatSize(totalBytes)}${speed}`;
+  const sizes = `${share}  ${formatSize(doneBytes)} of ${formatSize(totalBytes)}`;
+  if (bytesPerSecond <= 0) return [sizes, share];
+  const speed = `${sizes}, ${formatSize(Math.round(bytesPerSecond))}/s`;
+  if (doneBytes >= totalBytes) return [speed, sizes, share];
+  return [`${speed}, ${formatSeconds((totalBytes - doneBytes) / bytesPerSecond)} left`, speed, sizes, share];
 }
 
-function bar(label: string, doneBytes: number, totalBytes: number, facts: string, columns: number): string {
-  const room = columns - facts.length - 4;
-  const name = cut(label, Math.max(8, Math.min(label.length, room - 12)));
-  const cells = Math.min(30, room - name.length - 2);
-  if (cells < 6) return cut(`${name}  ${facts}`, columns - 1);
+const LEAST_NAME = 8;
+const LEAST_CELLS = 6;
+
+/** The bar, and as much in words as the line holds: the time left goes first, then the speed, then the bar itself. */
+function bar(label: string, doneBytes: number, totalBytes: number, facts: readonly [string, ...string[]], columns: number): string {
+  const fits = (text: string, cells: number): boolean => LEAST_NAME + 2 + cells + text.length < columns;
+  const drawn = facts.find((text) => text.includes(' of ') && fits(text, LEAST_CELLS + 2));
+  const words = drawn ?? facts.find((text) => fits(text, 0)) ?? facts.at(-1)!;
+  const room = columns - 1 - words.length - 2 - (drawn === undefined ? 0 : LEAST_CELLS + 2);
+  const name = cut(label, Math.max(1, Math.min(label.length, drawn === undefined ? room : Math.max(LEAST_NAME, room - 4))));
+  if (drawn === undefined) return cut(`${name}  ${words}`, columns - 1);
+  const cells = Math.min(30, columns - 1 - words.length - name.length - 4);
   const full = totalBytes > 0 ? Math.round((cells * Math.min(doneBytes, totalBytes)) / totalBytes) : 0;
-  return `${name}  ${'█'.repeat(full)}${'░'.repeat(cells - full)}  ${facts}`;
+  return `${name}  ${'█'.repeat(full)}${'░'.repeat(cells - full)}  ${words}`;
 }

@@ -83,6 +83,12 @@ describe('progress', () => {
         .split('\r\x1b[2K')
         .every((line) => line.length <= 40),
     ).toBe(true);
+    // What does not fit is left out as a whole: no number loses its end.
+    for (const columns of [60, 40, 24])
+      for (const line of run(true, columns)
+        .split('\r\x1b[2K')
+        .filter((each) => each !== ''))
+        expect(line).toMatch(/ +\d+ %( {2}[\d.]+ k?M?B of [\d.]+ MB(, [\d.]+ MB\/s(, [\d.]+ s left)?)?)?$/);
   });
 
   it('is a plain line now and then elsewhere, without escapes, and nothing when quiet', () => {
