@@ -60,6 +60,8 @@ export interface Context {
   loadConfig(flags?: Readonly<Record<string, unknown>>): Promise<LoadedConfig>;
   /** The daemon when one answers, else the product in this process. Made at the first call. */
   connect(): Promise<Connection>;
+  /** The product in this process also where a daemon answers: for what needs this command's own environment. */
+  connectHere(): Promise<Connection>;
 }
 
 /** Where a command may stream to. Nothing reaches stdout under `--json` except the one document. */

@@ -73,6 +73,10 @@ export function createContext(facts: ProcessFacts, common: CommonOptions & { rea
       connection ??= import('./connect.ts').then(({ connect }) => connect(context));
       return connection;
     },
+    connectHere() {
+      connection ??= import('./connect.ts').then(({ connectHere }) => connectHere(context));
+      return connection;
+    },
     async close() {
       stopDefault();
       stopTerminate();

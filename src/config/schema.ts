@@ -114,6 +114,13 @@ export const configSchema = z.strictObject({
       cdnHosts: list.default(['*.huggingface.co', '*.hf.co']).describe('Hosts that the hub may send a download to, besides its own.'),
     })
     .prefault({}),
+  push: z
+    .strictObject({
+      targets: list
+        .default([])
+        .describe('Repositories (`org/model`, `*` for any part) that may be pushed to; a push over HTTP is refused unless one of them matches.'),
+    })
+    .prefault({}),
   workspaces: z
     .strictObject({ home: z.string().nullable().default(null).describe('Directory of editable models; ignored when it does not exist.') })
     .prefault({}),

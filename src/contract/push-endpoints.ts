@@ -15,15 +15,13 @@ const pushRequest = z.strictObject({
   delete: z.boolean().optional(),
   checkOnly: z.boolean().optional(),
   dryRun: z.boolean().optional(),
+  /** Tell every file that is going to be sent, not only the first 20. */
+  verbose: z.boolean().optional(),
 });
 
-/** Progress of reading and sending, what is going to be sent, then the result once as the last event. */
+/** Progress of reading and sending, notices with what is going to be sent, then the result once as the last event. */
 const pushEvent = z.discriminatedUnion('kind', [
   z.looseObject({ kind: z.literal('progress'), phase: z.enum(['check', 'upload']), doneBytes: z.number(), totalBytes: z.number() }),
-  z.looseObject({
-    kind: z.literal('manifest'),
-    files: z.array(z.object({ path: z.string(), sizeBytes: z.number(), change: z.enum(['added', 'modified', 'deleted']) })),
-  }),
   z.looseObject({ kind: z.literal('notice'), message: z.string() }),
   z.looseObject({ kind: z.literal('result'), data: pushDataSchema }),
 ]);

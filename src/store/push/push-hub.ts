@@ -87,13 +87,9 @@ export function createPushHub(options: PushHubOptions): PushHub {
       const own = url.origin === endpoint.origin;
       const headers = { ...request.headers, 'accept-encoding': 'identity', ...(own && fromHub ? { authorization: `Bearer ${options.token}` } : {}) };
       deadline.restart();
+      await using body = sentBody(method === 'GET' ? undefined : request.body?.(), deadline.restart);
       try {
-        const response = await hub.fetch(url, {
-          method,
-          redirect: 'manual',
-          signal: deadline.signal,
-          ...bodyInit(method === 'GET' ? undefined : request.body?.(), headers, deadline.restart),
-        });
+        const response = await hub.fetch(url, { method, redirect: 'manual', signal: deadline.signal, ...body.init(headers) });
         const location = response.headers.get('location');
         if (!REDIRECTS.includes(response.status) || location === null)
           return { status: response.status, headers: response.headers, text: await readText(response, deadline.restart) };
@@ -179,11 +175,17 @@ function checkAddress(url: URL, endpoint: URL): void {
     throw new HearthError('upload_failed', `${url.protocol}//${url.host} is refused: files are sent over https only (http to a hub on this machine).`);
 }
 
-function bodyInit(body: PushBody | undefined, headers: Record<string, string>, onPiece: () => void): RequestInit {
-  if (body === undefined) return { headers };
-  const { pieces } = body;
-  if (pieces instanceof Uint8Array) return { headers, body: pieces as Uint8Array<ArrayBuffer> };
-  const source = pieces[Symbol.asyncIterator]();
+interface SentBody extends AsyncDisposable {
+  init(headers: Record<string, string>): RequestInit;
+}
+
+/** The body of one try. Disposing it closes the file: a broken connection does not cancel the stream that it was reading. */
+function sentBody(body: PushBody | undefined, onPiece: () => void): SentBody {
+  if (body === undefined || body.pieces instanceof Uint8Array) {
+    const bytes = body?.pieces as Uint8Array<ArrayBuffer> | undefined;
+    return { init: (headers) => ({ headers, ...(bytes === undefined ? {} : { body: bytes }) }), [Symbol.asyncDispose]: async () => {} };
+  }
+  const source = body.pieces[Symbol.asyncIterator]();
   const stream = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -192,13 +194,15 @@ function bodyInit(body: PushBody | undefined, headers: Record<string, string>, o
         if (next.done === true) controller.close();
         else controller.enqueue(next.value);
       },
-      async cancel() {
-        await source.return?.();
-      },
     },
     { highWaterMark: 0 },
   );
-  return { headers: { ...headers, 'content-length': String(body.length) }, body: stream, duplex: 'half' } as RequestInit;
+  return {
+    init: (headers) => ({ headers: { ...headers, 'content-length': String(body.length) }, body: stream, duplex: 'half' }) as RequestInit,
+    [Symbol.asyncDispose]: async () => {
+      await source.return?.();
+    },
+  };
 }
 
 async function readText(response: Response, onPiece: () => void): Promise<string> {
