@@ -15,6 +15,14 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   return await module.createHearth(options);
 }
 
+export type { HardwareProfile, MachineMonitor, MachineSample } from '../hardware/index.ts';
+
+/** What this machine has, and what it does: for `bench`. */
+export async function machine() {
+  const { createMachineMonitor, probeHardware, processMemory } = await import('../hardware/index.ts');
+  return { monitor: createMachineMonitor(), profile: await probeHardware(), processMemory };
+}
+
 /** Memory of the machine, or of the container where that is less, in bytes. */
 export async function memoryTotalBytes(): Promise<number> {
   const module = await import('../hardware/index.ts');

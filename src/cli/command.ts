@@ -33,6 +33,8 @@ export interface Command<A = unknown, O extends Options = Options, D = unknown> 
   readonly options: O;
   /** Known, and answers `not_implemented`; left out of the overview. */
   readonly planned?: boolean;
+  /** The verb that is meant when none of its group is named: `bench MODEL` is `bench target MODEL`. */
+  readonly isDefault?: boolean;
   /** Name in the JSON envelope when it is not the first word of `name`. */
   readonly envelope?: string;
   /** Does the work and returns what `--json` prints. It never prints by itself, but may stream through `context.output`. */

@@ -148,7 +148,9 @@ const argumentTerm = (argument: { readonly required: boolean; readonly variadic:
 };
 
 function addCommand(parent: Parser, root: Parser, command: Command, action: Action): void {
-  const parser = parent.command(command.name.split(' ').at(-1)!, { hidden: command.planned === true }).helpGroup(`${command.group}:`);
+  const parser = parent
+    .command(command.name.split(' ').at(-1)!, { hidden: command.planned === true, isDefault: command.isDefault === true })
+    .helpGroup(`${command.group}:`);
   parser.description(command.planned ? `${command.summary} (not in this version yet)` : command.summary);
   for (const alias of command.aliases ?? []) parser.alias(alias);
   for (const argument of command.arguments) {

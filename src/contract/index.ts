@@ -2,6 +2,7 @@
 // Refuses: behaviour; node: imports; anything of ours.
 // Called by: every module, clients and the console.
 export * from './admin.ts';
+export * from './bench-report.ts';
 export * from './embedding-endpoints.ts';
 export * from './endpoint.ts';
 export * from './endpoints.ts';

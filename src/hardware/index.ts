@@ -2,5 +2,7 @@
 // Refuses: deciding what fits; starting anything but short probes.
 // Called by: catalog, gateway, training, stack, api and app.
 export type { ReadText } from './memory-limit.ts';
+export { createMachineMonitor, processMemory } from './monitor/machine-monitor.ts';
+export type { MachineMonitor, MachineSample } from './monitor/sample.ts';
 export { type HardwareSources, memoryTotalBytes, probeHardware } from './probe-hardware.ts';
 export type { Gpu, HardwareProfile } from './profile.ts';

@@ -1,4 +1,5 @@
 import type { Command } from '../command.ts';
+import { BENCH_COMMANDS } from './models/bench/index.ts';
 import { cloneCommand } from './models/clone.ts';
 import { convertCommand } from './models/convert.ts';
 import { embedCommand } from './models/embed.ts';
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   cloneCommand,
   convertCommand,
   pushCommand,
+  ...BENCH_COMMANDS,
   versionCommand,
   serveCommand,
   catalogCommand,

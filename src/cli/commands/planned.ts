@@ -20,7 +20,6 @@ function planned(group: Command['group'], name: string, summary: string, args: r
 const anything: Argument = { name: 'arguments', schema: z.array(z.string()).optional().describe('passed to the command') };
 
 export const PLANNED: readonly Command[] = [
-  planned('Models', 'bench', 'Measure the speed of a model'),
   planned('Stack', 'setup', 'Choose, fetch and start models for this machine'),
   planned('Stack', 'up', 'Start the stack'),
   planned('Stack', 'down', 'Stop the stack'),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type EmbedData, endpoints, type ShowData } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import { defineCommand, flag, option } from '../../command.ts';
+import type { Context } from '../../context.ts';
 import { readyModel } from '../../generate/ready-model.ts';
 import { type BatchLine, parseBatch, readAll } from '../../generate/text-input.ts';
 import { formatSeconds } from '../../render/size.ts';
@@ -71,7 +72,7 @@ function checkEmbedder(name: string, { model, reachable }: ShowData): void {
   if (verdict?.ok === false) throw new HearthError('not_implemented', `No engine here can run ${name} yet: ${verdict.reason}.`);
 }
 
-async function inputsOf(context: Parameters<typeof embedCommand.run>[0], text: string | undefined, batch: boolean): Promise<readonly BatchLine[]> {
+async function inputsOf(context: Context, text: string | undefined, batch: boolean): Promise<readonly BatchLine[]> {
   if (batch) {
     if (text !== undefined && text !== '-') throw new HearthError('invalid_argument', 'With --batch the texts come from stdin; leave out the text.');
     const lines = parseBatch(await readAll(context.stdin));
