@@ -29,8 +29,9 @@ function expectWithin15Percent(found: Readonly<Record<string, number>>): void {
 }
 
 describe('[engines E40] measured memory is within 15 % of the estimate', () => {
-  test.each(['llama-q4-g64', 'gemma2-q4-g64', 'qwen3-q8-g32', 'mixtral-q4-g64'])('%s on one and two ranks', async (name) => {
-    const { facts } = makeGoldenModel(join(home.path, name), { name, config: { max_position_embeddings: 8_192 } });
+  test.each(['llama-q4-g64', 'gemma2-q4-g64', 'qwen3-q8-g32', 'mixtral-q4-g64', 'gemma3-q4-g32', 'gpt-oss-mxfp4'])('%s on one and two ranks', async (name) => {
+    const config = name.startsWith('gemma3') ? {} : { max_position_embeddings: 8_192 };
+    const { facts } = makeGoldenModel(join(home.path, name), { name, config });
     for (const threads of [1, 2]) {
       // A tiny model's weights are less than the padding of its tensors.
       const { weights: _, ...found } = await ratios(facts, { threads });
@@ -64,6 +65,30 @@ describe('[engines E40] measured memory is within 15 % of the estimate', () => {
     };
     for (const threads of [1, 2]) expectWithin15Percent(await ratios(facts, { threads }));
   });
+});
+
+test('a layer with a window costs its window, not the context', () => {
+  // Gemma 3 4B: 34 layers, all but five of which see 1,024 tokens.
+  const text = { model_type: 'gemma3_text', hidden_size: 2_560, intermediate_size: 10_240, num_hidden_layers: 34, sliding_window: 1_024 };
+  const config = { model_type: 'gemma3', text_config: { ...text, num_attention_heads: 8, num_key_value_heads: 4, head_dim: 256 } };
+  const facts: ModelFacts = {
+    directory: '/none',
+    framework: 'MLX',
+    architecture: 'gemma3',
+    config,
+    weightFiles: [],
+    weightBytes: 3e9,
+    hasChatTemplate: true,
+  };
+  const layerBytes = 2 * 4 * 256 * 2;
+  const pool = (contextTokens: number, parallelSequences: number): number =>
+    engine.estimate(facts, { threads: 1, contextTokens, parallelSequences }).kvPoolBytes;
+  expect(engine.estimate(facts, { threads: 1 }).kvBytesPerToken).toBe(5 * layerBytes);
+  // Where the whole of it would take 4.6 GB.
+  expect(32_768 * 34 * layerBytes).toBeGreaterThan(4.5e9);
+  expect(pool(32_768, 1)).toBeLessThan(1.1e9);
+  expect(pool(32_768, 4)).toBeLessThan(1.5e9);
+  expect(pool(65_536, 4) - pool(32_768, 4)).toBe(32_768 * 5 * layerBytes);
 });
 
 test('a model whose config gives no graph is estimated by the words that all have', () => {
