@@ -6,7 +6,7 @@ export { type AnswerDialect, type AnswerPlan, answerDialect, checkAnswerWishes, 
 export type { TokenScores } from './answer/logprob-queue.ts';
 export { type AnswerOutput, type AnswerText, createAnswerText, type TokenToText } from './answer-text.ts';
 export { type ChatRenderer, type ChatRendererOptions, createChatRenderer, type PromptSegment } from './chat-template.ts';
-export { type CompiledGrammar, compileGrammar, createTokenTrie, type TokenTrie } from './grammar/index.ts';
+export { buildTokenTrie, type CompiledGrammar, compileGrammar, type TokenTrie } from './grammar/index.ts';
 export { type Adjustment, createPenaltyState } from './penalties.ts';
 export { createSampler, type LogitCandidates, type Sampler } from './sampler.ts';
 export { ROLE_MARKS, type StopTokenSource, stopTokenIds } from './stop-tokens.ts';

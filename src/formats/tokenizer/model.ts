@@ -43,9 +43,14 @@ function bpe(part: TokenizerPart, special: ReadonlySet<string>): TokenizerModel 
   }
   // Without its merge a token can still be reached as a whole word or as a single character.
   const reached = [...special].some((token) => ids.has(token) && (part['ignore_merges'] === true || [...token].length === 1));
-  const vocab = reached ? without(vocabulary, special) : vocabulary;
-  const model = new BPE({ ...part, unk_token: part['unk_token'] ?? undefined, vocab, merges });
-  return { tokens: tokensById(ids), kind: 'BPE', encode: (words) => toIds(model([...words]), ids, part['unk_token']) };
+  const build = () => new BPE({ ...part, unk_token: part['unk_token'] ?? undefined, vocab: reached ? without(vocabulary, special) : vocabulary, merges });
+  /** Ranks of hundreds of thousands of merges: made with the first text, so that loading does not wait for them. */
+  let model: ((words: string[]) => string[]) | undefined;
+  const merge = (words: readonly string[]): string[] => {
+    model ??= build();
+    return model([...words]);
+  };
+  return { tokens: tokensById(ids), kind: 'BPE', encode: (words) => toIds(merge(words), ids, part['unk_token']) };
 }
 
 function wordPiece(part: TokenizerPart, special: ReadonlySet<string>): TokenizerModel {

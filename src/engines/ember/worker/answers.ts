@@ -6,11 +6,11 @@ import {
   type AnswerGuide,
   type AnswerPlan,
   type AnswerText,
+  buildTokenTrie,
   type CompiledGrammar,
   compileGrammar,
   createAnswerGuide,
   createAnswerText,
-  createTokenTrie,
   planAnswer,
   type TokenScores,
   type TokenTrie,
@@ -26,6 +26,8 @@ export interface ChoiceAnswer {
 }
 
 export interface Answers {
+  /** Makes, step by step, what the first constrained answer would have to wait for. */
+  prepare(): Generator<undefined, void>;
   /** Reads what a request asks of its answer, and gives what each choice needs. Throws invalid_value, invalid_json_schema, unsupported_parameter. */
   plan(request: GenerateRequest, prompt: readonly number[], maxTokens: number): () => ChoiceAnswer;
   /** Scores of a drawn token from the raw logits; `row` is the adjusted row where the token is in no list. */
@@ -43,15 +45,27 @@ export function createAnswers(text: ModelText, vocabularySize: number): Answers 
   const shown = new Set([...tokenizer.specialTokens].filter(([content]) => dialect.marks.includes(content)).map(([, id]) => id));
   const grammars = new Map<string, CompiledGrammar>();
   let trie: TokenTrie | undefined;
+  let building: Generator<undefined, TokenTrie> | undefined;
 
   const none = new Uint8Array();
   const bytesOf = (id: number): Uint8Array => (stopTokens.has(id) || (tokenizer.isSpecial(id) && !shown.has(id)) ? none : tokenizer.tokenBytes(id));
+  /** All of the tree, or its next part. */
+  function build(all: boolean): TokenTrie | undefined {
+    while (trie === undefined) {
+      building ??= buildTokenTrie(vocabularySize, bytesOf);
+      const { done, value } = building.next();
+      if (done === true) {
+        trie = value;
+        building = undefined;
+      } else if (!all) return undefined;
+    }
+    return trie;
+  }
   function compiled(key: string, plan: AnswerPlan): CompiledGrammar | null {
     if (plan.grammar === null) return null;
     let grammar = grammars.get(key);
     if (grammar === undefined) {
-      trie ??= createTokenTrie(vocabularySize, bytesOf);
-      grammar = compileGrammar(plan.grammar, trie, stopTokens);
+      grammar = compileGrammar(plan.grammar, build(true)!, stopTokens);
     }
     // Last used, last forgotten.
     grammars.delete(key);
@@ -61,6 +75,10 @@ export function createAnswers(text: ModelText, vocabularySize: number): Answers 
   }
 
   return {
+    *prepare() {
+      while (build(false) === undefined) yield;
+    },
+
     plan(request, prompt, maxTokens) {
       const templated = request.messages !== undefined;
       if (!templated && request.tools !== undefined) throw new HearthError('invalid_value', 'Tools need messages.', { details: { param: 'tools' } });

@@ -46,6 +46,8 @@ export interface LoadedModel {
   cancel(sequence: number): void;
   /** Forgets all prefixes. */
   clear(): void;
+  /** What first requests would have to wait for, in steps of about a millisecond. */
+  prepare(): Generator<undefined, void>;
   /** From the next step on, at most this many ranks compute. */
   setThreads(threads: number): Promise<void>;
   stats(): z.infer<typeof sessionStats>;
@@ -159,6 +161,12 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
       loop.cancel(id);
     },
     clear: () => loop.clear(),
+    *prepare() {
+      // The tokenizer makes its tables with the first text.
+      encoder.encode({ segments: [{ text: 'a', special: false }], addBos: false });
+      yield;
+      if (!ember.encoder) yield* answers.prepare();
+    },
     setThreads: async (threads) => {
       await ember.setThreads(threads);
       await draft?.setThreads(threads);

@@ -3,6 +3,7 @@ import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError, toHearthError } from '../../../core/index.ts';
 import { PROTOCOL_VERSION, type ToWorker } from '../../protocol/messages.ts';
 import { openParentChannel } from '../../protocol/parent-channel.ts';
+import { workWhenIdle } from './idle-work.ts';
 import { BUILD, type LoadedModel, loadModel } from './loaded-model.ts';
 import { emberOptions } from './options.ts';
 import { promptInput } from './prepare-request.ts';
@@ -78,10 +79,16 @@ async function load(options: Record<string, unknown>): Promise<void> {
       onFailure: crash,
     });
     channel.send({ kind: 'ready', report: model.report });
+    workWhenIdle(model.prepare(), busy);
   } catch (error) {
     const { code, message } = toHearthError(error);
     channel.send({ kind: 'error', code, message });
   }
+}
+
+function busy(): boolean {
+  const { running, waiting } = model!.stats();
+  return running + waiting > 0;
 }
 
 type VectorQuestion = Extract<ToWorker, { kind: 'embed' | 'rerank' | 'score' }>;

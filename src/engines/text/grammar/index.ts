@@ -8,4 +8,4 @@ export { JSON_OBJECT_GRAMMAR, JSON_RULES } from './json-grammar.ts';
 export { checkGrammar } from './left-recursion.ts';
 export { type CompiledGrammar, compileGrammar, type GrammarMatcher } from './matcher.ts';
 export { createSchemaConverter } from './schema-grammar.ts';
-export { createTokenTrie, type TokenTrie } from './token-trie.ts';
+export { buildTokenTrie, createTokenTrie, type TokenTrie } from './token-trie.ts';

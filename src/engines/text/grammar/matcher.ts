@@ -8,6 +8,8 @@ import type { TokenTrie } from './token-trie.ts';
 export interface CompiledGrammar {
   /** A matcher at the beginning of a text. */
   open(): GrammarMatcher;
+  /** Nodes of the tree of tokens that all masks so far have cost. */
+  readonly visitedNodes: number;
 }
 
 export interface GrammarMatcher {
@@ -37,6 +39,7 @@ export function compileGrammar(grammar: Grammar, trie: TokenTrie, stopTokens: It
   const { start } = sets;
   if (start === null) throw new HearthError('invalid_value', 'No text matches the grammar.');
   const masks = new Map<string, Uint32Array>();
+  let visitedNodes = 0;
 
   function maskOf(set: StateSet): Uint32Array {
     const key = sets.maskKey(set);
@@ -55,6 +58,7 @@ export function compileGrammar(grammar: Grammar, trie: TokenTrie, stopTokens: It
     if (set.accepts) for (const id of stops) mask[id >> 5]! |= 1 << (id & 31);
     const path: StateSet[] = [set];
     for (let node = 0; node < size; ) {
+      visitedNodes++;
       const at = depth[node]!;
       const from = path[at - 1]!;
       const known = from.next[byte[node]!];
@@ -96,5 +100,10 @@ export function compileGrammar(grammar: Grammar, trie: TokenTrie, stopTokens: It
       fork: () => matcher(set),
     };
   }
-  return { open: () => matcher(start) };
+  return {
+    open: () => matcher(start),
+    get visitedNodes() {
+      return visitedNodes;
+    },
+  };
 }

@@ -17,52 +17,128 @@ export interface TokenTrie {
 }
 
 const MAX_TOKEN_BYTES = 0xffff;
+/** Tokens between two pauses. */
+const SLICE = 256;
 
 /** `bytesOf` gives no bytes for a token that no grammar may produce. */
 export function createTokenTrie(vocabularySize: number, bytesOf: (id: number) => Uint8Array): TokenTrie {
-  const bytes = Array.from({ length: vocabularySize }, (_, id) => Buffer.from(bytesOf(id)));
-  // One character for each byte sorts as the bytes do, and faster.
-  const keys = bytes.map((token) => token.toString('latin1'));
-  const ids = [...bytes.keys()].filter((id) => bytes[id]!.length > 0 && bytes[id]!.length <= MAX_TOKEN_BYTES).sort((a, b) => (keys[a]! < keys[b]! ? -1 : 1));
+  const work = buildTokenTrie(vocabularySize, bytesOf);
+  for (;;) {
+    const { done, value } = work.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same in steps of about a millisecond, for whoever has something else to do meanwhile. */
+export function* buildTokenTrie(vocabularySize: number, bytesOf: (id: number) => Uint8Array): Generator<undefined, TokenTrie, undefined> {
+  const { bytes, starts } = yield* gather(vocabularySize, bytesOf);
+  const order = yield* sorted(bytes, starts);
+  const length = (id: number): number => starts[id + 1]! - starts[id]!;
+  /** First bytes that a token shares with the one before it. */
+  const common = new Uint16Array(order.length);
   let size = 0;
-  let previous = Buffer.alloc(0);
-  for (const id of ids) {
-    size += bytes[id]!.length - shared(previous, bytes[id]!);
-    previous = bytes[id]!;
+  let maxDepth = 0;
+  for (let i = 0; i < order.length; i++) {
+    const id = order[i]!;
+    common[i] = i === 0 ? 0 : shared(bytes, starts, order[i - 1]!, id);
+    size += length(id) - common[i]!;
+    maxDepth = Math.max(maxDepth, length(id));
+    if (i % SLICE === 0) yield;
   }
   const byte = new Uint8Array(size);
   const depth = new Uint16Array(size);
   const skip = new Uint32Array(size);
   const firstToken = new Uint32Array(size + 1);
-  const tokens = new Uint32Array(ids.length);
   const open: number[] = [];
   let node = 0;
-  let maxDepth = 0;
-  previous = Buffer.alloc(0);
-  ids.forEach((id, i) => {
-    const token = bytes[id]!;
-    const common = shared(previous, token);
-    while (open.length > common) skip[open.pop()!] = node;
-    for (let at = common; at < token.length; at++) {
-      byte[node] = token[at]!;
+  // A node's tokens come before those of the nodes behind it, and equal tokens are neighbours.
+  for (let i = 0; i < order.length; i++) {
+    const id = order[i]!;
+    while (open.length > common[i]!) skip[open.pop()!] = node;
+    for (let at = common[i]!; at < length(id); at++) {
+      byte[node] = bytes[starts[id]! + at]!;
       depth[node] = at + 1;
       firstToken[node] = i;
       open.push(node);
       node++;
     }
-    // A node's tokens come before those of the nodes behind it, and equal tokens are neighbours.
-    tokens[i] = id;
-    maxDepth = Math.max(maxDepth, token.length);
-    previous = token;
-  });
+    if (i % SLICE === 0) yield;
+  }
   while (open.length > 0) skip[open.pop()!] = size;
-  firstToken[size] = ids.length;
-  return { size, byte, depth, skip, firstToken, tokens, maxDepth, vocabularySize, bytesOf: (id) => bytes[id] ?? new Uint8Array() };
+  firstToken[size] = order.length;
+  const none = new Uint8Array();
+  const own = (id: number): Uint8Array => (id < vocabularySize ? bytes.subarray(starts[id]!, starts[id + 1]!) : none);
+  return { size, byte, depth, skip, firstToken, tokens: order, maxDepth, vocabularySize, bytesOf: own };
 }
 
-function shared(a: Buffer, b: Buffer): number {
-  const most = Math.min(a.length, b.length);
+interface TokenBytes {
+  readonly bytes: Uint8Array;
+  /** Token i is `bytes[starts[i]] … bytes[starts[i + 1] − 1]`. */
+  readonly starts: Uint32Array;
+}
+
+/** All tokens one behind the other: an object for each would take many times their bytes. */
+function* gather(vocabularySize: number, bytesOf: (id: number) => Uint8Array): Generator<undefined, TokenBytes, undefined> {
+  let bytes = new Uint8Array(8 * vocabularySize);
+  const starts = new Uint32Array(vocabularySize + 1);
+  let end = 0;
+  for (let id = 0; id < vocabularySize; id++) {
+    const token = bytesOf(id);
+    if (end + token.length > bytes.length) {
+      const larger = new Uint8Array(2 * (end + token.length));
+      larger.set(bytes.subarray(0, end));
+      bytes = larger;
+    }
+    bytes.set(token, end);
+    end += token.length;
+    starts[id + 1] = end;
+    if (id % SLICE === 0) yield;
+  }
+  return { bytes: bytes.slice(0, end), starts };
+}
+
+/** Ids of the tokens that have bytes, in the order of the bytes; equal ones by id. First by the first two bytes, so that each sort is short. */
+function* sorted(bytes: Uint8Array, starts: Uint32Array): Generator<undefined, Uint32Array, undefined> {
+  const length = (id: number): number => starts[id + 1]! - starts[id]!;
+  const usable = (id: number): boolean => length(id) > 0 && length(id) <= MAX_TOKEN_BYTES;
+  const bucketOf = (id: number): number => bytes[starts[id]!]! * 257 + (length(id) > 1 ? bytes[starts[id]! + 1]! + 1 : 0);
+  const ends = new Uint32Array(256 * 257);
+  const vocabularySize = starts.length - 1;
+  for (let id = 0; id < vocabularySize; id++) if (usable(id)) ends[bucketOf(id)]!++;
+  yield;
+  let total = 0;
+  for (let bucket = 0; bucket < ends.length; bucket++) {
+    const count = ends[bucket]!;
+    ends[bucket] = total;
+    total += count;
+  }
+  const order = new Uint32Array(total);
+  for (let id = 0; id < vocabularySize; id++) if (usable(id)) order[ends[bucketOf(id)]!++] = id;
+  yield;
+  const compare = (a: number, b: number): number => {
+    const most = Math.min(length(a), length(b));
+    for (let i = 2; i < most; i++) {
+      const difference = bytes[starts[a]! + i]! - bytes[starts[b]! + i]!;
+      if (difference !== 0) return difference;
+    }
+    return length(a) - length(b) || a - b;
+  };
+  let from = 0;
+  let unsaid = 0;
+  for (const end of ends) {
+    if (end - from > 1) order.subarray(from, end).sort(compare);
+    unsaid += end - from;
+    from = end;
+    if (unsaid < SLICE) continue;
+    unsaid = 0;
+    yield;
+  }
+  return order;
+}
+
+function shared(bytes: Uint8Array, starts: Uint32Array, a: number, b: number): number {
+  const most = Math.min(starts[a + 1]! - starts[a]!, starts[b + 1]! - starts[b]!);
   let length = 0;
-  while (length < most && a[length] === b[length]) length++;
+  while (length < most && bytes[starts[a]! + length] === bytes[starts[b]! + length]) length++;
   return length;
 }
