@@ -81,9 +81,12 @@ export async function pull(options: StoreOptions, parameters: PullParameters): P
         : known.code === 'download_failed' || known.code === 'checksum_mismatch'
           ? 'failed'
           : 'error';
-    throw new HearthError(known.code, known.message, {
+    // The disk became full on the way, as opposed to a refusal before the first byte.
+    const message =
+      known.code === 'insufficient_space' && known.details['required_bytes'] === undefined ? `${known.message} What was fetched is kept.` : known.message;
+    throw new HearthError(known.code, message, {
       cause: known,
-      details: { ...known.details, data: { ...base, download_status: status, message: known.message } },
+      details: { ...known.details, data: { ...base, download_status: status, message } },
     });
   }
 }

@@ -68,19 +68,19 @@ export async function downloadFiles(options: StoreOptions, request: DownloadRequ
     }
   };
   const count = Math.max(1, Math.min(request.parameters.workers ?? 4, missing.length));
-  const outcomes = await Promise.allSettled(
+  let failure: { readonly error: unknown } | null = null;
+  await Promise.allSettled(
     Array.from({ length: count }, () =>
       worker().catch((error: unknown) => {
         // The first failure ends the others; they keep what they have for the next time.
+        failure ??= { error };
         stop.abort();
-        throw error;
       }),
     ),
   );
   request.signal.removeEventListener('abort', onAbort);
   request.signal.throwIfAborted();
-  const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []));
-  if (failures.length > 0) throw failures.find((failure) => failure instanceof HearthError) ?? failures[0];
+  if (failure !== null) throw (failure as { readonly error: unknown }).error;
   return { bytes, sha256 };
 }
 
