@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { Config } from '../config/index.ts';
 import type { FeatureVerdict, RuntimeProbe } from '../core/index.ts';
 import { createEmberEngine, type Engine } from '../engines/index.ts';
 
@@ -8,6 +9,21 @@ export function createEngines(home: string): readonly Engine[] {
     createEmberEngine({ convertedDirectory: join(home, 'converted'), viewDirectory: join(home, 'run', 'engines'), adaptersDirectory: join(home, 'adapters') }),
   ];
 }
+
+/** What the configuration says to each engine; null means the engine's own choice. */
+export const engineOptionsOf = (config: Config): Readonly<Record<string, Readonly<Record<string, unknown>>>> => ({
+  ember: withoutNulls({
+    activations: config.engines.ember.activations,
+    kvType: config.engines.ember.kvType,
+    promptLookup: config.engines.ember.promptLookup,
+    threads: config.engines.ember.threads,
+    quantize: config.engines.ember.quantize,
+    residentAdapters: config.adapters.maxResident,
+  }),
+});
+
+const withoutNulls = (options: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null));
 
 /** Which features of a model some engine can run: the first engine that can, else the first one's reason. */
 export function probeOf(engines: readonly Engine[], engineOptions: Readonly<Record<string, unknown>>): RuntimeProbe {

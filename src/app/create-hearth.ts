@@ -7,7 +7,7 @@ import { memoryTotalBytes } from '../hardware/index.ts';
 import { createSupervisor } from '../supervisor/index.ts';
 import { createLogger } from '../telemetry/index.ts';
 import { withCatalog } from './catalogued-store.ts';
-import { createEngines, probeOf } from './create-engines.ts';
+import { createEngines, engineOptionsOf, probeOf } from './create-engines.ts';
 import { createHearthStore } from './create-hearth-store.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
 
@@ -24,16 +24,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     onLine: (line, child) => logger.debug(line, { pid: child.pid, stream: child.stream }),
   });
   const engines = createEngines(options.home);
-  const engineOptions = {
-    ember: withoutNulls({
-      activations: config.engines.ember.activations,
-      kvType: config.engines.ember.kvType,
-      promptLookup: config.engines.ember.promptLookup,
-      threads: config.engines.ember.threads,
-      quantize: config.engines.ember.quantize,
-      residentAdapters: config.adapters.maxResident,
-    }),
-  };
+  const engineOptions = engineOptionsOf(config);
   const catalog = createCatalog();
   const store = withCatalog(createHearthStore(options, hub, probeOf(engines, engineOptions), logger), catalog, config.models.defaultQuant);
   const gateway = createGateway({
@@ -77,7 +68,3 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     },
   };
 }
-
-/** Options of which null means the engine's own choice. */
-const withoutNulls = (options: Readonly<Record<string, unknown>>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null));

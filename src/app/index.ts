@@ -1,8 +1,10 @@
 // Owns: wiring: createHearth is the only place that constructs everything; the daemon: lock, socket, signals.
 // Refuses: deciding anything of the domain.
 // Called by: cli, bin/hearthd.js.
+import type { ListData } from '../contract/index.ts';
 import type { DaemonOptions, DaemonStart } from './daemon/run-daemon.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
+import type { ListModelsOptions } from './list-models.ts';
 
 export type { DaemonOptions, DaemonStart } from './daemon/run-daemon.ts';
 export { socketFetch } from './daemon/socket-fetch.ts';
@@ -27,6 +29,12 @@ export async function machine() {
 export async function memoryTotalBytes(): Promise<number> {
   const module = await import('../hardware/index.ts');
   return await module.memoryTotalBytes();
+}
+
+/** The list of models alone, without the rest of the product: it starts fast. */
+export async function listModels(options: ListModelsOptions): Promise<ListData> {
+  const module = await import('./list-models.ts');
+  return await module.listModels(options);
 }
 
 /** Runs the daemon until it is told to stop. */

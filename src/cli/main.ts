@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { basename } from 'node:path';
 import type { ProcessFacts } from './context.ts';
-import { runCli } from './run.ts';
+import { runQuickly } from './quick.ts';
 
 // The entry file: the only one that talks to the process.
 const interruptListeners = new Set<() => void>();
@@ -45,7 +45,7 @@ const facts: ProcessFacts = {
   exitNow: (code) => process.exit(code),
 };
 
-const exitCode = await runCli(facts);
+const exitCode = (await runQuickly(facts)) ?? (await (await import('./run.ts')).runCli(facts));
 const flushed = (stream: NodeJS.WriteStream) => new Promise((resolve) => stream.write('', resolve));
 await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
 process.exit(terminated && exitCode === 130 ? 143 : exitCode); // cancelled by SIGTERM, not by Ctrl-C

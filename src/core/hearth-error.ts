@@ -1,4 +1,4 @@
-import { ERRORS, type ErrorCode, type ErrorRow } from '../contract/index.ts';
+import { ERRORS, type ErrorCode, type ErrorRow } from '../contract/errors.ts';
 import { redact } from './redact.ts';
 
 /**

@@ -46,4 +46,4 @@ export interface FeatureVerdict {
 }
 
 /** The store asks which features of a model an installed engine can run; app answers from the engines. */
-export type RuntimeProbe = (facts: ModelFacts) => Readonly<Record<string, FeatureVerdict>>;
+export type RuntimeProbe = (facts: ModelFacts) => Readonly<Record<string, FeatureVerdict>> | Promise<Readonly<Record<string, FeatureVerdict>>>;

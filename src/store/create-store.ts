@@ -1,15 +1,14 @@
 import type { CloneData, ConvertData, HealthData, ListData, PullData, PushData, RmData, ShowData } from '../contract/index.ts';
-import { type CloneParameters, clone } from './clone.ts';
-import { type ConvertParameters, convert } from './convert.ts';
-import { type HealthParameters, health } from './health.ts';
-import { type ListParameters, list } from './list.ts';
-import { type OpenModel, type OpenModelParameters, openModel } from './open-model.ts';
+import type { CloneParameters } from './clone.ts';
+import type { ConvertParameters } from './convert.ts';
+import type { HealthParameters } from './health.ts';
+import type { ListParameters } from './list.ts';
+import type { OpenModel, OpenModelParameters } from './open-model.ts';
 import type { StoreOptions } from './options.ts';
-import { type PullParameters, pull } from './pull.ts';
-import { push } from './push/push.ts';
+import type { PullParameters } from './pull.ts';
 import type { PushParameters } from './push/push-run.ts';
-import { type RmParameters, rm } from './rm.ts';
-import { type ShowParameters, show } from './show.ts';
+import type { RmParameters } from './rm.ts';
+import type { ShowParameters } from './show.ts';
 
 /** The model store: each verb takes one object and gives the `data` of its JSON document (contract/store-json.ts). */
 export interface Store {
@@ -25,16 +24,17 @@ export interface Store {
   convert(parameters: ConvertParameters): Promise<ConvertData>;
 }
 
+/** Each verb is loaded when it is first used: a list needs neither the hub client nor the converters. */
 export function createStore(options: StoreOptions): Store {
   return {
-    open: (parameters) => openModel(options, parameters),
-    list: (parameters) => list(options, parameters),
-    show: (parameters) => show(options, parameters),
-    health: (parameters) => health(options, parameters),
-    pull: (parameters) => pull(options, parameters),
-    rm: (parameters) => rm(options, parameters),
-    push: (parameters) => push(options, parameters),
-    clone: (parameters) => clone(options, parameters),
-    convert: (parameters) => convert(options, parameters),
+    open: async (parameters) => (await import('./open-model.ts')).openModel(options, parameters),
+    list: async (parameters) => (await import('./list.ts')).list(options, parameters),
+    show: async (parameters) => (await import('./show.ts')).show(options, parameters),
+    health: async (parameters) => (await import('./health.ts')).health(options, parameters),
+    pull: async (parameters) => (await import('./pull.ts')).pull(options, parameters),
+    rm: async (parameters) => (await import('./rm.ts')).rm(options, parameters),
+    push: async (parameters) => (await import('./push/push.ts')).push(options, parameters),
+    clone: async (parameters) => (await import('./clone.ts')).clone(options, parameters),
+    convert: async (parameters) => (await import('./convert.ts')).convert(options, parameters),
   };
 }

@@ -1,7 +1,7 @@
 import { basename, dirname, join, relative } from 'node:path';
 import type { ListData, ModelObject } from '../contract/index.ts';
 import { chooseSnapshot, directoryEntries, listRepositories } from './cache-layout.ts';
-import { judge } from './judge.ts';
+import { judgedModel } from './judged-model.ts';
 import { containsText, expandPath, isWorkspace, type Located, listWorkspaceHome } from './locate.ts';
 import { isExplicitPath } from './names.ts';
 import type { StoreOptions } from './options.ts';
@@ -19,12 +19,13 @@ export async function list(options: StoreOptions, parameters: ListParameters = {
   const worker = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       parameters.signal?.throwIfAborted();
-      const { model } = await judge(options, next.located);
+      const model = await judgedModel(options, next.located);
       models.push(next.displayName === null ? model : { ...model, display_name: next.displayName });
     }
   };
   // Several at once: judging is mostly waiting for small reads.
   await Promise.all(Array.from({ length: 8 }, worker));
+  await options.judgements?.save();
   models.sort((a, b) => (a.name < b.name ? -1 : 1));
   return { models, count: models.length };
 }

@@ -10,6 +10,7 @@ export interface ModelFile {
   readonly path: string;
   readonly sizeBytes: number;
   readonly mtimeMs: number;
+  readonly ctimeMs: number;
   /** The real file, after links. */
   readonly realPath: string;
 }
@@ -168,7 +169,7 @@ async function insideFile(path: string, root: string, cache: string | null): Pro
     const target = (await lstat(path)).isSymbolicLink() ? await realpath(path) : path;
     if (target !== path && !target.startsWith(root + sep) && !(cache !== null && isSharedBlob(cache, target))) return null;
     const info = await stat(target);
-    return info.isFile() ? { sizeBytes: info.size, mtimeMs: info.mtimeMs, realPath: target } : null;
+    return info.isFile() ? { sizeBytes: info.size, mtimeMs: info.mtimeMs, ctimeMs: info.ctimeMs, realPath: target } : null;
   } catch {
     return null;
   }

@@ -1,4 +1,5 @@
 import type { Clock, Fetch, Logger, RuntimeProbe } from '../core/index.ts';
+import type { Judgements } from './judgements.ts';
 import type { CommandRunner } from './package-source/command-runner.ts';
 
 /** Progress of one file of a pull. Bytes count what is on the disk, resumed bytes included. */
@@ -26,6 +27,8 @@ export interface StoreOptions {
   readonly workingDirectory: string;
   /** Which features of a model an installed engine can run. */
   readonly runtimeProbe: RuntimeProbe;
+  /** What list found out in earlier runs; absent: every model is judged anew. */
+  readonly judgements?: Judgements;
   readonly hub: HubOptions;
   readonly logger: Logger;
   /** Of the product, for the sentinels of workspaces. */

@@ -4,6 +4,7 @@ import { isObject } from './health/json-value.ts';
 import { type Judgement, judge } from './judge.ts';
 import { type Located, locate } from './locate.ts';
 import type { StoreOptions } from './options.ts';
+import { sizeText } from './size-text.ts';
 import { recalculateHash } from './workspace/clean-check.ts';
 import { isManaged, plainSentinel, readSentinel } from './workspace/sentinel.ts';
 
@@ -25,7 +26,8 @@ export async function show(options: StoreOptions, parameters: ShowParameters): P
   const sections = parameters.files === true || parameters.config === true;
   return {
     model: judgement.model,
-    workspace_metadata: judgement.sentinel === null ? null : plainSentinel(judgement.sentinel),
+    // A workspace without a sentinel has an empty one, as in the reference.
+    workspace_metadata: judgement.sentinel === null ? (judgement.model.cached ? null : {}) : plainSentinel(judgement.sentinel),
     metadata: sections ? null : metadataOf(judgement),
     ...(parameters.files === true ? filesOf(judgement) : {}),
     ...(parameters.config === true ? { config: await configOf(judgement) } : {}),
@@ -90,17 +92,4 @@ function fileType(path: string): string {
   if (name.includes('tokenizer')) return 'tokenizer';
   if (name.endsWith('.json')) return 'config';
   return name === 'README.md' ? 'readme' : 'other';
-}
-
-/** `588B`, `1.2KB`, `2.3GB`: decimal units, one digit. */
-export function sizeText(bytes: number): string {
-  if (bytes < 1000) return `${bytes}B`;
-  const units = ['KB', 'MB', 'GB', 'TB'];
-  let value = bytes / 1000;
-  let unit = 0;
-  while (value >= 999.95 && unit < units.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${value.toFixed(1)}${units[unit]}`;
 }

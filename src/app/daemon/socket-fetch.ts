@@ -1,9 +1,9 @@
-import { request as httpRequest } from 'node:http';
 import { Readable } from 'node:stream';
 
 /** A fetch over a Unix socket; the global one cannot do that. */
 export function socketFetch(socketPath: string): (request: Request) => Promise<Response> {
   return async (request) => {
+    const { request: httpRequest } = await import('node:http');
     const url = new URL(request.url);
     const body = request.body === null ? null : Buffer.from(await request.arrayBuffer());
     return await new Promise<Response>((resolve, reject) => {

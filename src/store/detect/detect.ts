@@ -7,7 +7,7 @@ import { detectFramework, type Framework } from './framework.ts';
 import { type AudioRoute, audioRoute, declaresVision, modelTypeOf, translatesToEnglish, VISION_TYPES } from './media.ts';
 import { type GgufSummary, summariseGguf } from './weight-headers.ts';
 
-export type ModelType = 'chat' | 'base' | 'embedding' | 'audio' | 'unknown';
+export type ModelType = 'chat' | 'base' | 'embedding' | 'audio';
 export type Embedder = 'decoder' | 'encoder' | 'declared';
 
 /** What the files say about a model, before any engine is asked (docs/spec/store.md §5). */
@@ -34,7 +34,7 @@ export async function detectModel(view: ModelView, nameHint: string): Promise<De
   const embedder = embedderOf(config, nameHint, gguf);
   const audio = await audioRoute(view, config, nameHint);
   const vision = await declaresVision(view, config);
-  const modelType = modelTypeFor({ config, nameHint, embedder, template, known: framework !== 'Unknown' || json.kind === 'value' });
+  const modelType = modelTypeFor({ config, nameHint, embedder, template });
   return {
     framework,
     modelType,
@@ -71,20 +71,18 @@ function modelTypeFor(input: {
   readonly nameHint: string;
   readonly embedder: Embedder | null;
   readonly template: boolean;
-  readonly known: boolean;
 }): ModelType {
   const type = modelTypeOf(input.config);
   if (input.embedder !== null) return 'embedding';
   if (type === 'chat' || VISION_TYPES.has(type)) return 'chat';
   if (/whisper|vibevoice|voxtral/.test(type)) return 'audio';
   if (input.template || /instruct|chat/i.test(input.nameHint)) return 'chat';
-  return input.known ? 'base' : 'unknown';
+  return 'base';
 }
 
 function capabilitiesOf(type: ModelType, media: { readonly vision: boolean; readonly audio: boolean; readonly translate: boolean }): string[] {
   if (type === 'embedding') return ['embeddings'];
   if (type === 'audio') return media.translate ? ['audio', 'audio-translate-en'] : ['audio'];
-  if (type === 'unknown') return [];
   const capabilities = ['text-generation'];
   if (type === 'chat') capabilities.push('chat');
   if (media.vision) capabilities.push('vision');

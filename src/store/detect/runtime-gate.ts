@@ -21,7 +21,7 @@ export async function judgeRuntime(input: {
   const { detection } = input;
   const declared = declaredFeatures(detection);
   const blocked = input.health.healthy ? ((await frameworkReason(input.view, detection)) ?? typeReason(detection)) : input.health.reason;
-  const answers = blocked === null ? input.probe(detection.facts) : {};
+  const answers = blocked === null ? await input.probe(detection.facts) : {};
   const reachable: Record<string, FeatureVerdict> = {};
   for (const feature of declared) {
     const answer = answers[feature] ?? { ok: false, engine: null, reason: null };

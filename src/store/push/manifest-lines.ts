@@ -1,4 +1,4 @@
-import { sizeText } from '../show.ts';
+import { sizeText } from '../size-text.ts';
 import type { PushPlan } from './plan.ts';
 import type { PushRun } from './push-run.ts';
 

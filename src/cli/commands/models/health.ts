@@ -22,7 +22,7 @@ export const healthCommand = defineCommand({
     else {
       const { models } = await client.call(endpoints.storeList, {}, { signal: context.signal });
       const reports: HealthData[] = [];
-      for (const model of withoutShadowed(models)) reports.push(await check(model.name));
+      for (const model of withoutShadowed(models)) reports.push(named(await check(model.name), model.display_name ?? model.name));
       data = merge(reports);
     }
     return { data, ...(given.strict && data.unhealthy.length > 0 ? { exitCode: 4 } : {}) };
@@ -42,6 +42,13 @@ function withoutShadowed(models: readonly ModelObject[]): readonly ModelObject[]
   const workspaces = new Set(models.filter((model) => !model.cached).map((model) => short(model.name)));
   return models.filter((model) => !model.cached || !workspaces.has(short(model.name)));
 }
+
+/** Workspaces of the home are told by their short names; the check was asked for by path. */
+const named = (report: HealthData, name: string): HealthData => ({
+  ...report,
+  healthy: report.healthy.map((entry) => ({ ...entry, name })),
+  unhealthy: report.unhealthy.map((entry) => ({ ...entry, name })),
+});
 
 function merge(reports: readonly HealthData[]): HealthData {
   const healthy = reports.flatMap((report) => report.healthy);

@@ -1,8 +1,5 @@
-import { totalmem } from 'node:os';
 import { defineCommand } from '../../command.ts';
-
-/** Version of the JSON documents (docs/spec/store.md §2). */
-const JSON_API_VERSION = '0.2.3';
+import { renderVersion, versionData } from '../../render/version-text.ts';
 
 export const versionCommand = defineCommand({
   name: 'version',
@@ -10,8 +7,6 @@ export const versionCommand = defineCommand({
   summary: 'Print the version',
   arguments: [],
   options: {},
-  run: async (context) => ({
-    data: { cli_version: context.version, json_api_spec_version: JSON_API_VERSION, system: { memory_total_bytes: totalmem() } },
-  }),
-  render: (data, context) => `${context.program} ${data.cli_version}`,
+  run: async (context) => ({ data: versionData(context.version) }),
+  render: (data, context) => renderVersion(context.program, data),
 });

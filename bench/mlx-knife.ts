@@ -1,0 +1,146 @@
+// Runs MLX Knife 2.0.7 and hearth over the same cache and workspaces and prints every difference of their JSON documents and exit codes.
+//   python3 -m venv .env-peers/mlx-knife && .env-peers/mlx-knife/bin/pip install mlx-knife==2.0.7 'mlx[cpu]==0.31.2'
+//   npx node bench/mlx-knife.ts          exits with 1 when a difference is not explained below
+// docs/guide/mlx-knife.md tells the differences to people.
+import { execFile } from 'node:child_process';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runInProcess } from '../test/support/run-cli.ts';
+import { writeStoreFixtures } from '../test/support/store-fixtures.ts';
+
+const mlxk = join(process.env['MLX_KNIFE'] ?? join(import.meta.dirname, '../.env-peers/mlx-knife'), 'bin/mlxk');
+
+interface Answer {
+  readonly code: number;
+  readonly document: Record<string, unknown>;
+}
+
+/** Where a difference is, such as `list org/x reason`, and why it is meant. */
+const EXPLAINED: readonly (readonly [where: RegExp, why: string])[] = [
+  [/ quantization$/, 'hearth gives `quantization` in list too, and null where there is none'],
+  [/ metadata\.quantization$/, 'metadata also names the quantisation'],
+  [/ (reachable|file_details)$/, 'a field of hearth alone'],
+  [/org\/two-revisions.* (hash|last_modified|metadata\.hidden_size|size_bytes)$/, 'hearth takes what refs/main names, the reference the newest directory'],
+  [/(ision|gemma3n|whisper|vibevoice).* (runtime_compatible|reason)$/, 'no engine of this version takes images or sound'],
+  [/org\/(pytorch-plain|bf16-mlx-header|gguf-alone|gguf-with-config) /, 'hearth runs GGUF, plain safetensors, and MLX models told by their header'],
+  [/org\/(partial|temporary|partial-in-a-name|indexed-partial) /, 'markers are endings of names, are found beside an index too, and are named'],
+  [/org\/sentencepiece /, 'tokenizer.model is a tokenizer'],
+  [/org\/vision-embedded-processor /, 'a processor inside config.json is accepted'],
+  [/org\/shard-(missing|mismatch) reason$/, 'missing shards are told apart from an index of other names; the way out names hearth'],
+  [/org\/template-list /, 'a list of named templates is a chat template'],
+  [/org\/(xlm-roberta|strange-type) reason$/, 'other words'],
+  [/ error\.(code|hint|retryable|detail|message|matches)$/, 'hearth adds fields to the error; the words are its own'],
+  [/ error\.available_hashes$/, 'hearth lists what is there'],
+];
+
+async function runMlxKnife(args: readonly string[], env: Readonly<Record<string, string>>, cwd: string): Promise<Answer> {
+  return await new Promise((resolve, reject) => {
+    execFile(mlxk, [...args, '--json'], { env: { PATH: process.env['PATH'] ?? '', ...env }, cwd, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : Number(error.code);
+      try {
+        resolve({ code, document: JSON.parse(stdout) as Record<string, unknown> });
+      } catch {
+        reject(new Error(`mlxk ${args.join(' ')} printed no JSON (exit ${code}): ${stdout.slice(0, 500)}${stderr.slice(0, 500)}`));
+      }
+    });
+  });
+}
+
+async function runHearth(args: readonly string[], env: Readonly<Record<string, string>>, cwd: string): Promise<Answer> {
+  const { code, stdout } = await runInProcess([...args, '--json'], { directory: cwd, env });
+  return { code, document: JSON.parse(stdout) as Record<string, unknown> };
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Rows of models, files and verdicts are compared by their names. */
+const keyed = (value: unknown): unknown =>
+  Array.isArray(value) && value.every((row) => isObject(row) && typeof row['name'] === 'string')
+    ? Object.fromEntries(value.map((row) => [(row as { name: string }).name, row]))
+    : value;
+
+function* differences(where: string, theirs: unknown, ours: unknown): Generator<{ where: string; theirs: unknown; ours: unknown }> {
+  const [a, b] = [keyed(theirs), keyed(ours)];
+  if (isObject(a) && isObject(b)) {
+    for (const key of new Set([...Object.keys(a), ...Object.keys(b)]))
+      yield* differences(`${where}${key.includes('/') || where.endsWith(' ') ? '' : '.'}${key}${key.includes('/') ? ' ' : ''}`, a[key], b[key]);
+  } else if (JSON.stringify(a) !== JSON.stringify(b)) yield { where, theirs: a, ours: b };
+}
+
+const directory = await mkdtemp(join(tmpdir(), 'hearth_test_mlxk_'));
+let unexplained = 0;
+try {
+  const { hfHome, workspaceHome, elsewhere } = await writeStoreFixtures(directory);
+  const env = { HOME: directory, HF_HOME: hfHome, MLXK_WORKSPACE_HOME: workspaceHome, HEARTH_HOME: join(directory, 'home') };
+  const used = new Map<string, number>();
+  const both = async (title: string, ...args: string[]): Promise<readonly [Answer, Answer]> => {
+    const theirs = await runMlxKnife(args, env, elsewhere);
+    const ours = await runHearth(args, env, elsewhere);
+    const found = [...differences(`${title} `, { exit: theirs.code, ...flat(theirs.document) }, { exit: ours.code, ...flat(ours.document) })];
+    for (const difference of found) {
+      const why = EXPLAINED.find(([where]) => where.test(difference.where))?.[1];
+      if (why !== undefined) used.set(why, (used.get(why) ?? 0) + 1);
+      else {
+        unexplained++;
+        console.log(`${difference.where}: mlxk ${JSON.stringify(difference.theirs)}, hearth ${JSON.stringify(difference.ours)}`);
+      }
+    }
+    return [theirs, ours];
+  };
+  /** The fields of `data` beside those of the envelope: shorter names of places. */
+  const flat = ({ data, error, ...rest }: Record<string, unknown>): Record<string, unknown> => ({
+    ...rest,
+    ...(isObject(data) ? data : { data }),
+    ...(isObject(error) ? { error } : {}),
+  });
+
+  await both('list', 'list');
+  await both('list', 'list', 'QUANT');
+  for (const pattern of ['.', './gemma', './gemma-one', elsewhere, `${elsewhere}/gem`, './nothing', '../elsewhere'])
+    await both(`list ${pattern}`, 'list', pattern);
+  await both('health', 'health');
+  for (const name of ['org/pytorch', 'unmanaged', './other', `${elsewhere}/other`, 'broken', 'org/two-revisions@aaaa', 'nothing-like-it'])
+    await both(`health ${name}`, 'health', name);
+  for (const name of [
+    'mlx-community/Llama-4bit',
+    'Llama-4bit',
+    'bert-enc',
+    'org/nested-text-config',
+    'org/two-revisions@bbbb',
+    'unmanaged',
+    'old-format',
+    './gemma-one',
+  ])
+    for (const flags of [[], ['--files'], ['--config']]) await both(`show ${name} ${flags.join(' ')}`, 'show', name, ...flags);
+  for (const name of ['nothing-like-it', 'whisper', './nothing', 'org/two-revisions@ffff', 'a//b', '']) await both(`show ${name}`, 'show', name);
+  await both('version', 'version');
+
+  // The same content hash, by either tool, for the same tree.
+  const sentinel = join(workspaceHome, 'hashed', '.mlxk_workspace.json');
+  await cp(join(workspaceHome, 'unmanaged'), join(workspaceHome, 'hashed'), { recursive: true });
+  const hashOf = async (side: typeof runHearth): Promise<unknown> => {
+    await writeFile(sentinel, JSON.stringify({ mlxk_version: '2.0.4', managed: true, source_repo: 'org/x', operation: 'clone' }));
+    const { document } = await side(['show', 'hashed', '--recalc-hash'], env, elsewhere);
+    return ((document['data'] as Record<string, unknown>)['model'] as Record<string, unknown>)['content_hash'];
+  };
+  const ours = await hashOf(runHearth);
+  await both('show hashed by hearth', 'show', 'hashed');
+  const theirs = await hashOf(runMlxKnife);
+  await both('show hashed by mlxk', 'show', 'hashed');
+  if (theirs !== ours) {
+    unexplained++;
+    console.log(`content hash: mlxk ${String(theirs)}, hearth ${String(ours)}`);
+  }
+
+  // A config.json that is a list: the reference gives up on the whole list, hearth names the model.
+  await writeFile(join(workspaceHome, 'hashed', 'config.json'), '[1]');
+  const broken = await runHearth(['list'], env, elsewhere);
+  if (broken.code !== 0) unexplained++;
+
+  console.log(`\n${unexplained} differences without an explanation. Explained:`);
+  for (const [why, count] of used) console.log(`  ${String(count).padStart(4)}  ${why}`);
+} finally {
+  await rm(directory, { recursive: true, force: true });
+}
+process.exitCode = unexplained === 0 ? 0 : 1;
