@@ -1,31 +1,32 @@
-import { type Quantization, quantiseWords } from '../mlx/index.ts';
-import { decodeFloats, encodeFloats, type FloatDtype } from '../safetensors/index.ts';
-import { hasInfinite } from './require-finite.ts';
+// Imported by the threads: no index, so that each loads little more than the arithmetic.
+import { type AffineLayout, type QuantisedBytes, quantiseBytes } from '../mlx/quantise-bytes.ts';
+import { decodeFloats, encodeFloats, type FloatDtype } from '../safetensors/float-codec.ts';
 
 /** Whole rows of one tensor. */
 export interface QuantisePiece {
+  /** Given up: their memory is free when the piece is done. */
   readonly bytes: Uint8Array;
   readonly dtype: FloatDtype;
+  /** Numbers are rounded to it first; absent: they are taken as they are. */
+  readonly castTo?: FloatDtype;
   /** Of the scales and biases that are made. */
   readonly scaleDtype: FloatDtype;
-  readonly quantization: Quantization;
+  readonly quantization: AffineLayout;
 }
 
-export type QuantisedPiece =
-  | { readonly kind: 'made'; readonly words: Uint8Array<ArrayBuffer>; readonly scales: Uint8Array; readonly biases: Uint8Array }
-  /** A number of the source, or a scale that was made of it, is infinite or NaN. */
-  | { readonly kind: 'not-finite'; readonly of: 'source' | 'scale' };
+export type QuantisedPiece = QuantisedBytes;
 
 /** What a thread does with one piece: MLX's rule, and the bytes that a file holds. */
-export function quantisePiece({ bytes, dtype, scaleDtype, quantization }: QuantisePiece): QuantisedPiece {
-  if (hasInfinite(dtype, bytes)) return { kind: 'not-finite', of: 'source' };
-  const made = quantiseWords(quantization, decodeFloats(dtype, bytes), scaleDtype);
-  const scales = made.scales as Float32Array;
-  if (!scales.every(Number.isFinite) || !made.biases!.every(Number.isFinite)) return { kind: 'not-finite', of: 'scale' };
-  return {
-    kind: 'made',
-    words: new Uint8Array(made.words.buffer as ArrayBuffer),
-    scales: encodeFloats(scaleDtype, scales),
-    biases: encodeFloats(scaleDtype, made.biases!),
-  };
+export function quantisePiece({ bytes, dtype, castTo, scaleDtype, quantization }: QuantisePiece): QuantisedPiece {
+  const made =
+    castTo === undefined || castTo === dtype
+      ? quantiseBytes(quantization, dtype, bytes, scaleDtype)
+      : quantiseBytes(quantization, castTo, encodeFloats(castTo, decodeFloats(dtype, bytes)), scaleDtype);
+  release(bytes);
+  return made;
+}
+
+/** Frees the memory now: collections come too seldom for buffers of megabytes. What shares its buffer with others is left alone. */
+export function release(bytes: Uint8Array): void {
+  if (bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
 }

@@ -36,7 +36,11 @@ export function createQuantisePool(threads: number): QuantisePool {
 }
 
 function startLane(): Lane {
-  const worker = new Worker(programUrl(import.meta.url, './quantise-thread'), { execArgv: [] });
+  const worker = new Worker(programUrl(import.meta.url, './quantise-thread'), {
+    execArgv: [],
+    // Its buffers are no part of its heap.
+    resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 },
+  });
   const waiting: PromiseWithResolvers<QuantisedPiece>[] = [];
   const fail = (error: unknown) => {
     for (const { reject } of waiting.splice(0)) reject(error);

@@ -1,7 +1,7 @@
 import { HearthError } from '../../core/index.ts';
 import type { Quantization } from '../mlx/index.ts';
 import type { FloatDtype } from '../safetensors/index.ts';
-import type { QuantisedPiece } from './quantise-piece.ts';
+import { type QuantisedPiece, release } from './quantise-piece.ts';
 import { inOrder, type QuantisePool } from './quantise-pool.ts';
 import { notFinite } from './require-finite.ts';
 import type { Spill, SpillRange } from './spill.ts';
@@ -12,6 +12,8 @@ export interface QuantiseContext {
   readonly pool: QuantisePool;
   /** Of scales and biases; the dtype of the numbers when absent. */
   readonly scaleDtype?: FloatDtype;
+  /** Numbers are rounded to it first, and scales and biases have it. */
+  readonly castTo?: FloatDtype;
 }
 
 /**
@@ -21,7 +23,9 @@ export interface QuantiseContext {
 export function quantiseStream(source: TensorStream, quantization: Quantization, { spill, pool, ...context }: QuantiseContext): TensorStream[] {
   const module = source.name.slice(0, -'.weight'.length);
   const dtype = source.dtype as FloatDtype;
-  const scaleDtype = context.scaleDtype ?? dtype;
+  const scaleDtype = context.castTo ?? context.scaleDtype ?? dtype;
+  const layout = { bits: quantization.bits, group: quantization.group };
+  const cast = context.castTo === undefined ? {} : { castTo: context.castTo };
   const columns = source.shape.at(-1)!;
   const rows = source.shape.slice(0, -1);
   let sides: Record<'scales' | 'biases', SpillRange[]> | null = null;
@@ -33,13 +37,16 @@ export function quantiseStream(source: TensorStream, quantization: Quantization,
   };
   async function* pass(): AsyncGenerator<Uint8Array> {
     const found = { scales: [] as SpillRange[], biases: [] as SpillRange[] };
-    for await (const piece of inOrder(source.data(), pool.width, (bytes) => pool.run({ bytes, dtype, scaleDtype, quantization }))) {
+    for await (const piece of inOrder(source.data(), pool.width, (bytes) => pool.run({ bytes, dtype, scaleDtype, quantization: layout, ...cast }))) {
       const { words, scales, biases } = made(piece);
       if (sides === null) {
         found.scales.push(await spill.append(scales));
         found.biases.push(await spill.append(biases));
       }
+      release(scales);
+      release(biases);
       yield words;
+      release(words);
     }
     sides = found;
   }

@@ -11,7 +11,7 @@ import { type QuantiseContext, quantiseStream } from './quantise-stream.ts';
 import { QUANTISE_GROUP, quantisedAs } from './quantised-modules.ts';
 import { CONVERTER_VERSION } from './report.ts';
 import { publishedConfig, rewrittenConfig } from './rewritten-config.ts';
-import { castStream, configDtype, dequantisedStreams } from './source-streams.ts';
+import { castStream, configDtype, dequantisedStreams, keepsDtype } from './source-streams.ts';
 import { openSpill } from './spill.ts';
 import { streamOf, type TensorStream } from './tensor-stream.ts';
 
@@ -70,7 +70,7 @@ export async function rewriteCheckpoint(source: string, destination: string, opt
   const started = performance.now();
   await using checkpoint = await openCheckpoint(source);
   const wanted = options.quantize === undefined ? null : affine(options.quantize, options.group);
-  const { streams, scaleDtypes } = await sourceStreams(checkpoint, wanted, options);
+  const { streams, dtypeOf } = await sourceStreams(checkpoint, wanted, options);
   const form = checkpointForm(streams, checkpoint.config);
   const again = options.publish === true || checkpoint.quantization === null;
   const chosen = wanted === null || !again ? new Map<string, Quantization>() : chosenModules(checkpoint, form, wanted);
@@ -81,7 +81,9 @@ export async function rewriteCheckpoint(source: string, destination: string, opt
       await using spill = await openSpill(join(temporary, '.sides'));
       const sourceBytes = form.tensors.reduce((sum, tensor) => sum + tensorBytes(tensor.dtype, tensor.shape), 0);
       await using pool = createQuantisePool(chosen.size === 0 ? 0 : (options.threads ?? defaultThreads(sourceBytes)));
-      const tensors = form.tensors.flatMap((tensor) => quantisedOrPlain(tensor, chosen, { spill, pool }, scaleDtypes));
+      const tensors = form.tensors.flatMap((tensor) =>
+        quantisedOrPlain(tensor, chosen.get(tensor.name.replace(/\.weight$/, '')), { spill, pool }, dtypeOf(tensor.name)),
+      );
       const totalBytes = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor.dtype, tensor.shape), 0);
       await requireSpace(dirname(temporary), totalBytes + totalBytes / 8 + SPARE_BYTES);
       const totalParameters = form.tensors.reduce((sum, tensor) => sum + elementCount(tensor.shape), 0);
@@ -119,39 +121,6 @@ const affine = (bits: QuantiseBits, group = QUANTISE_GROUP): Quantization => ({ 
 const SMALL_BYTES = 64 * 1024 * 1024;
 const defaultThreads = (bytes: number): number => (bytes < SMALL_BYTES ? 0 : Math.min(4, availableParallelism()));
 
-/** The numbers of the source as they are rewritten; `scaleDtypes` names those whose scales have another dtype than they have. */
-async function sourceStreams(
-  checkpoint: Checkpoint,
-  wanted: Quantization | null,
-  { publish, signal }: RewriteOptions,
-): Promise<{ readonly streams: TensorStream[]; readonly scaleDtypes: ReadonlyMap<string, FloatDtype> }> {
-  const plan = checkpoint.quantization;
-  const dtype = publish === true ? configDtype(checkpoint.config) : null;
-  const cast = (stream: TensorStream) => (dtype === null ? stream : castStream(stream, dtype, checkpoint.config));
-  if (publish === true && wanted !== null && plan !== null) {
-    if (plan.layout !== 'mlx')
-      throw new HearthError(
-        'convert_type_unsupported',
-        `${checkpoint.directory} is quantised already, in the layout of ${plan.layout}; quantise the model from which it was made. \`hearth run\` takes it as it is.`,
-      );
-    const modules = [...checkpoint.tensors.keys()].filter((name) => name.endsWith('.scales')).map((name) => name.slice(0, -'.scales'.length));
-    const again = new Map(
-      modules.flatMap((path) => [[path, checkpoint.quantizationOf(path)] as const]).filter((pair): pair is [string, Quantization] => pair[1] !== null),
-    );
-    const scaleDtypes = new Map<string, FloatDtype>(
-      [...again].map(([path, { mode }]) => {
-        const own = checkpoint.tensors.get(`${path}.scales`)!.dtype;
-        return [`${path}.weight`, dtype ?? (mode === 'affine' ? (own as FloatDtype) : 'BF16')] as const;
-      }),
-    );
-    const streams = dequantisedStreams(checkpoint, again, signal).map((stream) => (scaleDtypes.has(stream.name) ? stream : cast(stream)));
-    return { streams, scaleDtypes };
-  }
-  const foreign = await foreignModules(checkpoint);
-  const own = [...checkpoint.tensors.values()].filter((entry) => !foreign.consumed.has(entry.name));
-  return { streams: [...own.map((entry) => cast(streamOf(checkpoint, entry, signal))), ...foreign.tensors.map(asStream)], scaleDtypes: new Map() };
-}
-
 /** Numbers that JSON lacks, as transformers writes them; `readModelConfig` takes them back. */
 const tagNumber = (_key: string, value: unknown): unknown => (typeof value === 'number' && !Number.isFinite(value) ? { __float__: String(value) } : value);
 
@@ -161,6 +130,51 @@ function asStream(source: TensorSource): TensorStream {
     yield* data instanceof Uint8Array ? [data] : data();
   };
   return { ...source, data: stream };
+}
+
+/** Numbers become `numbers`; codes that are made again keep the dtype of their scales. */
+interface TargetDtype {
+  readonly numbers: FloatDtype | null;
+  readonly scales: FloatDtype | null;
+}
+
+/** The numbers of the source as they are rewritten, and the dtypes that they get by their tensor's name. */
+async function sourceStreams(
+  checkpoint: Checkpoint,
+  wanted: Quantization | null,
+  { publish, signal }: RewriteOptions,
+): Promise<{ readonly streams: TensorStream[]; readonly dtypeOf: (name: string) => TargetDtype }> {
+  const plan = checkpoint.quantization;
+  const dtype = publish === true ? configDtype(checkpoint.config) : null;
+  const numbers = (name: string): FloatDtype | null => (keepsDtype(checkpoint.config, name) ? null : dtype);
+  if (publish === true && wanted !== null && plan !== null) {
+    if (plan.layout !== 'mlx')
+      throw new HearthError(
+        'convert_type_unsupported',
+        `${checkpoint.directory} is quantised already, in the layout of ${plan.layout}; quantise the model from which it was made. \`hearth run\` takes it as it is.`,
+      );
+    const again = new Map<string, Quantization>();
+    for (const name of checkpoint.tensors.keys()) {
+      const path = name.replace(/\.scales$/, '');
+      const quantization = path === name ? null : checkpoint.quantizationOf(path);
+      if (quantization !== null) again.set(path, quantization);
+    }
+    const scales = (path: string): FloatDtype => {
+      const own = checkpoint.tensors.get(`${path}.scales`)!.dtype;
+      return dtype ?? (isFloatDtype(own) ? own : 'BF16');
+    };
+    return {
+      streams: dequantisedStreams(checkpoint, again, signal),
+      dtypeOf: (name) => {
+        const path = name.replace(/\.weight$/, '');
+        return again.has(path) ? { numbers: null, scales: scales(path) } : { numbers: numbers(name), scales: null };
+      },
+    };
+  }
+  const foreign = await foreignModules(checkpoint);
+  const own = [...checkpoint.tensors.values()].filter((entry) => !foreign.consumed.has(entry.name));
+  const streams = [...own.map((entry) => streamOf(checkpoint, entry, signal)), ...foreign.tensors.map(asStream)];
+  return { streams, dtypeOf: (name) => ({ numbers: numbers(name), scales: null }) };
 }
 
 /** Modules of plain numbers that become codes, by path. */
@@ -177,14 +191,19 @@ function chosenModules(checkpoint: Checkpoint, form: CheckpointForm, wanted: Qua
 
 function quantisedOrPlain(
   tensor: TensorStream,
-  chosen: ReadonlyMap<string, Quantization>,
+  quantization: Quantization | undefined,
   context: Pick<QuantiseContext, 'spill' | 'pool'>,
-  scaleDtypes: ReadonlyMap<string, FloatDtype>,
+  { numbers, scales }: TargetDtype,
 ): TensorStream[] {
-  const quantization = chosen.get(tensor.name.replace(/\.weight$/, ''));
-  const scaleDtype = scaleDtypes.get(tensor.name);
-  if (quantization === undefined || !tensor.name.endsWith('.weight')) return [scaleDtype === undefined ? tensor : castStream(tensor, scaleDtype, {})];
-  return quantiseStream(tensor, quantization, { ...context, ...(scaleDtype === undefined ? {} : { scaleDtype }) });
+  if (quantization === undefined || !tensor.name.endsWith('.weight')) {
+    const to = numbers ?? scales;
+    return [to === null ? tensor : castStream(tensor, to)];
+  }
+  return quantiseStream(tensor, quantization, {
+    ...context,
+    ...(scales === null ? {} : { scaleDtype: scales }),
+    ...(numbers === null ? {} : { castTo: numbers }),
+  });
 }
 
 function withProgress(tensors: readonly TensorStream[], totalBytes: number, options: RewriteOptions): TensorStream[] {

@@ -11,7 +11,8 @@ const ELEMENTS = 2 ** 19;
 const DTYPES: Readonly<Record<string, FloatDtype>> = { float16: 'F16', bfloat16: 'BF16', float32: 'F32' };
 /** What mlx-lm leaves in its own dtype: corrections of routers, and of one family the decay. */
 const KEPT = /e_score_correction_bias|expert_bias/;
-const keeps = (config: Config, name: string): boolean => KEPT.test(name) || (/^qwen3_5/.test(String(config['model_type'])) && name.endsWith('.A_log'));
+export const keepsDtype = (config: Config, name: string): boolean =>
+  KEPT.test(name) || (/^qwen3_5/.test(String(config['model_type'])) && name.endsWith('.A_log'));
 
 /** The dtype that config.json says the model has, read as mlx-lm reads it. */
 export function configDtype(config: Config): FloatDtype | null {
@@ -22,8 +23,8 @@ export function configDtype(config: Config): FloatDtype | null {
 }
 
 /** The same numbers in another dtype, rounded once. */
-export function castStream(source: TensorStream, dtype: FloatDtype, config: Config): TensorStream {
-  if (!isFloatDtype(source.dtype) || source.dtype === dtype || keeps(config, source.name)) return source;
+export function castStream(source: TensorStream, dtype: FloatDtype): TensorStream {
+  if (!isFloatDtype(source.dtype) || source.dtype === dtype) return source;
   const from = source.dtype;
   async function* data(): AsyncGenerator<Uint8Array> {
     for await (const bytes of source.data()) {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { decodeFloats, encodeFloats } from '../safetensors/index.ts';
 import { dequantise } from './dequantise.ts';
-import { quantise } from './quantise.ts';
+import { quantise, quantiseWords } from './quantise.ts';
+import { quantiseBytes } from './quantise-bytes.ts';
 
 const hex = (words: Uint32Array): string => [...words].map((w) => w.toString(16).padStart(8, '0')).join(' ');
 const RAMP = Float32Array.from({ length: 32 }, (_, i) => (i - 10) / 16);
@@ -86,5 +88,33 @@ describe('quantise', () => {
 
   it('values that are not whole groups are refused', () => {
     expect(() => quantise(affine(4), new Float32Array(40))).toThrow(RangeError);
+  });
+});
+
+describe('quantiseBytes', () => {
+  it('[formats F11] gives the words, scales and biases of quantiseWords for every width, group and dtype, and refuses what is not finite', () => {
+    const random = Float32Array.from({ length: 4096 }, (_, i) => Math.fround(Math.sin(i * 12.9898) * 43_758.5453) % 1);
+    const special = [0, -0, 1e-8, -1e-8, 65_504, -65_504, 3, -3, 2 ** -24, -(2 ** -24), 7, 7];
+    for (let i = 0; i < 512; i++) random[i] = special[(i * 7 + (i >> 6)) % special.length]!;
+    random.fill(-0, 1024, 1152);
+    random.fill(5, 1152, 1280);
+    for (const bits of [2, 3, 4, 6, 8])
+      for (const group of [32, 64, 128])
+        for (const dtype of ['F32', 'F16', 'BF16'] as const) {
+          const bytes = encodeFloats(dtype, random);
+          const expected = quantiseWords(affine(bits, group), decodeFloats(dtype, bytes), dtype);
+          const found = quantiseBytes({ bits, group }, dtype, bytes, dtype);
+          if (found.kind !== 'made') throw new Error(found.kind);
+          expect(Buffer.compare(found.words, new Uint8Array(expected.words.buffer))).toBe(0);
+          expect(Buffer.compare(found.scales, encodeFloats(dtype, expected.scales as Float32Array))).toBe(0);
+          expect(Buffer.compare(found.biases, encodeFloats(dtype, expected.biases!))).toBe(0);
+          for (const bad of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN]) {
+            const broken = random.slice();
+            broken[777] = bad;
+            expect(quantiseBytes({ bits, group }, dtype, encodeFloats(dtype, broken), dtype)).toEqual({ kind: 'not-finite', of: 'source' });
+          }
+        }
+    const wide = Float32Array.from({ length: 32 }, (_, i) => (i === 0 ? 1e6 : 0));
+    expect(quantiseBytes({ bits: 4, group: 32 }, 'F32', encodeFloats('F32', wide), 'F16')).toEqual({ kind: 'not-finite', of: 'scale' });
   });
 });
