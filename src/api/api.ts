@@ -36,6 +36,7 @@ export interface ApiOptions {
   readonly slowClientTimeoutMs?: number;
   /** Decompressed size of a JSON body; 8 MiB. */
   readonly maxBodyBytes?: number;
+  readonly images?: Partial<Services['images']>;
   readonly embeddings?: Partial<Services['embeddings']>;
   readonly listeners?: () => readonly string[];
   readonly logger?: Logger;
@@ -68,6 +69,7 @@ export function createApi(options: ApiOptions): Api {
     gateway: options.gateway,
     store: options.store,
     catalog: options.catalog ?? null,
+    images: { exif: true, context: true, ...options.images },
     embeddings: { backend: null, truncate: false, ...options.embeddings },
     version: options.version,
     heartbeatMs: options.heartbeatMs ?? 8_000,

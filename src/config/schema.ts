@@ -75,6 +75,13 @@ export const configSchema = z.strictObject({
       parallelSequences: positive.default(4).describe('Requests that one loaded model answers at the same time.'),
     })
     .prefault({}),
+  run: z
+    .strictObject({
+      exifMetadata: z.boolean().default(true).describe('Read place, day and camera out of images, for the table in front of an answer.'),
+      metadataContext: z.boolean().default(true).describe('Tell the model what was read out of its images.'),
+      imageChunk: z.int().min(1).max(5).default(1).describe('Images that a model sees together when `run` gets no `--chunk`.'),
+    })
+    .prefault({}),
   embeddings: z
     .strictObject({ truncate: z.boolean().default(false).describe('Cut inputs of /v1/embeddings that are too long, and say so, in place of refusing them.') })
     .prefault({}),

@@ -9,6 +9,8 @@ export { encodeChatStream, foldChat } from './dialects/openai/encode-chat.ts';
 export { embed, rerank } from './embeddings/embed.ts';
 export { createGateway, type Gateway } from './gateway.ts';
 export type { GatewayOptions } from './gateway-options.ts';
+export { answerBatches, type ImageMetadataOptions, planImageBatches } from './media/image-batches.ts';
+export { encodeWholeChat } from './media/whole-chat.ts';
 export type { ListedModel, ModelSource, ResolvedModel } from './model-source.ts';
 export type { ResidentPlan } from './resident.ts';
 export { createStoreModels } from './store-models.ts';

@@ -1,8 +1,8 @@
-import type { endpoints } from '../../contract/index.ts';
-import { decodeChat, encodeChatStream, foldChat, type Target } from '../../gateway/index.ts';
+import type { ChatRequest, endpoints } from '../../contract/index.ts';
+import { answerBatches, decodeChat, encodeChatStream, encodeWholeChat, foldChat, planImageBatches, type Target } from '../../gateway/index.ts';
 import { cacheSaltOf } from '../../security/index.ts';
 import { answerHeaders, streamedAnswer } from '../answer-response.ts';
-import type { Handler } from '../bind.ts';
+import type { CallContext, Handler } from '../bind.ts';
 import type { Services } from '../services.ts';
 import { OPENAI_EVENTS } from '../sse-dialect.ts';
 
@@ -11,6 +11,8 @@ export const chatHandler =
   (services: Services): Handler<typeof endpoints.chatCompletions> =>
   async ({ body }, context) => {
     const { gateway } = services;
+    const batches = planImageBatches(body, services.images);
+    if (batches !== null) return await answerImages(services, context, body, batches);
     let choices = 1;
     const decode = (target: Target) => {
       const request = { ...decodeChat(body, target, context.requestId, gateway.sampling), cacheSalt: cacheSaltOf(context.caller) };
@@ -26,3 +28,20 @@ export const chatHandler =
       encodeChatStream(answer, { choices, includeUsage: body.stream_options?.include_usage === true }),
     );
   };
+
+/** Pictures in batches: one answer after the other, joined; a stream gets each as one piece when it is there. */
+async function answerImages(
+  { gateway }: Services,
+  context: CallContext,
+  body: ChatRequest,
+  batches: NonNullable<ReturnType<typeof planImageBatches>>,
+): Promise<Response> {
+  const reply = await answerBatches(batches, async (part) => {
+    const decode = (target: Target) => ({ ...decodeChat(part, target, context.requestId, gateway.sampling), cacheSalt: cacheSaltOf(context.caller) });
+    const answer = await gateway.answer({ name: part.model, decode, stream: false, signal: context.signal });
+    context.note.answer ??= answer;
+    return await foldChat(answer, 1);
+  });
+  if (body.stream !== true) return Response.json(reply);
+  return new Response(encodeWholeChat(reply, body.stream_options?.include_usage === true), { headers: { 'content-type': 'text/event-stream; charset=utf-8' } });
+}

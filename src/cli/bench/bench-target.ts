@@ -107,8 +107,7 @@ export async function benchTarget(order: BenchOrder): Promise<BenchData> {
 
 /** PASS up to 15 % below the reference, WARN up to 30 %, FAIL beyond. */
 export function classOf(measured: number, reference: number): SpeedClass {
-  const below = 1 - measured / reference;
-  return below <= 0.15 ? 'PASS' : below <= 0.3 ? 'WARN' : 'FAIL';
+  return measured >= 0.85 * reference ? 'PASS' : measured >= 0.7 * reference ? 'WARN' : 'FAIL';
 }
 
 async function probeTools(client: Client, model: string, signal: AbortSignal): Promise<boolean | null> {

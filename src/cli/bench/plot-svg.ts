@@ -31,7 +31,7 @@ const RIGHT = 24;
 const PLOT = WIDTH - LEFT - RIGHT;
 const CHART_HEIGHT = 168;
 const CHART_GAP = 58;
-const TOP = 118;
+const TOP = 146;
 
 /** Memory, processor and GPU over time in three rows, with the cases as bands and the models over them. One SVG that needs nothing else. */
 export function plotSvg(samples: readonly MonitorSample[], lines: readonly BenchLine[], title: string): string {
@@ -42,7 +42,7 @@ export function plotSvg(samples: readonly MonitorSample[], lines: readonly Bench
   const charts = chartsOf(samples);
   const height = TOP + charts.length * (CHART_HEIGHT + CHART_GAP) + 4;
   const chartTop = (index: number): number => TOP + index * (CHART_HEIGHT + CHART_GAP);
-  const body = charts.map((chart, i) => drawChart(chart, chartTop(i), x, end, bands)).join('\n');
+  const body = charts.map((chart, i) => drawChart(chart, { top: chartTop(i), namesCases: i === 0 }, x, end, bands)).join('\n');
   const labels = modelLabels(bands, x);
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${escapeMarkup(title)}" font-family="system-ui, -apple-system, 'Segoe UI', sans-serif">
 <rect width="${WIDTH}" height="${height}" fill="#ffffff"/>
@@ -101,7 +101,13 @@ function bandsOf(lines: readonly BenchLine[], start: number, end: number): Band[
   });
 }
 
-function drawChart(chart: Chart, top: number, x: (seconds: number) => number, end: number, bands: readonly Band[]): string {
+function drawChart(
+  chart: Chart,
+  { top, namesCases }: { readonly top: number; readonly namesCases: boolean },
+  x: (seconds: number) => number,
+  end: number,
+  bands: readonly Band[],
+): string {
   const bottom = top + CHART_HEIGHT;
   const most = chart.most ?? niceCeiling(Math.max(1, ...chart.series.flatMap((one) => one.points.map(([, value]) => value))));
   const y = (value: number): number => bottom - (Math.min(Math.max(value, 0), most) / most) * CHART_HEIGHT;
@@ -111,7 +117,7 @@ function drawChart(chart: Chart, top: number, x: (seconds: number) => number, en
     parts.push(
       `<rect x="${n(x(band.from))}" y="${top}" width="${n(width)}" height="${CHART_HEIGHT}" fill="${i % 2 === 0 ? '#eef4fb' : '#f6f8fa'}"><title>${escapeMarkup(`${band.test} · ${band.model}`)}</title></rect>`,
     );
-    if (width > band.test.length * 6.4 + 8)
+    if (namesCases && width > band.test.length * 6.4 + 8)
       parts.push(`<text x="${n(x(band.from) + 5)}" y="${top + 14}" font-size="10.5" fill="#59636e">${escapeMarkup(band.test)}</text>`);
   });
   for (let i = 0; i <= 4; i += 1) {
@@ -163,7 +169,7 @@ function modelLabels(bands: readonly Band[], x: (seconds: number) => number): st
       const [left, width] = [x(from), Math.max(2, x(to) - x(from))];
       const most = Math.floor(width / 6.6);
       const short = model.length <= most ? model : most < 6 ? '' : `${model.slice(0, most - 1)}…`;
-      return `<rect x="${n(left)}" y="82" width="${n(width)}" height="3" rx="1.5" fill="#0969da" opacity="0.65"><title>${escapeMarkup(model)}</title></rect><text x="${n(left)}" y="78" font-size="11.5" fill="#393f46">${escapeMarkup(short)}</text>`;
+      return `<rect x="${n(left)}" y="104" width="${n(width)}" height="3" rx="1.5" fill="#0969da" opacity="0.65"><title>${escapeMarkup(model)}</title></rect><text x="${n(left)}" y="98" font-size="11.5" fill="#393f46">${escapeMarkup(short)}</text>`;
     })
     .join('\n');
 }

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { Client } from '../../client/index.ts';
 import { BENCH_SCHEMA_VERSION, type BenchLine, endpoints, type ShowData } from '../../contract/index.ts';
 import type { Context } from '../context.ts';
@@ -96,7 +97,7 @@ export async function runSuite(order: SuiteOrder): Promise<readonly BenchLine[]>
       schema_version: BENCH_SCHEMA_VERSION,
       timestamp: new Date().toISOString(),
       mlx_knife_version: context.version,
-      test: `bench/${suite}::${name}[${model}]`,
+      test: `bench/${suite}::${name}[${shown === null ? basename(model) : modelOf(shown).id}]`,
       outcome,
       test_start_ts: startedAt / 1000,
       test_end_ts: Date.now() / 1000,

@@ -117,9 +117,9 @@ export async function answer(
 
 function wireMessage({ role, content, media = [] }: Turn) {
   if (media.length === 0) return { role, content };
-  const parts = media.map(({ mediaType, bytes }) => {
+  const parts = media.map(({ name, mediaType, bytes }) => {
     const data = bytes.toString('base64');
-    if (mediaType.startsWith('image/')) return { type: 'image_url', image_url: { url: `data:${mediaType};base64,${data}` } };
+    if (mediaType.startsWith('image/')) return { type: 'image_url', image_url: { url: `data:${mediaType};base64,${data}` }, name };
     return { type: 'input_audio', input_audio: { data, format: mediaType.slice(mediaType.indexOf('/') + 1) } };
   });
   return { role, content: content === '' ? parts : [...parts, { type: 'text', text: content }] };

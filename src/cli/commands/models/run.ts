@@ -105,7 +105,7 @@ export const runCommand = defineCommand({
     });
     if (given.verbose) context.output.notice(`${ready.model.id} on ${ready.model.engine ?? 'no engine'}, loaded in ${formatSeconds(ready.loadMs / 1000)}`);
     if (given.chatTemplate) for (const warning of ready.model.warnings) context.output.notice(`Note: ${plain(warning)}`);
-    const settings = { ...settingsOf(given, ready), jsonSchema };
+    const settings = { ...settingsOf(given, ready, (await context.loadConfig()).config.run.imageChunk), jsonSchema };
     if (choice.kind === 'chat') {
       await chat(context, client, { settings, modelName: args.model, system: given.system, showReasoning: given.reasoning });
       return { data: null, silent: true };
@@ -143,7 +143,7 @@ export const runCommand = defineCommand({
   render: () => '',
 });
 
-function settingsOf(given: Given, ready: ReadyModel): GenerationSettings {
+function settingsOf(given: Given, ready: ReadyModel, imageChunk: number): GenerationSettings {
   return {
     model: ready.model.id,
     // The command line gives an answer the whole context; the server would give it half.
@@ -159,7 +159,7 @@ function settingsOf(given: Given, ready: ReadyModel): GenerationSettings {
     stop: given.stop,
     templateArguments: given.templateArg.length === 0 ? undefined : Object.fromEntries(given.templateArg.map(templateArgument)),
     chatTemplate: given.chatTemplate,
-    chunk: given.image.length === 0 ? undefined : (given.chunk ?? 1),
+    chunk: given.image.length === 0 ? undefined : (given.chunk ?? imageChunk),
   };
 }
 
