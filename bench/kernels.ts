@@ -76,7 +76,7 @@ function plain(tokens: number): Job {
 }
 
 function attention(tokens: number, depth: number, qHeads: number, kvHeads: number, headDim: number, kvType: KvTypeCode = KV_TYPE.bf16): Job {
-  const pageStride = kernels.pageBytes(kvType, kvHeads, headDim);
+  const pageStride = kernels.pageBytes(kvType, kvHeads, headDim, 0);
   const pages = Y + 24 * MEGABYTE;
   const headToKv = pages + 65536;
   const q = X;
@@ -98,7 +98,7 @@ function attention(tokens: number, depth: number, qHeads: number, kvHeads: numbe
       }
       const base = W + (turn % count) * cacheBytes;
       const stride = qHeads * headDim;
-      kernels.attend(kvType, q, stride, PREPARED, stride, base, pageStride, pages, depth, tokens, qHeads, headToKv, kvHeads, headDim, 0.125, 0, 0, 0, 0, Y);
+      kernels.attend(kvType, q, stride, PREPARED, stride, base, pageStride, pages, depth, tokens, qHeads, headToKv, kvHeads, headDim, 0.125, 0, 0, 0, 0, 0, Y);
     },
   };
 }

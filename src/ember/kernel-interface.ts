@@ -112,13 +112,13 @@ export interface Kernels {
   /** One token and head of a state space (Mamba 2); state S [headDim, size] f32: S = kept·S + step·x ⊗ b, out [headDim] = S·c + skip·x. */
   stateSpaceHead(state: number, x: number, b: number, c: number, out: number, headDim: number, size: number, kept: number, step: number, skip: number): void;
 
-  /** Bytes of one page of one layer. */
-  pageBytes(kvType: KvTypeCode, kvHeads: number, headDim: number): number;
+  /** Bytes of one page of one layer; shared 1: a cell's key is its value too. */
+  pageBytes(kvType: KvTypeCode, kvHeads: number, headDim: number, shared: 0 | 1): number;
   /**
    * Writes k and v [tokens, kvHeads, headDim] f32 (token rows `stride` values apart) at positions position … position + tokens − 1, as they are,
    * as BF16 (round half to even), or as int8: scale = largest size ÷ 127, code = x ÷ scale (round half to even).
    * Page p of this layer starts at layerBase + pages[p]·pageStride; its layout: kernels/kv-pages.ts. pageStride ≥ pageBytes, a multiple of 16.
-   * `pages` is the sequence's table of u32 page numbers. headDim: a multiple of 8.
+   * `pages` is the sequence's table of u32 page numbers. headDim: a multiple of 8. v = 0: keys that are values too.
    */
   storeKv(
     kvType: KvTypeCode,
@@ -140,7 +140,7 @@ export interface Kernels {
    * with mask 0 (causal) token t sees positions max(0, position + t − window + 1) … position + t (window 0 = all), with mask 1 all positions
    * 0 … position + tokens − 1 (window 0). Query head h reads kv head headToKv[h] (u32 table, not decreasing).
    * scores = scale·q·k, then softCap·tanh(score / softCap) when softCap > 0. `sinks` (0: none): f32 per query head, a score that takes its part of
-   * the softmax and has no value.
+   * the softmax and has no value. shared 1: the pages hold keys that are values too.
    */
   attend(
     kvType: KvTypeCode,
@@ -162,6 +162,7 @@ export interface Kernels {
     softCap: number,
     sinks: number,
     mask: 0 | 1,
+    shared: 0 | 1,
     scratch: number,
   ): void;
 

@@ -13,6 +13,7 @@ interface Case {
   readonly softCap?: number;
   readonly sinks?: boolean;
   readonly mask?: 0 | 1;
+  readonly shared?: 0 | 1;
 }
 
 interface Cache {
@@ -22,11 +23,11 @@ interface Cache {
 }
 
 /** Fills two caches with the same keys and values, in steps, one with each implementation: their bytes must be equal. */
-function fillCaches(random: Random, { kvType, position, tokens, kvHeads, headDim }: Case): Cache {
+function fillCaches(random: Random, { kvType, position, tokens, kvHeads, headDim, shared = 0 }: Case): Cache {
   const context = position + tokens;
   const pageCount = Math.ceil(context / PAGE_TOKENS);
-  const pageStride = wasm.pageBytes(kvType, kvHeads, headDim);
-  expect(reference.pageBytes(kvType, kvHeads, headDim)).toBe(pageStride);
+  const pageStride = wasm.pageBytes(kvType, kvHeads, headDim, shared);
+  expect(reference.pageBytes(kvType, kvHeads, headDim, shared)).toBe(pageStride);
   const size = pageStride * (pageCount + 3);
   const [layerBase, copy] = [take(size), take(size)];
   const numbers = Array.from({ length: pageCount + 3 }, (_, i) => i).sort(() => random.next() - 0.5);
@@ -37,8 +38,8 @@ function fillCaches(random: Random, { kvType, position, tokens, kvHeads, headDim
   for (let from = 0; from < context; ) {
     const n = Math.min(context - from, random.between(1, 40));
     const at = from * stride * 4;
-    wasm.storeKv(kvType, k + at, v + at, stride, layerBase, pageStride, pages, from, n, kvHeads, headDim);
-    reference.storeKv(kvType, k + at, v + at, stride, copy, pageStride, pages, from, n, kvHeads, headDim);
+    wasm.storeKv(kvType, k + at, shared ? 0 : v + at, stride, layerBase, pageStride, pages, from, n, kvHeads, headDim);
+    reference.storeKv(kvType, k + at, shared ? 0 : v + at, stride, copy, pageStride, pages, from, n, kvHeads, headDim);
     from += n;
   }
   expect(Buffer.compare(bytes.slice(layerBase, layerBase + size), bytes.slice(copy, copy + size))).toBe(0);
@@ -48,7 +49,7 @@ function fillCaches(random: Random, { kvType, position, tokens, kvHeads, headDim
 /** Both implementations read the same cache: the layout is shared. */
 function checkAttention(random: Random, shape: Case): void {
   reset();
-  const { kvType, position, tokens, qHeads, kvHeads, headDim, window = 0, softCap = 0, sinks = false, mask = 0 } = shape;
+  const { kvType, position, tokens, qHeads, kvHeads, headDim, window = 0, softCap = 0, sinks = false, mask = 0, shared = 0 } = shape;
   const { layerBase, pageStride, pages } = fillCaches(random, shape);
   const table = Array.from({ length: qHeads }, (_, h) => (qHeads % kvHeads === 0 ? Math.floor((h * kvHeads) / qHeads) : Math.min(h, kvHeads - 1)));
   const headToKv = take(qHeads * 4);
@@ -61,7 +62,7 @@ function checkAttention(random: Random, shape: Case): void {
     const out = takeFloats(tokens * outStride, () => 7);
     const scratch = take(kernels.attendScratchBytes(tokens, qHeads, headDim, position + tokens));
     const shapes = [layerBase, pageStride, pages, position, tokens, qHeads, headToKv, kvHeads, headDim] as const;
-    kernels.attend(kvType, q, qStride, out, outStride, ...shapes, headDim ** -0.5, window, softCap, sinkScores, mask, scratch);
+    kernels.attend(kvType, q, qStride, out, outStride, ...shapes, headDim ** -0.5, window, softCap, sinkScores, mask, shared, scratch);
     return out;
   };
   const [actual, expected] = [run(wasm), run(reference)];
@@ -86,6 +87,7 @@ describe('attention', () => {
         softCap: random.pick([0, 0, 3, 50]),
         sinks: random.pick([false, false, true]),
         mask: random.pick([0, 0, 0, 1]),
+        shared: random.pick([0, 0, 1]),
       });
     }
   });
@@ -97,6 +99,7 @@ describe('attention', () => {
       checkAttention(random, { kvType, position: 999, tokens: 2, qHeads: 4, kvHeads: 1, headDim: 64 });
       checkAttention(random, { kvType, position: 999, tokens: 3, qHeads: 4, kvHeads: 1, headDim: 64, window: 512, softCap: 20, sinks: true });
       checkAttention(random, { kvType, position: 70, tokens: 1, qHeads: 36, kvHeads: 12, headDim: 16 });
+      checkAttention(random, { kvType, position: 301, tokens: 5, qHeads: 9, kvHeads: 1, headDim: 576, shared: 1 });
     }
   });
 
@@ -121,7 +124,7 @@ describe('attention', () => {
     const first = (sink: number | null): number => {
       const sinks = sink === null ? 0 : takeFloats(1, () => sink);
       const out = take(32);
-      wasm.attend(KV_TYPE.f32, q, 8, out, 8, layerBase, pageStride, pages, 40, 1, 1, headToKv, 1, 8, 1, 0, 0, sinks, 0, scratch);
+      wasm.attend(KV_TYPE.f32, q, 8, out, 8, layerBase, pageStride, pages, 40, 1, 1, headToKv, 1, 8, 1, 0, 0, sinks, 0, 0, scratch);
       return Math.abs(f32[out / 4]!);
     };
     expect(first(-80)).toBe(first(null));
@@ -142,11 +145,11 @@ describe('attention', () => {
       u32[headToKv / 4] = 0;
       const scratch = take(wasm.attendScratchBytes(1, 1, headDim, context));
       const [float, coded] = [KV_TYPE.f32, KV_TYPE.int8].map((kvType) => {
-        const stride = wasm.pageBytes(kvType, 1, headDim);
+        const stride = wasm.pageBytes(kvType, 1, headDim, 0);
         const base = take(stride * 7);
         wasm.storeKv(kvType, k, v, headDim, base, stride, pages, 0, context, 1, headDim);
         const out = take(headDim * 4);
-        wasm.attend(kvType, q, headDim, out, headDim, base, stride, pages, context - 1, 1, 1, headToKv, 1, headDim, headDim ** -0.5, 0, 0, 0, 0, scratch);
+        wasm.attend(kvType, q, headDim, out, headDim, base, stride, pages, context - 1, 1, 1, headToKv, 1, headDim, headDim ** -0.5, 0, 0, 0, 0, 0, scratch);
         return out;
       }) as [number, number];
       expectClose(coded, float, headDim, () => 0.02, `int8 cache, ${context} cells of ${headDim}`);
@@ -163,7 +166,7 @@ describe('attention', () => {
           u32[pages / 4] = 0;
           const values = (spoilt: boolean): number => takeFloats(6 * 8, (i) => (spoilt && i === 4 * 8 + 3 ? bad : 0.5));
           const [k, v] = [values(inKey), values(!inKey)];
-          const stride = wasm.pageBytes(kvType, 1, 8);
+          const stride = wasm.pageBytes(kvType, 1, 8, 0);
           const base = take(stride);
           wasm.storeKv(kvType, k, v, 8, base, stride, pages, 0, 6, 1, 8);
           const headToKv = take(4);
@@ -172,7 +175,7 @@ describe('attention', () => {
           const scratch = take(wasm.attendScratchBytes(1, 1, 8, 6));
           const finite = (position: number): boolean => {
             const out = take(32);
-            wasm.attend(kvType, q, 8, out, 8, base, stride, pages, position, 1, 1, headToKv, 1, 8, 1, 0, 0, 0, 0, scratch);
+            wasm.attend(kvType, q, 8, out, 8, base, stride, pages, position, 1, 1, headToKv, 1, 8, 1, 0, 0, 0, 0, 0, scratch);
             return Array.from(f32.subarray(out / 4, out / 4 + 8)).every(Number.isFinite);
           };
           expect([kvType, bad, inKey, finite(3), finite(5)]).toEqual([kvType, bad, inKey, true, false]);

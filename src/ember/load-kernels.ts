@@ -25,7 +25,7 @@ export function loadKernels(memory: WebAssembly.Memory, module: WebAssembly.Modu
     ...kernels,
     // wasm gives i32: sizes are unsigned
     preparedBytes: (activation, bits, group, tokens, k) => kernels.preparedBytes(activation, bits, group, tokens, k) >>> 0,
-    pageBytes: (kvType, kvHeads, headDim) => kernels.pageBytes(kvType, kvHeads, headDim) >>> 0,
+    pageBytes: (kvType, kvHeads, headDim, shared) => kernels.pageBytes(kvType, kvHeads, headDim, shared) >>> 0,
     attendScratchBytes: (tokens, qHeads, headDim, contextTokens) => kernels.attendScratchBytes(tokens, qHeads, headDim, contextTokens) >>> 0,
   };
 }

@@ -3,9 +3,11 @@
 // of keys and values; several tasks share a visit of a page. So one token's heads read a page from its first byte to its last.
 //
 // Scratch: a task has queries [headDim][W], sums [headDim/4][W][4], the largest score of each row [4], sums of weights [W][4] (a sum per lane), and
-// the words of TASK_*. W is 1, 2 or 4 rows; three rows take four. Then come the scores of a page [8][W][4], which turn into weights [32][W].
+// the words of TASK_*. W is 1, 2 or 4 rows; three rows take four. Then come the scores of a page [8][W][4], which turn into weights [32][W], and the
+// values of a page whose cells have keys alone.
 import { softCap as capScores } from './activation-functions';
 import { headBlockBytes, KV_BF16, KV_F32, kvWidth, PAGE } from './kv-pages';
+import { turnAny } from './turn-keys';
 import { heldInt, power4, sum4 } from './numbers';
 
 /** Rows of a task as types, told apart by size at compile time: W = size. */
@@ -219,9 +221,9 @@ function pageWeights<R>(p: usize, most: usize, totals: usize, sums: usize, headD
 @inline
 function firstCell(last: u32, window: u32): u32 { return window == 0 || last + 1 < window ? 0 : last + 1 - window; }
 
-/** One task and one page whose keys and values lie at `key` and `value`; scales: of int8, else 0. */
+/** One task and one page whose keys and values lie at `key` and `value`; scales and valueScales: of int8, else 0. */
 function visit<R, T>(
-  task: usize, page: u32, key: usize, value: usize, scales: usize, position: u32, tokens: u32, headDim: u32, window: u32, softCap: f32, open: i32, scores: usize,
+  task: usize, page: u32, key: usize, value: usize, scales: usize, valueScales: usize, position: u32, tokens: u32, headDim: u32, window: u32, softCap: f32, open: i32, scores: usize,
 ): void {
   const W = <u32>sizeof<R>(), mask = heldInt(<i32>0xffff0000), queries = task + TASK_WORDS, sums = queries + <usize>(headDim * W << 2);
   pageScores<R, T>(queries, key, headDim, scores, mask);
@@ -239,17 +241,17 @@ function visit<R, T>(
   }
   pageWeights<R>(scores, task, task + 16, sums, headDim);
   const low = first > base ? first - base : 0, high = min(end - base, PAGE); // beyond lies what was never written
-  if (scales) scaleWeights(scores, W, scales + 4 * PAGE);
+  if (scales) scaleWeights(scores, W, valueScales);
   pageValues<R, T>(scores + <usize>(low * W << 2), value + <usize>(low << 3) * sizeof<T>(), headDim, high - low, sums, mask);
 }
 
 function visitAny<T>(
-  task: usize, page: u32, key: usize, value: usize, scales: usize, position: u32, tokens: u32, headDim: u32, window: u32, softCap: f32, open: i32, scores: usize,
+  task: usize, page: u32, key: usize, value: usize, scales: usize, valueScales: usize, position: u32, tokens: u32, headDim: u32, window: u32, softCap: f32, open: i32, scores: usize,
 ): void {
   const rows = load<u32>(task, TASK_ROWS);
-  if (rows > 2) visit<Four, T>(task, page, key, value, scales, position, tokens, headDim, window, softCap, open, scores);
-  else if (rows == 2) visit<Two, T>(task, page, key, value, scales, position, tokens, headDim, window, softCap, open, scores);
-  else visit<One, T>(task, page, key, value, scales, position, tokens, headDim, window, softCap, open, scores);
+  if (rows > 2) visit<Four, T>(task, page, key, value, scales, valueScales, position, tokens, headDim, window, softCap, open, scores);
+  else if (rows == 2) visit<Two, T>(task, page, key, value, scales, valueScales, position, tokens, headDim, window, softCap, open, scores);
+  else visit<One, T>(task, page, key, value, scales, valueScales, position, tokens, headDim, window, softCap, open, scores);
 }
 
 // @ts-ignore: decorator
@@ -290,15 +292,15 @@ function finishTask(task: usize, out: usize, outStride: u32, headDim: u32): void
 }
 
 export function attendScratchBytes(tokens: u32, qHeads: u32, headDim: u32, contextTokens: u32): u32 {
-  return <u32>(TASKS * taskBytes(headDim) + PAGE_SCORES);
+  return <u32>(TASKS * taskBytes(headDim) + PAGE_SCORES + PAGE * (headDim << 2));
 }
 
 export function attend(
   kvType: i32, q: usize, qStride: u32, out: usize, outStride: u32, layerBase: usize, pageStride: u32, pages: usize, position: u32, tokens: u32,
-  qHeads: u32, headToKv: usize, kvHeads: u32, headDim: u32, scale: f32, window: u32, softCap: f32, sinks: usize, open: i32, scratch: usize,
+  qHeads: u32, headToKv: usize, kvHeads: u32, headDim: u32, scale: f32, window: u32, softCap: f32, sinks: usize, open: i32, shared: i32, scratch: usize,
 ): void {
-  const blockBytes = headBlockBytes(kvType, headDim), valueOffset = <usize>(PAGE * headDim) * kvWidth(kvType), size = taskBytes(headDim);
-  const scores = scratch + TASKS * size;
+  const blockBytes = headBlockBytes(kvType, headDim, shared != 0), valueOffset = <usize>(PAGE * headDim) * kvWidth(kvType), size = taskBytes(headDim);
+  const scores = scratch + TASKS * size, turned = scores + PAGE_SCORES;
   let head: u32 = 0, from: u32 = 0;
   if (open) window = 0;
   scale *= LOG2E;
@@ -322,12 +324,19 @@ export function attend(
     const stop = scratch + tasks * size;
     for (let page = firstPage; page < endPage; page++) {
       const start = layerBase + <usize>load<u32>(pages + (<usize>page << 2)) * pageStride;
+      let turnedKv: u32 = u32.MAX_VALUE;
       for (let task = scratch; task < stop; task += size) {
         if (page < load<u32>(task, TASK_FIRST_PAGE) || page >= load<u32>(task, TASK_END_PAGE)) continue;
-        const key = start + <usize>load<u32>(task, TASK_KV) * blockBytes, value = key + valueOffset, scales = value + valueOffset;
-        if (kvType == KV_BF16) visitAny<u16>(task, page, key, value, 0, position, tokens, headDim, window, softCap, open, scores);
-        else if (kvType == KV_F32) visitAny<f32>(task, page, key, value, 0, position, tokens, headDim, window, softCap, open, scores);
-        else visitAny<i8>(task, page, key, value, scales, position, tokens, headDim, window, softCap, open, scores);
+        const kv = load<u32>(task, TASK_KV), key = start + <usize>kv * blockBytes;
+        let value = key + valueOffset, scales = value + valueOffset;
+        if (shared) {
+          scales = value;
+          value = turned;
+          if (turnedKv != kv) { turnAny(kvType, key, headDim, turned); turnedKv = kv; }
+        }
+        if (kvType == KV_BF16) visitAny<u16>(task, page, key, value, 0, 0, position, tokens, headDim, window, softCap, open, scores);
+        else if (kvType == KV_F32) visitAny<f32>(task, page, key, value, 0, 0, position, tokens, headDim, window, softCap, open, scores);
+        else visitAny<i8>(task, page, key, value, scales, shared ? scales : scales + 4 * PAGE, position, tokens, headDim, window, softCap, open, scores);
       }
     }
     for (let task = scratch; task < stop; task += size) finishTask(task, out, outStride, headDim);

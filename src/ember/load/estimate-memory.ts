@@ -66,7 +66,7 @@ function pageBytesOf(mixer: Mixer, { ranks, kvType, group }: MemoryShape): numbe
   if (mixer.kind === 'short-convolution') return mixer.channels * (mixer.kernel - 1) * 4;
   if (mixer.kind === 'latent-attention') {
     const sharing = splitHeads(mixer.heads, 1, mixer.valueDim, ranks, group).filter((split) => split.heads.count > 0).length;
-    return sharing * 2 * PAGE_TOKENS * cellBytes(kvType, mixer.latent + mixer.rotated);
+    return sharing * PAGE_TOKENS * cellBytes(kvType, mixer.latent + mixer.rotated);
   }
   if (hasRunningState(mixer)) return 0;
   const splits = splitHeads(mixer.heads, mixer.kvHeads, mixer.headDim, ranks, group);

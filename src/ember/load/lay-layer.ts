@@ -100,7 +100,7 @@ function layAttention(mixer: Attention, shape: LayerShape, rank: number, layout:
     headToKv: own.headToKv,
     headToKvAt: layout.take(own.heads.count * 4),
     kvBase: 0,
-    pageStride: has ? shape.sizes.pageBytes(shape.kvType, own.kvHeads.count, headDim) : 0,
+    pageStride: has ? shape.sizes.pageBytes(shape.kvType, own.kvHeads.count, headDim, 0) : 0,
   };
   return { body, participants: sharing(splits.map((split) => split.heads.count)) };
 }
@@ -135,7 +135,7 @@ function layLatentAttention(
     scale: mixer.scale,
     headToKvAt: layout.take(heads.count * 4),
     kvBase: 0,
-    pageStride: has ? shape.sizes.pageBytes(shape.kvType, 1, latent + rotated) : 0,
+    pageStride: has ? shape.sizes.pageBytes(shape.kvType, 1, latent + rotated, 1) : 0,
   };
   return { body, participants: sharing(splits.map((split) => split.heads.count)) };
 }

@@ -100,6 +100,7 @@ export function createAttention(context: RankContext, layer: AttentionPlacement)
           softCap,
           layer.sinks,
           layer.mask,
+          0,
           buffers.attendScratch,
         );
       }

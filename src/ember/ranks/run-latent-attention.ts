@@ -43,7 +43,7 @@ export function createLatentAttention(context: RankContext, layer: LatentAttenti
         const record = HEADER.words + s * RECORD.words;
         const keys = buffers.key + step[record + RECORD.firstToken]! * cell * 4;
         const pages = buffers.step + step[record + RECORD.pages]! * 4;
-        kernels.storeKv(kvType, keys, keys, cell, kvBase, pageStride, pages, step[record + RECORD.position]!, step[record + RECORD.tokens]!, 1, cell);
+        kernels.storeKv(kvType, keys, 0, cell, kvBase, pageStride, pages, step[record + RECORD.position]!, step[record + RECORD.tokens]!, 1, cell);
       }
     },
 
@@ -95,6 +95,7 @@ export function createLatentAttention(context: RankContext, layer: LatentAttenti
           0,
           0,
           0,
+          1,
           buffers.attendScratch,
         );
       }

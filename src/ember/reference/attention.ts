@@ -7,22 +7,23 @@ type AttentionKernels = Pick<Kernels, 'pageBytes' | 'storeKv' | 'attendScratchBy
 const PLACE = [0, 2, 4, 6, 1, 3, 5, 7];
 const WIDTH = { [KV_TYPE.bf16]: 2, [KV_TYPE.f32]: 4, [KV_TYPE.int8]: 1 };
 
-const headBytes = (kvType: number, headDim: number): number =>
-  2 * PAGE_TOKENS * headDim * WIDTH[kvType as keyof typeof WIDTH] + (kvType === KV_TYPE.int8 ? 2 * PAGE_TOKENS * 4 : 0);
+const headBytes = (kvType: number, headDim: number, shared: boolean): number =>
+  (shared ? 1 : 2) * PAGE_TOKENS * (headDim * WIDTH[kvType as keyof typeof WIDTH] + (kvType === KV_TYPE.int8 ? 4 : 0));
 
 /** Reads and writes (cell, kv head, element) of the keys and of the values of one sequence. */
-function createCells(bytes: Bytes, kvType: number, layerBase: number, pageStride: number, pages: number, headDim: number) {
+function createCells(bytes: Bytes, kvType: number, layerBase: number, pageStride: number, pages: number, headDim: number, shared: boolean) {
   const { f32, i8, u16, u32 } = bytes;
   const width = WIDTH[kvType as keyof typeof WIDTH];
   const valuesAt = PAGE_TOKENS * headDim * width;
   const place = (i: number): number => (kvType === KV_TYPE.bf16 ? PLACE[i % 8]! : i % 8);
   const block = (cell: number, head: number): number =>
-    layerBase + u32[pages / 4 + Math.floor(cell / PAGE_TOKENS)]! * pageStride + head * headBytes(kvType, headDim);
+    layerBase + u32[pages / 4 + Math.floor(cell / PAGE_TOKENS)]! * pageStride + head * headBytes(kvType, headDim, shared);
   const keyAt = (cell: number, head: number, i: number): number =>
     block(cell, head) + (Math.floor((cell % PAGE_TOKENS) / 8) * headDim * 8 + i * 8 + place(cell)) * width;
   const valueAt = (cell: number, head: number, i: number): number =>
     block(cell, head) + valuesAt + (Math.floor(i / 8) * PAGE_TOKENS * 8 + (cell % PAGE_TOKENS) * 8 + place(i)) * width;
-  const scaleAt = (cell: number, head: number, of: 0 | 1): number => (block(cell, head) + 2 * valuesAt) / 4 + of * PAGE_TOKENS + (cell % PAGE_TOKENS);
+  const scaleAt = (cell: number, head: number, of: 0 | 1): number =>
+    (block(cell, head) + (shared ? 1 : 2) * valuesAt) / 4 + of * PAGE_TOKENS + (cell % PAGE_TOKENS);
   const placeOf = [keyAt, valueAt] as const;
 
   return {
@@ -50,15 +51,15 @@ function createCells(bytes: Bytes, kvType: number, layerBase: number, pageStride
 export function createAttentionReference(bytes: Bytes): AttentionKernels {
   const { f32, u32 } = bytes;
   return {
-    pageBytes: (kvType, kvHeads, headDim) => kvHeads * headBytes(kvType, headDim),
+    pageBytes: (kvType, kvHeads, headDim, shared) => kvHeads * headBytes(kvType, headDim, shared === 1),
 
     storeKv(kvType, k, v, stride, layerBase, pageStride, pages, position, tokens, kvHeads, headDim) {
-      const cells = createCells(bytes, kvType, layerBase, pageStride, pages, headDim);
+      const cells = createCells(bytes, kvType, layerBase, pageStride, pages, headDim, v === 0);
       for (let t = 0; t < tokens; t++) {
         for (let h = 0; h < kvHeads; h++) {
           const from = t * stride + h * headDim;
           cells.write(f32.slice(k / 4 + from, k / 4 + from + headDim), position + t, h, 0);
-          cells.write(f32.slice(v / 4 + from, v / 4 + from + headDim), position + t, h, 1);
+          if (v !== 0) cells.write(f32.slice(v / 4 + from, v / 4 + from + headDim), position + t, h, 1);
         }
       }
     },
@@ -86,13 +87,14 @@ export function createAttentionReference(bytes: Bytes): AttentionKernels {
         softCap,
         sinks,
         mask,
+        shared,
       ]
     ) {
-      const cells = createCells(bytes, kvType, layerBase, pageStride, pages, headDim);
+      const cells = createCells(bytes, kvType, layerBase, pageStride, pages, headDim, shared === 1);
       const context = position + tokens;
       const rows = (of: 0 | 1): Float64Array[][] =>
         Array.from({ length: kvHeads }, (_, kv) => Array.from({ length: context }, (_, cell) => cells.read(cell, kv, of)));
-      const [keys, values] = [rows(0), rows(1)];
+      const [keys, values] = [rows(0), rows(shared === 1 ? 0 : 1)];
       for (let t = 0; t < tokens; t++) {
         const last = mask === 1 ? context - 1 : position + t;
         const first = window > 0 && mask === 0 ? Math.max(0, last - window + 1) : 0;

@@ -29,15 +29,18 @@ function expectWithin15Percent(found: Readonly<Record<string, number>>): void {
 }
 
 describe('[engines E40] measured memory is within 15 % of the estimate', () => {
-  test.each(['llama-q4-g64', 'gemma2-q4-g64', 'qwen3-q8-g32', 'mixtral-q4-g64', 'gemma3-q4-g32', 'gpt-oss-mxfp4'])('%s on one and two ranks', async (name) => {
-    const config = name.startsWith('gemma3') ? {} : { max_position_embeddings: 8_192 };
-    const { facts } = makeGoldenModel(join(home.path, name), { name, config });
-    for (const threads of [1, 2]) {
-      // A tiny model's weights are less than the padding of its tensors.
-      const { weights: _, ...found } = await ratios(facts, { threads });
-      expectWithin15Percent(found);
-    }
-  });
+  test.each(['llama-q4-g64', 'gemma2-q4-g64', 'qwen3-q8-g32', 'mixtral-q4-g64', 'gemma3-q4-g32', 'gpt-oss-mxfp4', 'deepseek-v3-q4-g32'])(
+    '%s on one and two ranks',
+    async (name) => {
+      const config = name.startsWith('gemma3') ? {} : { max_position_embeddings: 8_192 };
+      const { facts } = makeGoldenModel(join(home.path, name), { name, config });
+      for (const threads of [1, 2]) {
+        // A tiny model's weights are less than the padding of its tensors.
+        const { weights: _, ...found } = await ratios(facts, { threads });
+        expectWithin15Percent(found);
+      }
+    },
+  );
 
   const real = process.env['HEARTH_TEST_SMOLLM2_GGUF'];
   test.skipIf(real === undefined)(`SmolLM2-135M ${real === undefined ? '(skipped: HEARTH_TEST_SMOLLM2_GGUF does not name the file)' : ''}`, async () => {
