@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { answerStorage, bodyOf, completeMultipart, type HubWriteState, send } from './fake-hub-storage.ts';
 import { createHubRepositories, type HubCommit, type HubFileEntry, type HubRepositories } from './hub-repositories.ts';
 
 /**
@@ -63,25 +64,8 @@ export interface WritableHubBehaviour {
   readonly corruptStorage?: boolean;
 }
 
-interface Multipart {
-  readonly oid: string;
-  readonly sizeBytes: number;
-  readonly partBytes: number;
-  readonly etags: Map<number, string>;
-  readonly generation: number;
-}
-
-interface State {
-  readonly repositories: HubRepositories;
-  behaviour: WritableHubBehaviour;
-  hubOrigin: string;
-  storageOrigin: string;
-  readonly uploads: Map<string, Multipart>;
-  generation: number;
-  counters: { cuts: number; limited: number; foreign: number; lost: number };
-}
-
 type Log = WritableHubRequest;
+type State = HubWriteState;
 
 export async function startWritableHub(folder: string, initial: WritableHubBehaviour = {}): Promise<WritableHub> {
   const requests: Log[] = [];
@@ -144,17 +128,6 @@ export async function startWritableHub(folder: string, initial: WritableHubBehav
   };
 }
 
-function send(response: ServerResponse, status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): void {
-  response.writeHead(status, { 'content-type': 'application/json', ...headers });
-  response.end(body === null ? '' : JSON.stringify(body));
-}
-
-async function bodyOf(request: IncomingMessage): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  for await (const piece of request) pieces.push(piece as Buffer);
-  return Buffer.concat(pieces);
-}
-
 async function answerHub(state: State, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { behaviour, repositories, counters } = state;
   const url = new URL(request.url ?? '/', 'http://hub');
@@ -192,7 +165,7 @@ async function answerHub(state: State, request: IncomingMessage, response: Serve
     const id = `${body.organization ?? 'tester'}/${body.name}`;
     if (role !== 'write') return fail(403, null, "You don't have the rights to create a model under this namespace");
     if (body.type !== undefined && body.type !== 'model') return fail(400, null);
-    if (repositories.all.has(id)) return fail(409, null, 'You already created this model repo');
+    if (repositories.all.has(id)) return send(response, 409, { error: 'You already created this model repo', url: `${state.hubOrigin}/${id}` });
     await repositories.create(id, behaviour.createPublic !== true && (body.private === true || body.visibility === 'private'));
     return send(response, 200, { url: `${state.hubOrigin}/${id}`, name: id, id: 'x' });
   }
@@ -336,70 +309,6 @@ async function batch(state: State, id: string, request: IncomingMessage, fail: F
     };
   });
   send(response, 200, { transfer: 'basic', objects }, { 'content-type': 'application/vnd.git-lfs+json' });
-}
-
-async function answerStorage(state: State, request: IncomingMessage, response: ServerResponse, log: Log): Promise<void> {
-  const { repositories, behaviour, counters } = state;
-  const url = new URL(request.url ?? '/', 'http://storage');
-  const object = /^\/object\/([0-9a-f]{64})$/.exec(url.pathname);
-  if (object !== null && request.method === 'GET') {
-    if (!repositories.has(object[1]!)) return send(response, 404, null);
-    createReadStream(repositories.pathOf(object[1]!)).pipe(response);
-    return;
-  }
-  const put = /^\/upload\/([\w-]+)\/(whole|\d+)$/.exec(url.pathname);
-  const upload = put === null ? undefined : state.uploads.get(put[1]!);
-  if (put === null || upload === undefined || request.method !== 'PUT') return send(response, 404, null);
-  // As the real storage: a signed address and another right at once are refused, and so is a body without a length.
-  if (request.headers.authorization !== undefined) return send(response, 400, { error: 'Only one auth mechanism allowed' });
-  if (log.contentLength === null) return send(response, 411, { error: 'MissingContentLength' });
-  if (upload.generation < state.generation) return send(response, 403, { error: 'Request has expired' });
-  if (behaviour.openDuringUpload !== undefined) repositories.all.get(behaviour.openDuringUpload)!.private = false;
-  const part = put[2] === 'whole' ? null : Number(put[2]);
-  if (
-    behaviour.cutPutAfterBytes !== undefined &&
-    counters.cuts < (behaviour.cutTimes ?? 1) &&
-    (behaviour.cutPart === undefined || behaviour.cutPart === part)
-  ) {
-    counters.cuts++;
-    for await (const _ of request) if (log.bodyBytes >= behaviour.cutPutAfterBytes) break;
-    request.socket.destroy();
-    return;
-  }
-  const wanted = part === null ? upload.sizeBytes : Math.min(upload.partBytes, upload.sizeBytes - (part - 1) * upload.partBytes);
-  const kept = await repositories.keep(
-    behaviour.corruptStorage ? Readable.from(flipped(request)) : request,
-    part === null && behaviour.corruptStorage !== true ? { sha256: upload.oid, sizeBytes: upload.sizeBytes } : undefined,
-  );
-  if (kept === null || kept.sizeBytes !== wanted || wanted <= 0) return send(response, 400, { error: 'BadDigest' });
-  const etag = `"${kept.sha256.slice(0, 32)}"`;
-  if (part !== null) upload.etags.set(part, kept.sha256);
-  response.writeHead(200, { etag });
-  response.end();
-}
-
-async function* flipped(source: Readable): AsyncGenerator<Buffer> {
-  for await (const piece of source) {
-    const copy = Buffer.from(piece as Buffer);
-    copy[0] = copy[0]! ^ 1;
-    yield copy;
-  }
-}
-
-async function completeMultipart(state: State, url: URL, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const upload = state.uploads.get(url.searchParams.get('upload') ?? '');
-  if (upload === undefined || url.searchParams.get('signature') !== 's3cret') return send(response, 404, { error: 'no such upload' });
-  if (upload.generation < state.generation) return send(response, 403, { error: 'Request has expired' });
-  const { oid, parts } = JSON.parse(String(await bodyOf(request))) as { oid: string; parts: { partNumber: number; etag: string }[] };
-  const shas = parts.map(({ partNumber, etag }) => {
-    const sha = upload.etags.get(partNumber);
-    return sha !== undefined && etag === `"${sha.slice(0, 32)}"` ? sha : null;
-  });
-  const whole = parts.length === Math.ceil(upload.sizeBytes / upload.partBytes) && parts.every(({ partNumber }, i) => partNumber === i + 1);
-  if (oid !== upload.oid || !whole || shas.includes(null)) return send(response, 400, { error: 'InvalidPart' });
-  const joined = await state.repositories.join(shas as string[], { sha256: upload.oid, sizeBytes: upload.sizeBytes });
-  if (joined === null) return send(response, 400, { error: 'BadDigest' });
-  send(response, 200, { success: true });
 }
 
 type Line = { key: string; value: Record<string, unknown> };

@@ -46,7 +46,7 @@ export async function askModes(
 }
 
 async function sampleOf(file: HashedFile): Promise<string> {
-  for await (const piece of readListed(file, 0, Math.min(SAMPLE_BYTES, file.sizeBytes), SAMPLE_BYTES)) return Buffer.from(piece).toString('base64');
+  for await (const piece of readListed(file, { end: Math.min(SAMPLE_BYTES, file.sizeBytes) })) return Buffer.from(piece).toString('base64');
   return '';
 }
 
@@ -107,7 +107,7 @@ const AFTER = Buffer.from('"}}\n');
 /** What is committed is what was read and found harmless before. Errors: push_refused. */
 async function* base64Of(file: HashedFile): AsyncGenerator<Uint8Array, void> {
   const hash = createHash('sha256');
-  for await (const piece of readListed(file, 0, file.sizeBytes, BASE64_PIECE_BYTES)) {
+  for await (const piece of readListed(file, { pieceBytes: BASE64_PIECE_BYTES })) {
     hash.update(piece);
     yield Buffer.from(Buffer.from(piece).toString('base64'), 'latin1');
   }

@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HearthError } from '../../core/index.ts';
+import { compileGlob, type Glob } from './glob.ts';
 
 /** Never sent, whatever .hfignore says (docs/spec/store.md §9). */
 const ALWAYS: readonly string[] = ['.git/', '.mlxk_workspace.json', '.hf_cache/', '.hfignore'];
@@ -16,7 +17,7 @@ export interface IgnoreRules {
 }
 
 interface Rule {
-  readonly pattern: RegExp;
+  readonly matches: Glob;
   readonly directoryOnly: boolean;
   /** `!`: takes in again what an earlier line left out. */
   readonly negated: boolean;
@@ -35,7 +36,7 @@ export function compileIgnoreRules(text: string): IgnoreRules {
   const rules = [...DEFAULTS, ...lines].map(ruleOf).filter((rule) => rule !== null);
   return {
     ignores(path, kind) {
-      const matches = (rule: Rule): boolean => (!rule.directoryOnly || kind === 'directory') && rule.pattern.test(path);
+      const matches = (rule: Rule): boolean => (!rule.directoryOnly || kind === 'directory') && rule.matches(path);
       if (always.some(matches)) return true;
       return rules.findLast(matches)?.negated === false;
     },
@@ -52,37 +53,8 @@ function ruleOf(line: string): Rule | null {
   if (directoryOnly) text = text.slice(0, -1);
   const rooted = text.includes('/');
   const glob = text.replace(/^\//, '');
-  return glob === '' ? null : { pattern: new RegExp(`^${rooted ? '' : '(?:.*/)?'}${globSource(glob)}$`, 's'), directoryOnly, negated };
+  return glob === '' ? null : { matches: compileGlob(glob, rooted), directoryOnly, negated };
 }
-
-function globSource(glob: string): string {
-  let source = '';
-  for (let at = 0; at < glob.length; at++) {
-    const char = glob[at]!;
-    const end = char === '[' ? glob.indexOf(']', at + (/[!^]/.test(glob[at + 1] ?? '') ? 3 : 2)) : -1;
-    if (char === '\\' && at + 1 < glob.length) source += escaped(glob[++at]!);
-    else if (glob.startsWith('**/', at) && (at === 0 || glob[at - 1] === '/')) {
-      // Several in a row say no more than one, and would only make the search slow.
-      while (glob.startsWith('**/', at)) at += 3;
-      at -= 1;
-      source += '(?:[^/]+/)*';
-    } else if (glob.startsWith('**', at) && at + 2 === glob.length && glob[at - 1] === '/') {
-      source += '.+';
-      at += 1;
-    } else if (char === '*') {
-      while (glob[at + 1] === '*') at += 1;
-      source += '[^/]*';
-    } else if (char === '?') source += '[^/]';
-    else if (end > 0) {
-      const set = glob.slice(at + 1, end).replace(/[\\\]]/g, '\\$&');
-      source += /^[!^]/.test(set) ? `[^/${set.slice(1)}]` : `[${set}]`;
-      at = end;
-    } else source += escaped(char);
-  }
-  return source;
-}
-
-const escaped = (char: string): string => char.replace(/[.+^${}()|[\]\\*?/-]/g, '\\$&');
 
 /** The rules of a folder. Errors: push_refused for a .hfignore that is no plain text file. */
 export async function readIgnoreRules(directory: string): Promise<IgnoreRules> {
@@ -97,9 +69,5 @@ export async function readIgnoreRules(directory: string): Promise<IgnoreRules> {
     if (code === 'ELOOP') throw new HearthError('push_refused', '.hfignore is a link; hearth reads only files of the folder itself.', { cause: error });
     if (code !== 'ENOENT') throw error;
   }
-  try {
-    return compileIgnoreRules(text);
-  } catch (error) {
-    throw new HearthError('push_refused', '.hfignore holds a line that is no pattern, such as a range that runs backwards.', { cause: error });
-  }
+  return compileIgnoreRules(text);
 }

@@ -46,7 +46,7 @@ async function lintFile(file: FolderFile, options: LintOptions): Promise<{ sha25
   let finding: PushFinding | null = null;
   let scanBytes = Number.POSITIVE_INFINITY;
   let read = 0;
-  for await (const piece of readListed(file)) {
+  for await (const piece of readListed(file, { pieceBytes: 1024 * 1024 })) {
     options.signal.throwIfAborted();
     if (read === 0) {
       finding = findingByContent(file.path, piece.subarray(0, 512));

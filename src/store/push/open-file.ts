@@ -22,15 +22,27 @@ export async function openListed(file: FolderFile): Promise<FileHandle> {
   throw changed();
 }
 
-const PIECE_BYTES = 256 * 1024;
+const PIECE_BYTES = 64 * 1024;
 
-/** The bytes from `start` to `end` in pieces, from one buffer per call; the file must still be the listed one at the end. Errors: push_refused. */
-export async function* readListed(file: FolderFile, start = 0, end = file.sizeBytes, pieceBytes = PIECE_BYTES): AsyncGenerator<Uint8Array, void> {
+export interface ReadOptions {
+  readonly start?: number;
+  readonly end?: number;
+  readonly pieceBytes?: number;
+  /** Pieces take turns in so many buffers; 1: the reader is done with a piece before it asks for the next. */
+  readonly buffers?: number;
+}
+
+/** The bytes of a listed file in pieces; it must still be the one that was listed. Errors: push_refused. */
+export async function* readListed(
+  file: FolderFile,
+  { start = 0, end = file.sizeBytes, pieceBytes = PIECE_BYTES, buffers = 1 }: ReadOptions = {},
+): AsyncGenerator<Uint8Array, void> {
   const handle = await openListed(file);
+  const ring = Array.from({ length: buffers }, () => Buffer.allocUnsafeSlow(Math.max(0, Math.min(pieceBytes, end - start))));
+  let turn = 0;
   try {
     for (let at = start; at < end; ) {
-      // A fresh buffer: the network may still hold the one before.
-      const buffer = Buffer.allocUnsafeSlow(Math.min(pieceBytes, end - at));
+      const buffer = ring[turn++ % buffers]!.subarray(0, Math.min(pieceBytes, end - at));
       let filled = 0;
       while (filled < buffer.length) {
         const { bytesRead } = await handle.read(buffer, filled, buffer.length - filled, at + filled);

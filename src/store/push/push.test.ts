@@ -67,7 +67,7 @@ describe('push', () => {
       'model.safetensors': randomBytes(3 * MIB + 17),
       'README.md': '# ünï',
       'sub/extra.json': '{}',
-      'tokenizer.model': randomBytes(700),
+      'tokenizer.model': Buffer.concat([Buffer.from([0]), randomBytes(700)]),
       'empty.txt': '',
     });
     await using at = await makePushStore({ files, behaviour: { multipartAtLeastBytes: 2 * MIB } });

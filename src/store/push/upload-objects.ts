@@ -21,6 +21,8 @@ const GIT_LFS = 'application/vnd.git-lfs+json';
 const BATCH = 100;
 const FILES_AT_ONCE = 2;
 const PARTS_AT_ONCE = 3;
+/** The network asks for a piece when it has taken the one before; some more make sure that none is overwritten. Fresh ones would pile up faster than they are collected. */
+const NETWORK_BUFFERS = 8;
 const MIN_PART_BYTES = 64 * 1024;
 const MAX_PARTS = 10_000;
 
@@ -155,7 +157,7 @@ function countedBody(upload: Pick<ObjectUpload, 'onBytes'>, file: HashedFile, st
     upload.onBytes(-counted);
     counted = 0;
     async function* pieces(): AsyncGenerator<Uint8Array, void> {
-      for await (const piece of readListed(file, start, end)) {
+      for await (const piece of readListed(file, { start, end, buffers: NETWORK_BUFFERS })) {
         yield piece;
         counted += piece.length;
         upload.onBytes(piece.length);
