@@ -1,7 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { ModelFacts } from '../src/core/index.ts';
+import type * as Engines from '../src/engines/index.ts';
 import { createEmberEngine, type EngineSession, type LoadReport } from '../src/engines/index.ts';
 import { createSupervisor } from '../src/supervisor/index.ts';
 
@@ -29,9 +32,24 @@ export interface BenchSession extends AsyncDisposable {
   readonly pid: number;
 }
 
+type CreateEngine = typeof createEmberEngine;
+
+/** The engine as the published package has it: compiled, since reading TypeScript sources takes a child longer than all else before the weights. */
+export async function compiledEngine(): Promise<CreateEngine> {
+  const root = join(import.meta.dirname, '..');
+  const output = join(root, '.env-peers/compiled');
+  execFileSync(process.execPath, [join(root, 'tools/build.mjs'), output], { stdio: 'inherit' });
+  const { createEmberEngine: create } = (await import(pathToFileURL(join(output, 'engines/index.js')).href)) as typeof Engines;
+  return create;
+}
+
 /** ember behind its port, in a child process of its own. */
-export async function startEngineSession(facts: ModelFacts, options: Readonly<Record<string, unknown>>): Promise<BenchSession> {
-  const engine = createEmberEngine({ convertedDirectory: join(tmpdir(), 'hearth-bench-converted') });
+export async function startEngineSession(
+  facts: ModelFacts,
+  options: Readonly<Record<string, unknown>>,
+  createEngine: CreateEngine = createEmberEngine,
+): Promise<BenchSession> {
+  const engine = createEngine({ convertedDirectory: join(tmpdir(), 'hearth-bench-converted') });
   const supervisor = createSupervisor();
   try {
     const child = await supervisor.start(engine.processSpec(await engine.prepare(facts, () => {}, never), options)!);
