@@ -106,6 +106,20 @@ export async function cacheModel(
   return snapshot;
 }
 
+/** A safetensors file of F16 zeros, by name and shape. */
+export function safetensorsBytes(tensors: Readonly<Record<string, readonly number[]>>): Buffer {
+  let offset = 0;
+  const entries = Object.entries(tensors).map(([name, shape]) => {
+    const begin = offset;
+    offset += shape.reduce((product, dimension) => product * dimension, 2);
+    return [name, { dtype: 'F16', shape, data_offsets: [begin, offset] }];
+  });
+  const header = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  return Buffer.concat([length, header, Buffer.alloc(offset)]);
+}
+
 /** A GGUF file of metadata alone: strings and u32 numbers. */
 export function ggufHead(metadata: Readonly<Record<string, string | number>>): Buffer {
   const u32 = (value: number): Buffer => {
