@@ -16,6 +16,7 @@ export const engineOptionsOf = (config: Config): Readonly<Record<string, Readonl
     activations: config.engines.ember.activations,
     kvType: config.engines.ember.kvType,
     promptLookup: config.engines.ember.promptLookup,
+    draftModel: config.engines.ember.draftModel,
     threads: config.engines.ember.threads,
     quantize: config.engines.ember.quantize,
     residentAdapters: config.adapters.maxResident,

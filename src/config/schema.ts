@@ -34,6 +34,14 @@ export const configSchema = z.strictObject({
             .boolean()
             .default(false)
             .describe('Guess next tokens from what followed the same ones earlier, and check the guesses in one step; no answer changes.'),
+          draftModel: z
+            .string()
+            .min(1)
+            .nullable()
+            .default(null)
+            .describe(
+              'Name or path of a small model that guesses the next tokens of every larger one with the same vocabulary; no answer changes. null = none.',
+            ),
         })
         .prefault({}),
     })

@@ -162,6 +162,9 @@ export interface EngineSession extends AsyncDisposable {
 
 export type Feature = 'text' | 'chat' | 'vision' | 'audio' | 'embeddings' | 'rerank';
 
+/** Facts of models that are loaded beside another, by the option of the engine that names each. */
+export type Companions = Readonly<Record<string, ModelFacts>>;
+
 export interface Engine {
   /** Lower-case word: `ember`, `mlx`, `remote`. */
   readonly id: string;
@@ -169,12 +172,15 @@ export interface Engine {
   /** With the options of a load, a verdict may carry a note about what they change. */
   canRun(facts: ModelFacts, options?: unknown): Readonly<Record<Feature, FeatureVerdict>>;
   capabilities(facts: ModelFacts, options: unknown): Capabilities;
-  estimate(facts: ModelFacts, options: unknown): MemoryEstimate;
+  /** With the models that are loaded beside it, by the option that names each. */
+  estimate(facts: ModelFacts, options: unknown, companions?: Companions): MemoryEstimate;
   /** Strict: an unknown, ill-typed or forbidden option is refused before a spawn. */
   readonly optionsSchema: z.ZodType;
+  /** Options that name another model. Whoever loads resolves the name, prepares that model, and puts its directory in place of the name. */
+  readonly modelOptions?: readonly string[];
   /** Optional conversion before a load, cached and cancellable. */
   prepare(facts: ModelFacts, onProgress: (doneBytes: number, totalBytes: number) => void, signal: AbortSignal, options?: unknown): Promise<PreparedModel>;
   /** null when the engine has no process. */
-  processSpec(model: PreparedModel, options: unknown): ProcessSpec | null;
+  processSpec(model: PreparedModel, options: unknown, companions?: Companions): ProcessSpec | null;
   connect(channel: ProcessChannel | URL, signal: AbortSignal): Promise<EngineSession>;
 }

@@ -7,7 +7,7 @@ import { createAdapterLeases } from './adapter-leases.ts';
 function twoPlaces(known: readonly string[]): AdapterSet & { readonly log: string[] } {
   const loaded = new Set<string>();
   const log: string[] = [];
-  const report = (name: string): AdapterReport => ({ name, kind: 'lora', rank: 1, modules: 1, fileBytes: 1, memoryBytes: 1, loadMs: 0 });
+  const report = (name: string): AdapterReport => ({ name, kind: 'lora', rank: 1, modules: 1, fileBytes: 1, memoryBytes: name.charCodeAt(0), loadMs: 0 });
   return {
     log,
     async load(name) {
@@ -29,7 +29,7 @@ function twoPlaces(known: readonly string[]): AdapterSet & { readonly log: strin
 describe('adapter leases', () => {
   it('an adapter is loaded once for all that use it', async () => {
     const set = twoPlaces(['a']);
-    const leases = createAdapterLeases(set);
+    const leases = createAdapterLeases(set, () => {});
     await Promise.all([leases.take('a'), leases.take('a'), leases.take('a')]);
     await leases.take('a');
     expect(set.log).toEqual(['+a']);
@@ -37,7 +37,7 @@ describe('adapter leases', () => {
 
   it('where all places are taken, the adapter that was idle longest gives way; one in use never does', async () => {
     const set = twoPlaces(['a', 'b', 'c', 'd']);
-    const leases = createAdapterLeases(set);
+    const leases = createAdapterLeases(set, () => {});
     const leaveA = await leases.take('a');
     const leaveB = await leases.take('b');
     await expect(leases.take('c')).rejects.toMatchObject({ code: 'adapter_limit' });
@@ -53,10 +53,19 @@ describe('adapter leases', () => {
   it('a failed load is told, and tried again by the next request', async () => {
     const known = ['a'];
     const set = twoPlaces(known);
-    const leases = createAdapterLeases(set);
+    const leases = createAdapterLeases(set, () => {});
     await expect(leases.take('x')).rejects.toMatchObject({ code: 'adapter_not_found' });
     known.push('x');
     await leases.take('x');
     expect(set.log).toEqual(['+x']);
+  });
+
+  it('what all loaded adapters take is told whenever it changes', async () => {
+    const told: number[] = [];
+    const leases = createAdapterLeases(twoPlaces(['a', 'b', 'c']), (bytes) => told.push(bytes));
+    const [leave] = [await leases.take('a'), await leases.take('b')];
+    leave();
+    await leases.take('c');
+    expect(told).toEqual([97, 97 + 98, 98, 98 + 99]);
   });
 });

@@ -14,21 +14,28 @@ interface Held {
   usedAt: number;
 }
 
-/** Where no more adapters fit, the one that was idle longest gives way. */
-export function createAdapterLeases(adapters: AdapterSet): AdapterLeases {
+/** Where no more adapters fit, the one that was idle longest gives way. `onBytes` hears what all of them take together. */
+export function createAdapterLeases(adapters: AdapterSet, onBytes: (bytes: number) => void): AdapterLeases {
   const held = new Map<string, Held>();
+  /** Memory of each that is loaded. */
+  const bytes = new Map<string, number>();
+  const tell = (): void => onBytes([...bytes.values()].reduce((sum, one) => sum + one, 0));
   let uses = 0;
 
   async function load(name: string): Promise<void> {
     for (;;) {
       try {
-        await adapters.load(name, name);
+        const { memoryBytes } = await adapters.load(name, name);
+        bytes.set(name, memoryBytes);
+        tell();
         return;
       } catch (error) {
         const idle = [...held.values()].filter(({ users }) => users === 0).toSorted((x, y) => x.usedAt - y.usedAt)[0];
         if (!isHearthError(error) || error.code !== 'adapter_limit' || idle === undefined) throw error;
         held.delete(idle.name);
         await adapters.unload(idle.name);
+        bytes.delete(idle.name);
+        tell();
       }
     }
   }

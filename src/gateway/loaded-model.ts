@@ -3,6 +3,7 @@ import { HearthError, isHearthError, systemError } from '../core/index.ts';
 import type { Capabilities, Engine, EngineSession, LoadReport, PreparedModel } from '../engines/index.ts';
 import type { SupervisedProcess, Supervisor } from '../supervisor/index.ts';
 import { type AdapterLeases, createAdapterLeases } from './adapter-leases.ts';
+import { type CompanionModels, factsOf } from './companions.ts';
 import type { ResolvedModel } from './model-source.ts';
 
 /** A model whose child has answered a one-token generation. */
@@ -20,7 +21,11 @@ export interface LoadedModel {
 export interface LoadOrder {
   readonly model: ResolvedModel;
   readonly engine: Engine;
-  readonly engineOptions: unknown;
+  readonly engineOptions: Readonly<Record<string, unknown>>;
+  /** Loaded in the same process, each by the option that names it. */
+  readonly companions: CompanionModels;
+  /** What all of its adapters take has changed. */
+  readonly onAdapterBytes: (bytes: number) => void;
   readonly supervisor: Supervisor;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
   readonly signal: AbortSignal;
@@ -31,12 +36,15 @@ export interface LoadOrder {
  * the worker's own reason: `model_load_failed`, or the code that the engine threw.
  */
 export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
-  const { model, engine, engineOptions, supervisor, signal } = order;
+  const { model, engine, companions, supervisor, signal } = order;
+  const engineOptions = { ...order.engineOptions };
   let child: SupervisedProcess | undefined;
   let prepared: PreparedModel | undefined;
   try {
     prepared = await engine.prepare(model.facts, order.onProgress, signal, engineOptions);
-    const spec = engine.processSpec(prepared, engineOptions);
+    for (const [option, companion] of Object.entries(companions))
+      engineOptions[option] = (await engine.prepare(companion.facts, order.onProgress, signal, order.engineOptions)).directory;
+    const spec = engine.processSpec(prepared, engineOptions, factsOf(companions));
     if (!spec) throw new HearthError('not_implemented', `The engine ${engine.id} has no process, which this version cannot serve yet.`);
     child = await supervisor.start(spec);
     const session = await engine.connect(child.channel, signal);
@@ -54,7 +62,7 @@ export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
       engineId: engine.id,
       capabilities,
       session,
-      adapters: createAdapterLeases(session.adapters),
+      adapters: createAdapterLeases(session.adapters, order.onAdapterBytes),
       process: child,
       report,
       loadedAtMs: Date.now(),

@@ -1,6 +1,7 @@
 import type { ResidentModel } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
 import type { Engine } from '../engines/index.ts';
+import { type CompanionModels, factsOf } from './companions.ts';
 import type { GatewaySettings } from './gateway-options.ts';
 import type { GenerationConfig } from './generation-config.ts';
 import type { LoadedModel } from './loaded-model.ts';
@@ -22,6 +23,7 @@ export interface Resident {
   readonly key: string;
   readonly model: ResolvedModel;
   engine: Engine;
+  companions: CompanionModels;
   readonly generationConfig: GenerationConfig;
   plan: ResidentPlan;
   loaded: LoadedModel | null;
@@ -35,16 +37,18 @@ export interface Resident {
 }
 
 /** Options of the engine for this model, checked by its strict schema; throws engine_options_invalid. */
-export function engineOptionsOf(settings: GatewaySettings, resident: Pick<Resident, 'engine' | 'plan'>): unknown {
+export function engineOptionsOf(settings: GatewaySettings, resident: Pick<Resident, 'engine' | 'plan' | 'companions'>): Readonly<Record<string, unknown>> {
   const contextTokens = resident.plan.contextTokens ?? settings.contextTokens;
   const parallelSequences = resident.plan.parallelSequences ?? settings.parallelSequences;
-  const options = {
+  const options: Record<string, unknown> = {
     ...settings.engineOptions[resident.engine.id],
     ...(contextTokens === null ? {} : { contextTokens }),
     ...(parallelSequences === null ? {} : { parallelSequences }),
   };
+  // A companion that this model does not have, such as itself.
+  for (const option of resident.engine.modelOptions ?? []) if (resident.companions[option] === undefined) delete options[option];
   const parsed = resident.engine.optionsSchema.safeParse(options);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return parsed.data as Readonly<Record<string, unknown>>;
   const issue = parsed.error.issues[0];
   throw new HearthError(
     'engine_options_invalid',
@@ -53,7 +57,7 @@ export function engineOptionsOf(settings: GatewaySettings, resident: Pick<Reside
 }
 
 export function schedulerPlan(settings: GatewaySettings, resident: Resident): ModelPlan {
-  const estimate = resident.engine.estimate(resident.model.facts, engineOptionsOf(settings, resident));
+  const estimate = resident.engine.estimate(resident.model.facts, engineOptionsOf(settings, resident), factsOf(resident.companions));
   const ttlSeconds = resident.plan.ttlSeconds === undefined ? settings.ttlSeconds : resident.plan.ttlSeconds;
   return {
     estimateBytes: estimate.weightsBytes + estimate.kvPoolBytes + estimate.computeBytes + estimate.processBytes,

@@ -1,6 +1,7 @@
 import type { ResidentModel } from '../contract/index.ts';
 import { HearthError, isHearthError, toHearthError } from '../core/index.ts';
 import { chooseEngine } from './choose-engine.ts';
+import { companionsOf } from './companions.ts';
 import type { GatewaySettings } from './gateway-options.ts';
 import { readGenerationConfig } from './generation-config.ts';
 import { type LoadedModel, loadModel } from './loaded-model.ts';
@@ -121,7 +122,17 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
     logger.info('model-load-start', { model: model.id, engine: engine.id });
     try {
       const options = engineOptionsOf(settings, resident);
-      const loaded = await loadModel({ model, engine, engineOptions: options, supervisor: settings.supervisor, onProgress: () => {}, signal: stopping.signal });
+      let measuredBytes = 0;
+      const loaded = await loadModel({
+        model,
+        engine,
+        engineOptions: options,
+        companions: resident.companions,
+        onAdapterBytes: (bytes) => tell({ kind: 'resized', model: key, bytes: measuredBytes + bytes }),
+        supervisor: settings.supervisor,
+        onProgress: () => {},
+        signal: stopping.signal,
+      });
       resident.loaded = loaded;
       resident.readyAt = clock.monotonic();
       void loaded.session.closed.then(({ reason }) => onDeath(resident, loaded, reason));
@@ -129,7 +140,7 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
       const { weightsBytes, kvBytes, computeBytes, processBytes } = loaded.report.measured;
       logger.info('model-load-end', { model: model.id, engine: engine.id, loadMs: Math.round(resident.readyAt - resident.loadStartedAt) });
       for (const warning of loaded.report.warnings ?? []) logger.warning(warning, { model: model.id });
-      const measuredBytes = weightsBytes + kvBytes + computeBytes + processBytes;
+      measuredBytes = weightsBytes + kvBytes + computeBytes + processBytes;
       const { estimateBytes } = schedulerPlan(settings, resident);
       if (Math.abs(measuredBytes / estimateBytes - 1) > ESTIMATE_TOLERANCE)
         logger.warning('the memory of a model is not what was estimated', { model: model.id, measuredBytes, estimateBytes });
@@ -185,19 +196,25 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
       const known = residents.get(key);
       if (known) {
         if (plan) {
-          if (plan.engine !== undefined && known.loaded === null) known.engine = chooseEngine(settings.engines, model, plan.engine);
+          if (plan.engine !== undefined && known.loaded === null) {
+            known.engine = chooseEngine(settings.engines, model, plan.engine);
+            known.companions = await companionsOf(settings, known.engine, model);
+          }
           known.plan = plan;
           scheduler.plan(key, schedulerPlan(settings, known));
         }
         return known;
       }
       const generationConfig = await readGenerationConfig(model.facts.directory);
+      const engine = chooseEngine(settings.engines, model, plan?.engine);
+      const companions = await companionsOf(settings, engine, model);
       const raced = residents.get(key);
       if (raced) return raced;
       const resident: Resident = {
         key,
         model,
-        engine: chooseEngine(settings.engines, model, plan?.engine),
+        engine,
+        companions,
         generationConfig,
         plan: plan ?? {},
         loaded: null,

@@ -44,20 +44,21 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
     },
     canRun: (facts, options) => canRun(facts, parse(options)),
     capabilities: (facts, options) => ({ ...capabilities(facts, parse(options)), adaptersPerRequest: adaptersDirectory !== undefined }),
-    estimate(facts, options) {
+    estimate(facts, options, companions) {
       const parsed = parse(options);
-      return estimateMemory(facts, parsed, ranksOf(parsed));
+      return estimateMemory(facts, parsed, ranksOf(parsed), companions?.['draftModel']);
     },
     optionsSchema: emberOptions,
+    modelOptions: ['draftModel'],
     async prepare(facts, onProgress, signal, options) {
       // The cage's list of readable places is made at the start: what is not there then stays out of reach.
       if (adaptersDirectory !== undefined) await makePrivateDirectory(adaptersDirectory);
       return prepare(facts, onProgress, signal, parse(options));
     },
-    processSpec(model, options): ProcessSpec {
+    processSpec(model, options, companions): ProcessSpec {
       const parsed = parse(options);
       const ranks = ranksOf(parsed);
-      const memory = estimateMemory(model.facts, parsed, ranks);
+      const memory = estimateMemory(model.facts, parsed, ranks, companions?.['draftModel']);
       const adapters = adaptersDirectory === undefined ? [] : [adaptersDirectory];
       const readPaths = [model.directory, ...draftPaths(parsed, viewRoot), ...adapters, ...readable];
       return {

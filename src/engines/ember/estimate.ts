@@ -11,8 +11,22 @@ const PROCESS = { base: 92 * MIB, rank: 14 * MIB, token: 1_150 } as const;
 /** What reading TypeScript sources adds. */
 const SOURCES = import.meta.url.endsWith('.ts') ? { base: 41 * MIB, rank: 9 * MIB } : { base: 0, rank: 0 };
 
-/** Memory of a load (docs/spec/engines.md §6). Pure: config, file sizes and the number of ranks. */
-export function estimateMemory(facts: ModelFacts, options: EmberEngineOptions, ranks: number): MemoryEstimate {
+/** Memory of a load (docs/spec/engines.md §6), with that of the draft model beside it. Pure: config, file sizes and the number of ranks. */
+export function estimateMemory(facts: ModelFacts, options: EmberEngineOptions, ranks: number, draft?: ModelFacts): MemoryEstimate {
+  const own = estimateOne(facts, options, ranks);
+  if (draft === undefined) return own;
+  const other = estimateOne(draft, { ...options, kvType: undefined, batchTokens: DEFAULTS.draftBatchTokens }, ranks);
+  return {
+    weightsBytes: own.weightsBytes + other.weightsBytes,
+    kvBytesPerToken: own.kvBytesPerToken + other.kvBytesPerToken,
+    kvPoolBytes: own.kvPoolBytes + other.kvPoolBytes,
+    computeBytes: own.computeBytes + other.computeBytes,
+    // Its compute threads; its tokenizer is only compared.
+    processBytes: own.processBytes + ranks * (PROCESS.rank + SOURCES.rank),
+  };
+}
+
+function estimateOne(facts: ModelFacts, options: EmberEngineOptions, ranks: number): MemoryEstimate {
   const defaults = defaultsOf(facts.config);
   const { kvBytesPerToken, kvBytes, computeBytes } = need(facts, {
     ranks,

@@ -75,12 +75,26 @@ describe.each(speculating)('guessing by %s', (_, optionsOf) => {
 });
 
 describe('a draft model', () => {
-  test('of another vocabulary fails the load, and one that was not prepared is refused before a spawn', async () => {
+  test('counts in the estimate and in what is measured', async () => {
+    const draftModel = await view(near);
+    await using plain = await startEngine(engine, facts, OPTIONS);
+    await using guessing = await startEngine(engine, facts, { ...OPTIONS, draftModel });
+    const more = (key: 'weightsBytes' | 'kvBytes') => guessing.report.measured[key] / plain.report.measured[key];
+    expect([more('weightsBytes'), more('kvBytes')].map((ratio) => ratio.toFixed(1))).toEqual(['2.0', '2.0']);
+    const own = engine.estimate(facts, OPTIONS);
+    const both = engine.estimate(facts, { ...OPTIONS, draftModel: 'org/name' }, { draftModel: near });
+    expect(both.weightsBytes).toBe(own.weightsBytes + engine.estimate(near, OPTIONS).weightsBytes);
+    expect(both.kvPoolBytes).toBe(2 * own.kvPoolBytes);
+    expect(both.computeBytes).toBeGreaterThan(own.computeBytes);
+    expect(both.processBytes).toBeGreaterThan(own.processBytes);
+  });
+
+  test('of another vocabulary is told and not used, and one that was not prepared is refused before a spawn', async () => {
     const other = makeGoldenModel(place(), { name: 'llama-mixed-4-8', config: CONFIG }).facts;
-    await expect(startEngine(engine, facts, { ...OPTIONS, draftModel: await view(other) })).rejects.toMatchObject({
-      code: 'model_load_failed',
-      message: expect.stringContaining('vocabulary'),
-    });
+    await using running = await startEngine(engine, facts, { ...OPTIONS, draftModel: await view(other) });
+    expect(running.report.warnings).toContainEqual(expect.stringContaining('another vocabulary'));
+    const { finish } = await running.ask(repetitive);
+    expect([finish?.reason, (await running.session.stats()).draftedTokens]).toEqual(['length', 0]);
     const prepared = await engine.prepare(facts, () => {}, never);
     for (const draftModel of ['/etc', other.directory, `${prepared.directory}/../../..`, `${prepared.directory}/../..`])
       expect(() => engine.processSpec(prepared, { ...OPTIONS, draftModel })).toThrow(expect.objectContaining({ code: 'engine_options_invalid' }));

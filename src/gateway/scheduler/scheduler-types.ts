@@ -20,6 +20,8 @@ export type SchedulerEvent =
   | { readonly kind: 'waiter-gone'; readonly waiter: number }
   | { readonly kind: 'released'; readonly waiter: number }
   | { readonly kind: 'loaded'; readonly model: string; readonly parallelSequences: number; readonly bytes: number }
+  /** A loaded model takes more memory, or less, than when it was loaded. */
+  | { readonly kind: 'resized'; readonly model: string; readonly bytes: number }
   | { readonly kind: 'load-failed'; readonly model: string; readonly error: HearthError; readonly crashed: boolean }
   | { readonly kind: 'exited'; readonly model: string }
   | { readonly kind: 'stopped'; readonly model: string }

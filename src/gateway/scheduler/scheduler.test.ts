@@ -117,6 +117,13 @@ describe('memory', () => {
     expect(tell({ kind: 'stopped', model: 'b' })).toEqual(['load a']);
   });
 
+  test('what adapters add to a loaded model counts in the budget, and what they give back too', () => {
+    const { tell } = setup({ a: { pinned: true }, b: { estimateBytes: 60 } });
+    tell(request(1, 'a'), loaded('a', 30), { kind: 'resized', model: 'a', bytes: 50 });
+    expect(tell(request(2, 'b'))).toEqual([]);
+    expect(tell({ kind: 'resized', model: 'a', bytes: 40 })).toEqual(['load b']);
+  });
+
   test('[serving V53] eviction goes by measured bytes, least recently used first, and spares pinned and busy models', () => {
     const { tell, at } = setup({
       small: { estimateBytes: 40 },

@@ -59,6 +59,11 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
         pump(model, now);
         startIdle(model, now);
         return;
+      case 'resized':
+        if (model.phase !== 'ready') return;
+        model.bytes = event.bytes;
+        pumpAll(now);
+        return;
       case 'load-failed':
         onLoadFailed(model, event.error, event.crashed, now);
         return;

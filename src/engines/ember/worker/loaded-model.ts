@@ -76,7 +76,7 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
   const contextTokens = Math.min(wanted, ember.modelContextTokens);
   const rate = createPrefillRate(batchTokens);
   await firstToken(ember, tokenizer.bosId ?? 0, (tokens, milliseconds) => rate.observe(tokens, milliseconds));
-  const { drafter, draft } = await openDrafter(options, {
+  const { drafter, draft, warning } = await openDrafter(options, {
     ranks,
     contextTokens,
     sequences: parallelSequences,
@@ -84,7 +84,6 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
     vocabularySize: ember.vocabularySize,
     recurrent: ember.recurrent,
   });
-  const guesses = options.promptLookup === true || options.draftModel !== undefined;
   const answers = createAnswers(text, ember.vocabularySize);
   const loop = createStepLoop({
     scores: answers.scores,
@@ -132,10 +131,7 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
       tools: text.dialect.family !== null,
       reasoning: text.dialect.reasoning.length > 0,
       ...(note === undefined ? {} : { weightsNote: note }),
-      warnings: [
-        ...(problem === null ? [] : [`${problem}. Plain conversation blocks are used instead.`]),
-        ...(guesses && drafter === null ? ['Tokens are not guessed: the model carries a state from token to token.'] : []),
-      ],
+      warnings: [...(problem === null ? [] : [`${problem}. Plain conversation blocks are used instead.`]), ...(warning === undefined ? [] : [warning])],
     },
     encode: encoder.encode,
     generate(id, request) {

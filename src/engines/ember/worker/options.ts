@@ -31,5 +31,6 @@ export const DEFAULTS = {
   kvType: 'bf16',
   residentAdapters: 16,
   batchTokens: 256,
+  draftBatchTokens: 128,
   encoderTokens: 512,
 } as const;
