@@ -89,11 +89,35 @@ const HOSTILE = [
 ];
 
 test('[security G17] hostile file names of a repository are refused before anything is written', async () => {
-  for (const name of [...HOSTILE, 'CONFIG.json', `${'d/'.repeat(16)}x`]) {
+  const colliding = ['CONFIG.json', 'config.json/x', 'Config.JSON/deep/er', 'config.json', 'conﬁg/\u200Bx'];
+  for (const name of [...HOSTILE, ...colliding, `${'d/'.repeat(16)}x`, '%2E%2e/x', 'a/..%2Fx', 'LPT9.json', 'x ', ' /x']) {
     await using fixture = await setup({ extraNames: [name] });
     expect([name, await codeOf(fixture.store.pull({ reference: NAME }))]).toEqual([name, 'name_refused']);
     expect(await names(fixture.temp.root)).toEqual(['repositories', 'workspaces']);
   }
+});
+
+test('[store K47] names of more than 96 characters, with //, or with / at an edge, and what the hub has no names for, are rejected offline', async () => {
+  await using fixture = await setup();
+  const names_ = [
+    'a'.repeat(97),
+    `org/${'a'.repeat(93)}`,
+    'org//tiny',
+    '/org/tiny/',
+    'org/tiny/',
+    '',
+    'a/b/c',
+    'org/ti--ny',
+    'org/-tiny',
+    '.org/tiny',
+    'org/tiny.',
+    'org/t iny',
+    'https://x/y',
+  ];
+  for (const name of names_) expect([name, await codeOf(fixture.store.pull({ reference: name }))]).toEqual([name, 'invalid_name']);
+  expect(fixture.hub.requests).toEqual([]);
+  expect(await codeOf(fixture.store.pull({ reference: `${'o'.repeat(40)}/${'n'.repeat(55)}` }))).toBe('access_denied');
+  expect(fixture.hub.requests).toHaveLength(1);
 });
 
 test('[security G17] hostile repository names and revisions are refused without a request', async () => {

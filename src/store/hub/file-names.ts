@@ -30,9 +30,13 @@ function problem(path: string): string | null {
   return /^[A-Za-z]:/.test(path) ? 'it names a drive' : null;
 }
 
-/** Also refuses names that are one name on file systems that fold case or Unicode forms. Errors: `name_refused`. */
+/**
+ * Also refuses names that are one name on file systems that fold case or Unicode forms, and a file with the name of a directory.
+ * Errors: `name_refused`.
+ */
 export function checkFilePaths(paths: readonly string[]): void {
   const seen = new Map<string, string>();
+  const directories = new Map<string, string>();
   for (const path of paths) {
     checkFilePath(path);
     const folded = path.normalize('NFC').toLowerCase();
@@ -40,5 +44,11 @@ export function checkFilePaths(paths: readonly string[]): void {
     if (other !== undefined)
       throw new HearthError('name_refused', `The repository names "${other}" and "${path}", which are one file on some disks. Nothing was written.`);
     seen.set(folded, path);
+    for (let at = folded.lastIndexOf('/'); at > 0; at = folded.lastIndexOf('/', at - 1)) directories.set(folded.slice(0, at), path);
+  }
+  for (const [folded, path] of seen) {
+    const other = directories.get(folded);
+    if (other !== undefined)
+      throw new HearthError('name_refused', `The repository names "${path}" as a file, and "${other}" as one inside it. Nothing was written.`);
   }
 }
