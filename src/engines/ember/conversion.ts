@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HearthError, type ModelFacts } from '../../core/index.ts';
-import { CONVERTER_VERSION, ggufPartPaths, importGguf, needsRewrite, readModelConfig, rewriteCheckpoint } from '../../formats/index.ts';
+import { CONVERTER_VERSION, ggufPartPaths, needsRewrite, readModelConfig } from '../../formats/index.ts';
+import { runConversion } from './run-conversion.ts';
 
 /** What has to be done to a model once before the loader of MLX checkpoints knows it (docs/spec/formats.md §8.4, docs/spec/engines.md §2.9). */
 export interface Conversion {
@@ -21,19 +22,15 @@ export async function conversionOf(facts: ModelFacts, options: ConversionOptions
     const file = ggufFile(facts);
     return {
       key: await conversionKey(await Promise.all(ggufPartPaths(file).map(resolveFile)), {}),
-      async run(destination, onProgress, signal) {
-        await importGguf(file, destination, { signal, onProgress: ({ doneBytes, totalBytes }) => onProgress(doneBytes, totalBytes) });
-      },
+      run: (destination, onProgress, signal) => runConversion({ kind: 'import', source: file, destination }, onProgress, signal),
     };
   }
   const { quantize } = options;
   if (!(await mayNeedRewrite(facts, quantize)) || !(await needsRewrite(facts.directory, quantize))) return null;
   return {
     key: await conversionKey(await checkpointFiles(facts.directory), quantize === undefined ? {} : { quantize }),
-    async run(destination, onProgress, signal) {
-      const progress = { signal, onProgress: (at: { doneBytes: number; totalBytes: number }) => onProgress(at.doneBytes, at.totalBytes) };
-      await rewriteCheckpoint(facts.directory, destination, quantize === undefined ? progress : { ...progress, quantize });
-    },
+    run: (destination, onProgress, signal) =>
+      runConversion({ kind: 'rewrite', source: facts.directory, destination, ...(quantize === undefined ? {} : { quantize }) }, onProgress, signal),
   };
 }
 

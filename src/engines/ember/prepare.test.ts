@@ -104,6 +104,19 @@ describe('preparing a GGUF model', () => {
     await expect(engine.prepare({ ...facts, weightFiles: [] }, () => {}, never)).rejects.toMatchObject({ code: 'model_load_failed' });
     await expect(engine.prepare({ ...facts, weightFiles: ['a.gguf', 'b.gguf'] }, () => {}, never)).rejects.toMatchObject({ code: 'variant_required' });
   });
+
+  test('it is converted beside the event loop, and what is wrong with the file is told by its own code', async () => {
+    const engine = createEmberEngine({ convertedDirectory: place() });
+    const { facts } = await ggufModel();
+    const threads = () => process.getActiveResourcesInfo().filter((resource) => resource === 'MessagePort').length;
+    const before = threads();
+    let most = 0;
+    await engine.prepare(facts, () => (most = Math.max(most, threads())), never);
+    expect(most).toBeGreaterThan(before);
+    const file = join(facts.directory, 'tiny.gguf');
+    writeFileSync(file, readFileSync(file).subarray(0, 3_000));
+    await expect(engine.prepare(facts, () => {}, never)).rejects.toMatchObject({ code: expect.stringMatching(/^gg_/) });
+  });
 });
 
 test('a view holds links to the files of a checkpoint only, and follows the model when it changes', async () => {
