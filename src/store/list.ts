@@ -20,7 +20,7 @@ export async function list(options: StoreOptions, parameters: ListParameters = {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       parameters.signal?.throwIfAborted();
       const model = await judgedModel(options, next.located);
-      models.push(next.displayName === null ? model : { ...model, display_name: next.displayName });
+      models.push(next.displayName === null ? model : withDisplayName(model, next.displayName));
     }
   };
   // Several at once: judging is mostly waiting for small reads.
@@ -29,6 +29,9 @@ export async function list(options: StoreOptions, parameters: ListParameters = {
   models.sort((a, b) => (a.name < b.name ? -1 : 1));
   return { models, count: models.length };
 }
+
+/** In the order of the schema, as every document prints it. */
+const withDisplayName = ({ quantization, ...model }: ModelObject, name: string): ModelObject => ({ ...model, display_name: name, quantization });
 
 interface Candidate {
   readonly located: Located;

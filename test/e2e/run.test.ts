@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -135,7 +136,20 @@ describe('hearth run', () => {
     const asRun = await home.run(['run', ...words]);
     expect(asRun).toMatchObject({ code: 0, stderr: '' });
     expect(await home.run(words, { program: 'hearth-run' })).toEqual(asRun);
-  });
+    for (const [name, before] of [
+      ['mlx-run', []],
+      ['mlxk', ['run']],
+    ] as const) {
+      const alias = join(home.directory, name);
+      await symlink(join(import.meta.dirname, '../../bin/hearth.js'), alias);
+      expect([name, await home.run([...before, ...words], { program: alias })]).toEqual([name, asRun]);
+    }
+    for (const name of ['mlxk2', 'mlxk-json']) {
+      const alias = join(home.directory, name);
+      await symlink(join(import.meta.dirname, '../../bin/hearth.js'), alias);
+      expect((await home.run(['show', 'tiny-llama', '--json'], { program: alias })).stdout).toBe((await home.run(['show', 'tiny-llama', '--json'])).stdout);
+    }
+  }, 240_000);
 
   it('[store K10] a reader that goes away ends it silently', async () => {
     const { child, ended } = home.start(['run', 'tiny-llama', '--temperature', '0', '--max-tokens', '400', 'hello there'], { stdin: '' });

@@ -127,7 +127,7 @@ export const STORE_FIXTURES: readonly StoreFixture[] = Object.entries({
 
 /** Workspaces of the workspace home: managed with a current hash, changed since, of the older format, unmanaged, broken. */
 const WORKSPACES: Readonly<Record<string, ModelFiles>> = {
-  unmanaged: model(llama),
+  unmanaged: model(llama, { 'model.safetensors': tensorFile() }),
   'my-Vision': model(vision, processor),
   'old-format': model(llama, {
     '.mlxk_workspace.json': json({ mlxk_version: '2.0.4', managed: true, source_repo: 'mlx-community/Llama-4bit', operation: 'clone' }),

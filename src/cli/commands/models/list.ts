@@ -1,6 +1,8 @@
+import { basename, dirname, relative } from 'node:path';
 import { z } from 'zod';
-import { endpoints } from '../../../contract/index.ts';
+import { endpoints, type ModelObject } from '../../../contract/index.ts';
 import { defineCommand, flag } from '../../command.ts';
+import { absolute, isPath } from '../../generate/inspect-model.ts';
 import { renderList } from '../../render/model-list.ts';
 
 const options = {
@@ -16,10 +18,19 @@ export const listCommand = defineCommand({
   arguments: [{ name: 'pattern', schema: z.string().optional().describe('part of the name, or a path such as ./') }],
   options,
   async run(context, args: { pattern: string | undefined }) {
+    const { pattern } = args;
     const { client } = await context.connect();
-    const query = args.pattern === undefined ? {} : { pattern: args.pattern };
+    // A daemon has a working directory of its own.
+    const path = pattern !== undefined && isPath(pattern) ? absolute(context, pattern) : null;
+    const query = pattern === undefined ? {} : { pattern: path ?? pattern };
     const data = await client.call(endpoints.storeList, { query }, { signal: context.signal });
-    return { data };
+    return { data: path === null || pattern?.startsWith('/') ? data : { ...data, models: data.models.map((model) => shownFrom(path, model)) } };
   },
   render: (data, _context, given) => renderList(data, given, Date.now()),
 });
+
+/** A workspace as it was asked for: by its own name, or relative to the directory that was scanned. */
+function shownFrom(path: string, model: ModelObject): ModelObject {
+  const name = model.name === path ? basename(path) : relative(model.name.startsWith(`${path}/`) ? path : dirname(path), model.name);
+  return { ...model, display_name: name };
+}

@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { endpoints } from '../../../contract/index.ts';
+import { endpoints, type ModelObject } from '../../../contract/index.ts';
 import { defineCommand, flag } from '../../command.ts';
+import { absolute, isPath } from '../../generate/inspect-model.ts';
 import { plain } from '../../render/plain.ts';
-import { formatSize } from '../../render/size.ts';
+import { formatAge, formatSize } from '../../render/size.ts';
 
 const options = {
   files: flag('list the files'),
@@ -19,7 +20,7 @@ export const showCommand = defineCommand({
   async run(context, args: { model: string }, given) {
     const { client } = await context.connect();
     const query = { ...(given.files ? { files: 'true' as const } : {}), ...(given.config ? { config: 'true' as const } : {}) };
-    const params = { ref: args.model };
+    const params = { ref: isPath(args.model) ? absolute(context, args.model) : args.model };
     const updated = given.recalcHash ? await client.call(endpoints.storeRecalculate, { params }, { signal: context.signal }) : null;
     const shown = await client.call(endpoints.storeShow, { params, query }, { signal: context.signal });
     const data = updated === null ? shown : { ...shown, hash_updated: updated.hash_updated };
@@ -33,9 +34,10 @@ export const showCommand = defineCommand({
       ['Type', model.model_type],
       ['Capabilities', model.capabilities.join(', ')],
     ];
-    const bits = model.quantization?.['bits'];
-    if (bits !== undefined) rows.push(['Quantization', `${bits}-bit (group_size=${model.quantization?.['group_size'] ?? '?'})`]);
-    rows.push(['Size', formatSize(model.size_bytes)], ['Modified', model.last_modified]);
+    const quantization = quantizationText(model.quantization, data.workspace_metadata?.['quantization']);
+    if (quantization !== null) rows.push(['Quantization', quantization]);
+    rows.push(['Size', formatSize(model.size_bytes)], ['Modified', formatAge(model.last_modified, Date.now())]);
+    if (data.conversion) rows.push(['Conversion', data.conversion.statement]);
     rows.push(['Health', `${model.health}${model.health === 'healthy' && !model.runtime_compatible ? ' (cannot run here)' : ''}`]);
     if (model.reason !== null) rows.push(['Reason', model.reason]);
     const reachable = Object.entries(data.reachable ?? {}).filter(([, verdict]) => verdict.ok);
@@ -73,6 +75,16 @@ export const showCommand = defineCommand({
     return sections.join('\n\n');
   },
 });
+
+/** What config.json says, and what the conversion was asked for where that differs. */
+function quantizationText(is: ModelObject['quantization'], asked: unknown): string | null {
+  if (is?.['bits'] === undefined) return null;
+  const text = `${is['bits']}-bit (group_size=${is['group_size'] ?? '?'})`;
+  if (typeof asked !== 'object' || asked === null || !('bits' in asked)) return text;
+  const group = 'group_size' in asked ? asked.group_size : undefined;
+  const same = asked.bits === is['bits'] && (group === undefined || group === is['group_size']);
+  return same ? text : `${text} (requested: ${asked.bits}-bit${group === undefined ? '' : `, group_size=${group}`})`;
+}
 
 function aligned(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));

@@ -1,0 +1,115 @@
+// What the store costs: cold starts and lists against MLX Knife, memory of each verb, then what bench/store/*.ts measure.
+//   npm run bench:store [-- DIRECTORY]     DIRECTORY: a compiled package; without it the sources are compiled into a temporary one
+// MLX Knife is looked for in .env-peers/mlx-knife (bench/mlx-knife.ts says how to install it); without it ratios are left out.
+import { execFile, execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { cacheModel } from '../test/support/temp-store.ts';
+import { figure, interleave, median, type Row, type Verdict, verdictTable } from './measure.ts';
+
+const root = join(import.meta.dirname, '..');
+const directory = mkdtempSync(join(tmpdir(), 'hearth_test_bench_store_'));
+const mlxk = join(root, '.env-peers/mlx-knife/bin/mlxk');
+const withPeer = existsSync(mlxk);
+
+function compiledPackage(): string {
+  const target = join(directory, 'package');
+  execFileSync(process.execPath, [join(root, 'tools/build.mjs'), join(target, 'dist')], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+  for (const name of ['package.json', 'bin']) cpSync(join(root, name), join(target, name), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(target, 'node_modules'));
+  return target;
+}
+
+interface Ran {
+  readonly seconds: number;
+  readonly peakBytes: number;
+}
+
+/** One process from its start to its end; its peak memory as the kernel counted it. */
+function run(file: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<Ran> {
+  return new Promise((resolve, reject) => {
+    const startedAt = performance.now();
+    execFile(
+      '/usr/bin/env',
+      ['time', '-f', '%M', file, ...args],
+      { env: { PATH: process.env['PATH'] ?? '', ...env }, maxBuffer: 1 << 26 },
+      (error, _, stderr) => {
+        if (error !== null) reject(new Error(`${file} ${args.join(' ')}: ${stderr.slice(-500)}`));
+        else resolve({ seconds: (performance.now() - startedAt) / 1000, peakBytes: Number(stderr.trim().split('\n').at(-1)) * 1024 });
+      },
+    );
+  });
+}
+
+const rows: Row[] = [];
+const verdicts: Verdict[] = [];
+try {
+  const packed = process.argv[2] ?? compiledPackage();
+  const bin = join(packed, 'bin/hearth.js');
+  const places = (name: string) => ({ HOME: directory, HF_HOME: join(directory, name), HEARTH_HOME: join(directory, 'home', name) });
+  const hearth = (args: readonly string[], name: string) => run(process.execPath, [bin, ...args], places(name));
+  const seconds = async (ran: Promise<Ran>) => (await ran).seconds;
+  const against = async (what: string, ours: readonly string[], theirs: readonly string[], name: string, rounds: number) => {
+    const sides = {
+      hearth: () => seconds(hearth(ours, name)),
+      ...(withPeer ? { mlxk: () => seconds(run(mlxk, theirs, places(name))) } : {}),
+      node: () => seconds(run(process.execPath, ['-e', '0'], places(name))),
+    };
+    const row = await interleave(what, sides, { rounds, unit: 's', more: false });
+    rows.push(row);
+    const ratio = withPeer ? median(row.results['hearth']!) / median(row.results['mlxk']!) : Number.NaN;
+    verdicts.push({ id: 'start', what: `${what}: hearth ÷ mlxk`, value: ratio, bar: 1.5, below: true });
+  };
+
+  await mkdir(join(directory, 'empty/hub'), { recursive: true });
+  await against('version, cold start', ['version'], ['--version'], 'empty', 11);
+  await against('list of an empty cache', ['list'], ['list'], 'empty', 11);
+
+  // 75 models with tokenizers of 20 MB; half have their template in the tokenizer, where it is searched for.
+  const config = { model_type: 'llama', hidden_size: 64, num_attention_heads: 4, num_hidden_layers: 2, intermediate_size: 128, vocab_size: 128 };
+  const filler = `{"model":{"vocab":{${Array.from({ length: 1_000_000 }, (_, i) => `"token${i}":${i}`).join(',')}}}`;
+  for (let i = 0; i < 75; i++) {
+    const tail = i % 2 === 0 ? '}' : ',"chat_template":"{{ messages }}"}';
+    await cacheModel(join(directory, 'many/hub'), `mlx-community/model-${String(i).padStart(2, '0')}`, {
+      'config.json': JSON.stringify({ ...config, quantization: { bits: 4, group_size: 64 } }),
+      'model.safetensors': 'weights',
+      'tokenizer.json': `${filler.slice(0, 20_000_000 - tail.length - i)}${tail}`,
+      'tokenizer_config.json': i % 2 === 0 ? '{"chat_template":"{{ messages }}"}' : '{"a":1}',
+    });
+  }
+  // What was written in the last two seconds is judged again: let it settle.
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  const first = await hearth(['list', '--json'], 'many');
+  verdicts.push({ id: 'K17', what: '75 models, first list', value: first.seconds, bar: 1.5, below: true, unit: 's' });
+  const later = await interleave(
+    '75 models, later lists',
+    { hearth: () => seconds(hearth(['list', '--json'], 'many')) },
+    { rounds: 5, unit: 's', more: false },
+  );
+  rows.push(later);
+  verdicts.push({ id: 'K17', what: '75 models, later lists', value: median(later.results['hearth']!), bar: 1.5, below: true, unit: 's' });
+  for (const args of [['version'], ['list'], ['show', 'model-00'], ['show', 'model-01', '--files', '--config'], ['health'], ['health', 'model-00', '--deep']]) {
+    const { peakBytes } = await hearth(args, 'many');
+    verdicts.push({ id: 'memory', what: `peak of ${args.join(' ')}`, value: peakBytes / 1e6, bar: 250, below: true, unit: 'MB' });
+  }
+  await writeFile(join(directory, 'done'), '');
+
+  const lines = rows.flatMap(({ what, results }) =>
+    Object.entries(results).map(
+      ([side, list]) => `| ${what} | ${side} | ${figure(median(list))} (${figure(Math.min(...list))} – ${figure(Math.max(...list))}) |`,
+    ),
+  );
+  console.log(
+    ['| Measured, s | Side | median (min – max) |', '|---|---|---|', ...lines, '', ...verdictTable(verdicts.filter(({ value }) => !Number.isNaN(value)))].join(
+      '\n',
+    ),
+  );
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
+
+const others = join(import.meta.dirname, 'store');
+for (const name of existsSync(others) ? readdirSync(others).sort() : [])
+  if (/^(pull|convert)\.ts$/.test(name)) execFileSync(process.execPath, [join(others, name)], { stdio: 'inherit' });
