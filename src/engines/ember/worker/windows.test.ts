@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { runStepLoop, type StepLoopRunOptions } from '../../../../test/support/step-loop-run.ts';
+import { cacheEmber, runStepLoop, type StepLoopRunOptions } from '../../../../test/support/step-loop-run.ts';
 import { PAGE_TOKENS, type PageGroup, type StepSequence } from '../../../ember/index.ts';
+import { createDraftModel } from './draft-model.ts';
 import { createPromptLookup, type Drafter } from './drafts.ts';
 
 /** Room for what `parallel` sequences need at most, as `planPageGroups` gives it, and for `kept` windows of prefixes. */
@@ -63,6 +64,21 @@ describe('layers with a window', () => {
     for (let choice = 0; choice < 6; choice++) expect(it.textOf(id, choice)).toBe(expected);
     // Three enter at once with the first; the two that wait for them evaluate for themselves.
     expect(it.loop.counters.promptTokensComputed).toBeLessThanOrEqual(400 + 3 * 16 + 2 * 400);
+    expect(it.free()).toEqual([128, windows[0]!.pageCount]);
+  });
+
+  test('a draft model with windows reads a long prompt in pages that it uses again, and its guesses are right', async () => {
+    const windows = [windowFor(40, 2, 128, 0)];
+    const groups = [{ window: 0, pageCount: 128 }, ...windows];
+    const own = cacheEmber(groups);
+    const drafter = createDraftModel({ ...own, pageGroups: groups }, 128);
+    const it = runStepLoop({ pages: 128, windows, parallel: 2, batchTokens: 128, drafter });
+    const prompts = [text(700), text(900, 5)];
+    const ids = prompts.map((prompt) => it.add(prompt, 250));
+    await it.idle;
+    for (const [i, id] of ids.entries()) expect(it.textOf(id)).toBe(await solo(prompts[i]!, 250, windows));
+    expect(it.loop.counters.acceptedTokens).toBeGreaterThan(100);
+    for (const batch of own.batches) checkBatch(batch, groups);
     expect(it.free()).toEqual([128, windows[0]!.pageCount]);
   });
 
