@@ -78,6 +78,11 @@ export const showDataSchema = z.looseObject({
   files: z.array(showFileSchema).optional(),
   config: z.record(z.string(), z.unknown()).nullable().optional(),
   hash_updated: z.boolean().optional(),
+  /** Of a converted model. */
+  conversion: z
+    .object({ verdict: z.enum(['exact', 'bounded']), elements: count, inexact_elements: count, largest_error: z.number(), statement: text })
+    .nullable()
+    .optional(),
   reachable: z.record(z.string(), featureVerdictSchema).optional(),
   file_details: z.array(z.object({ path: text, size_bytes: count, type: text })).optional(),
 });

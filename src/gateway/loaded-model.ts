@@ -1,7 +1,8 @@
+import { join } from 'node:path';
 import { type GenerateRequest, GREEDY_SAMPLING } from '../contract/index.ts';
 import { HearthError, isHearthError, systemError } from '../core/index.ts';
 import type { Capabilities, Engine, EngineSession, LoadReport, PreparedModel } from '../engines/index.ts';
-import type { SupervisedProcess, Supervisor } from '../supervisor/index.ts';
+import type { ProcessSpec, SupervisedProcess, Supervisor } from '../supervisor/index.ts';
 import { type AdapterLeases, createAdapterLeases } from './adapter-leases.ts';
 import { type CompanionModels, factsOf } from './companions.ts';
 import type { ResolvedModel } from './model-source.ts';
@@ -31,6 +32,14 @@ export interface LoadOrder {
   readonly signal: AbortSignal;
 }
 
+/** An engine gets local files only; one that runs a workspace has that workspace's own hub cache, whatever the user's is. */
+function isolated(spec: ProcessSpec, { workspace }: ResolvedModel): ProcessSpec {
+  const env = { ...spec.env, HF_HUB_OFFLINE: '1' };
+  if (workspace === undefined) return { ...spec, env };
+  const cache = join(workspace, '.hf_cache');
+  return { ...spec, env: { ...env, HF_HOME: cache }, readPaths: [...spec.readPaths, cache] };
+}
+
 /**
  * prepare, spawn, connect, load, one-token generation (docs/spec/engines.md §1.5). Any failure ends the child and throws
  * the worker's own reason: `model_load_failed`, or the code that the engine threw.
@@ -46,7 +55,7 @@ export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
       engineOptions[option] = (await engine.prepare(companion.facts, order.onProgress, signal, order.engineOptions)).directory;
     const spec = engine.processSpec(prepared, engineOptions, factsOf(companions));
     if (!spec) throw new HearthError('not_implemented', `The engine ${engine.id} has no process, which this version cannot serve yet.`);
-    child = await supervisor.start(spec);
+    child = await supervisor.start(isolated(spec, model));
     const session = await engine.connect(child.channel, signal);
     const report = await session.load(engineOptions, order.onProgress, signal);
     await probe(session, engine.canRun(model.facts).text.ok, signal);

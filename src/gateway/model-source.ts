@@ -11,6 +11,8 @@ export interface ResolvedModel {
   readonly name?: string;
   /** What its files declare (docs/spec/store.md §5); absent where nobody judged them. */
   readonly capabilities?: readonly string[];
+  /** Directory of a workspace: what its engine looks for in a hub cache lies in there (docs/spec/store.md §8). */
+  readonly workspace?: string;
 }
 
 /** Identity of a loaded instance: a directory of GGUF files holds several models. */

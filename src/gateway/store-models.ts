@@ -77,7 +77,8 @@ function usable(open: OpenModel, reference: string): ResolvedModel {
     });
   }
   const id = idOf(open, reference);
-  return { id, hash: open.identity.hash, facts, capabilities: model.capabilities, name: model.cached ? id : open.identity.name };
+  const workspace = model.cached ? {} : { workspace: facts.directory };
+  return { id, hash: open.identity.hash, facts, capabilities: model.capabilities, name: model.cached ? id : open.identity.name, ...workspace };
 }
 
 /** The health check says that config.json is missing also where a GGUF file, which needs none, is broken. */

@@ -1,5 +1,6 @@
 import type { ShowData } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
+import { conversionSummary } from './convert/conversion-summary.ts';
 import { isObject } from './health/json-value.ts';
 import { type Judgement, judge } from './judge.ts';
 import { type Located, locate } from './locate.ts';
@@ -33,6 +34,7 @@ export async function show(options: StoreOptions, parameters: ShowParameters): P
     ...(parameters.config === true ? { config: await configOf(judgement) } : {}),
     ...(parameters.recalcHash === true ? { hash_updated: true } : {}),
     reachable: { ...judgement.reachable },
+    conversion: await conversionSummary(judgement.view),
   };
 }
 

@@ -8,6 +8,7 @@ import type { ConvertJob, ConvertOutcome } from '../convert.ts';
 import { checkClean } from '../workspace/clean-check.ts';
 import { pinWorkspace } from '../workspace/pin-workspace.ts';
 import { readSentinel, type Sentinel } from '../workspace/sentinel.ts';
+import { statementOf } from './conversion-summary.ts';
 
 /** `--to gguf`: the weights of an MLX checkpoint as the same numbers in a GGUF file; a target `x.gguf` is that file, any other a directory. */
 export async function exportToGguf(job: ConvertJob): Promise<ConvertOutcome> {
@@ -52,25 +53,11 @@ export async function importFromGguf(job: ConvertJob): Promise<ConvertOutcome> {
   return { ...outcomeOf(report, 'mlx', target), content_hash: contentHash };
 }
 
-/** "lossless" is said of nothing but numbers that were all compared, and all the same. */
-export function verdictText({
-  inexactElements,
-  elements,
-  maxAbsError,
-}: {
-  readonly inexactElements: number;
-  readonly elements: number;
-  readonly maxAbsError: number;
-}): string {
-  if (inexactElements === 0) return 'lossless';
-  return `bounded: ${inexactElements.toLocaleString('en')} of ${elements.toLocaleString('en')} elements differ, largest error ${maxAbsError.toPrecision(3)}`;
-}
-
 function outcomeOf(report: ConversionReport, to: 'gguf' | 'mlx', target: string): ConvertOutcome {
   const { elements, inexactElements } = report.totals;
   return {
     made: true,
-    message: `${target} is ${verdictText(report.totals)} (${report.verification.rows.toLocaleString('en')} rows compared).`,
+    message: `${target} is ${statementOf(report.totals)} (${report.verification.rows.toLocaleString('en')} rows compared).`,
     warning: report.warnings[0] ?? null,
     conversion: { to, verdict: report.verdict, elements, inexact_elements: inexactElements },
   };
