@@ -12,13 +12,16 @@ export interface MediaFile {
 }
 
 const MEGABYTE = 1_000_000;
+const MISSING = 'there is no such file';
 export const MEDIA_LIMITS = { imageBytes: 10 * MEGABYTE, audioBytes: 50 * MEGABYTE, audioFiles: 1 } as const;
 
 /** The files of --image: JPEG, PNG, GIF or WebP of at most 10 MB each. Throws invalid_value naming the file. */
 export async function readImages(cwd: string, paths: readonly string[]): Promise<MediaFile[]> {
+  // Words after the files are taken for files too.
+  const missing = paths.length > 1 ? `${MISSING}; a prompt goes in front of --image, or into --prompt` : MISSING;
+  const rule = { what: 'Image', limit: MEDIA_LIMITS.imageBytes, typeOf: imageType, types: 'JPEG, PNG, GIF or WebP', missing };
   const files: MediaFile[] = [];
-  for (const path of paths)
-    files.push(await readMedia(cwd, path, { what: 'Image', limit: MEDIA_LIMITS.imageBytes, typeOf: imageType, types: 'JPEG, PNG, GIF or WebP' }));
+  for (const path of paths) files.push(await readMedia(cwd, path, rule));
   return files;
 }
 
@@ -37,12 +40,13 @@ interface MediaRule {
   readonly limit: number;
   readonly typeOf: (bytes: Buffer) => string | null;
   readonly types: string;
+  readonly missing?: string;
 }
 
 async function readMedia(cwd: string, path: string, rule: MediaRule): Promise<MediaFile> {
   const wrong = (reason: string, cause?: unknown) => new HearthError('invalid_value', `${rule.what} ${path}: ${reason}.`, { cause, details: { path } });
   const handle = await open(resolve(cwd, path)).catch((error: NodeJS.ErrnoException) => {
-    throw error.code === 'ENOENT' || error.code === 'ENOTDIR' ? wrong('there is no such file', error) : (systemError(error) ?? error);
+    throw error.code === 'ENOENT' || error.code === 'ENOTDIR' ? wrong(rule.missing ?? MISSING, error) : (systemError(error) ?? error);
   });
   try {
     const facts = await handle.stat();

@@ -12,6 +12,7 @@ import { answerPrinter, speedLine, tokensPerSecond } from '../../generate/print-
 import { type MediaFile, readAudio, readImages } from '../../generate/read-media.ts';
 import { choosePrompt } from '../../generate/read-prompt.ts';
 import { type ReadyModel, readyModel } from '../../generate/ready-model.ts';
+import { newTokens } from '../../generate/token-policy.ts';
 import { plain } from '../../render/plain.ts';
 import { formatSeconds } from '../../render/size.ts';
 
@@ -26,8 +27,6 @@ const whole = (low: number) =>
     .int({ error: 'must be a whole number' })
     .min(low, { error: `must be at least ${low}` });
 const texts = z.array(z.string()).default([]);
-/** New tokens where images are asked about and no limit is given. */
-const VISION_TOKENS = 2048;
 
 const options = {
   prompt: option(z.string().optional(), 'the prompt, in place of words', { value: '<text>' }),
@@ -146,8 +145,7 @@ export const runCommand = defineCommand({
 function settingsOf(given: Given, ready: ReadyModel, imageChunk: number): GenerationSettings {
   return {
     model: ready.model.id,
-    // The command line gives an answer the whole context; the server would give it half.
-    maxTokens: given.maxTokens ?? (given.image.length > 0 ? VISION_TOKENS : (ready.model.contextTokens ?? undefined)),
+    maxTokens: newTokens(given.maxTokens, given.image.length > 0, ready.model.contextTokens),
     temperature: given.temperature ?? (given.audio.length > 0 ? 0 : 0.7),
     topP: given.topP === 0 ? 1e-6 : given.topP,
     topK: given.topK,
