@@ -1,15 +1,25 @@
 _hearth() {
   local current="${COMP_WORDS[COMP_CWORD]}" verb="${COMP_WORDS[1]}" words=""
-  case " config " in *" $verb "*) [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}" ;; esac
-  if [ "$COMP_CWORD" -eq 1 ]; then words="run list show health pull rm version serve catalog config completion"; else case "$verb" in
-    "run") words="--prompt --system --chat --max-tokens --temperature --top-p --top-k --min-p --seed --stop --repetition-penalty --template-arg --adapter --adapter-scale --no-stream --no-chat-template --no-reasoning --verbose --json --quiet --yes --no-color --log-level --help" ;;
+  case " bench config " in *" $verb "*) [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}" ;; esac
+  if [ "$COMP_CWORD" -eq 1 ]; then words="run embed list show health pull rm clone convert push bench version serve catalog config completion"; else case "$verb" in
+    "run") words="--prompt --system --chat --max-tokens --temperature --top-p --top-k --min-p --seed --stop --repetition-penalty --template-arg --adapter --adapter-scale --no-stream --no-chat-template --no-reasoning --verbose --json-schema --engine --image --audio --language --translate --chunk --json --quiet --yes --no-color --log-level --help" ;;
+    "embed") words="--batch --query --instruct --cpu --verbose --json --quiet --yes --no-color --log-level --help" ;;
     "list") words="--all --health --verbose --json --quiet --yes --no-color --log-level --help" ;;
     "show") words="--files --config --recalc-hash --json --quiet --yes --no-color --log-level --help" ;;
     "health") words="--strict --deep --online --json --quiet --yes --no-color --log-level --help" ;;
-    "pull") words="--revision --include --exclude --quant --update --force --force-resume --workers --json --quiet --yes --no-color --log-level --help" ;;
+    "pull") words="--revision --include --exclude --quant --update --force --force-resume --workers --bench --json --quiet --yes --no-color --log-level --help" ;;
     "rm") words="--force --prune --json --quiet --yes --no-color --log-level --help" ;;
+    "clone") words="--branch --no-health-check --from-hub --force-resume --json --quiet --yes --no-color --log-level --help" ;;
+    "convert") words="--quantize --q-group-size --to --exact --verify --repair-index --repair --skip-health --json --quiet --yes --no-color --log-level --help" ;;
+    "push") words="--private --create --branch --commit --delete --check-only --dry-run --verbose --json --quiet --yes --no-color --log-level --help" ;;
+    "bench target") words="--iterations --save --fail-on --json --quiet --yes --no-color --log-level --help" ;;
+    "bench run") words="--suite --repeat --report --monitor --json --quiet --yes --no-color --log-level --help" ;;
+    "bench validate") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "bench report") words="--compare --memory --output --json --quiet --yes --no-color --log-level --help" ;;
+    "bench monitor") words="--interval-ms --duration-s --output --json --quiet --yes --no-color --log-level --help" ;;
+    "bench plot") words="--output --format --title --json --quiet --yes --no-color --log-level --help" ;;
     "version") words="--json --quiet --yes --no-color --log-level --help" ;;
-    "serve") words="--model --host --port --max-tokens --log-json --json --quiet --yes --no-color --log-level --help" ;;
+    "serve") words="--model --host --port --max-tokens --log-json --embed-backend --json --quiet --yes --no-color --log-level --help" ;;
     "catalog") words="--family --tag --tool-calling --json --quiet --yes --no-color --log-level --help" ;;
     "config list") words="--json --quiet --yes --no-color --log-level --help" ;;
     "config get") words="--json --quiet --yes --no-color --log-level --help" ;;
@@ -17,6 +27,7 @@ _hearth() {
     "config explain") words="--json --quiet --yes --no-color --log-level --help" ;;
     "config path") words="--json --quiet --yes --no-color --log-level --help" ;;
     "completion") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "bench") words="target run validate report monitor plot" ;;
     "config") words="list get set explain path" ;;
   esac; fi
   COMPREPLY=($(compgen -W "$words" -- "$current"))
