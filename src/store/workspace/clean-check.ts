@@ -26,7 +26,7 @@ export async function checkClean(directory: string, sentinel: Sentinel | null): 
     const known = index.get(file.path);
     if (known === undefined || known.size !== file.size) return false;
     if (known.mtimeNs === file.mtimeNs && file.linkTarget === null) continue;
-    if ((await entryHash(file)) !== known.sha) return false;
+    if ((await entryHash(file).catch(() => null)) !== known.sha) return false;
     if (known.mtimeNs !== file.mtimeNs) healed.set(file.path, file.mtimeNs);
   }
   if (healed.size > 0) await writeHealed(directory, healed);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { lstat, open, readdir, readlink, realpath } from 'node:fs/promises';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import { compileExcludes, type Excludes } from './exclude-patterns.ts';
 
 /** One entry of a workspace's content hash, version 2 (docs/spec/store.md §8). */
@@ -37,18 +37,20 @@ interface Walk {
 }
 
 async function walkDirectory(walk: Walk, prefix: string): Promise<boolean> {
-  for (const entry of await readdir(join(walk.realRoot, prefix), { withFileTypes: true })) {
+  // A directory that cannot be read is passed over, as the reference does.
+  for (const entry of await readdir(join(walk.realRoot, prefix), { withFileTypes: true }).catch(() => [])) {
     const diskPath = prefix === '' ? entry.name : `${prefix}/${entry.name}`;
     const absolute = join(walk.realRoot, diskPath);
     const path = diskPath.normalize('NFC');
     if (entry.isSymbolicLink()) {
       const target = await resolveLink(absolute);
+      if (target === null) return false;
       if (target !== walk.realRoot && !target.startsWith(walk.realRoot + sep)) return false;
       const linkTarget = relative(walk.realRoot, target).split(sep).join('/') || '.';
       walk.found.push({ path, size: 0, mtimeNs: 0n, absolute, linkTarget });
     } else if (entry.isDirectory()) {
-      if (!walk.excludes.directory(entry.name) && !(await walkDirectory(walk, diskPath))) return false;
-    } else if (entry.isFile() && !walk.excludes.file(entry.name)) {
+      if (!walk.excludes.directory(entry.name.normalize('NFC')) && !(await walkDirectory(walk, diskPath))) return false;
+    } else if (entry.isFile() && !walk.excludes.file(entry.name.normalize('NFC'))) {
       const info = await lstat(absolute, { bigint: true });
       walk.found.push({ path, size: Number(info.size), mtimeNs: info.mtimeNs, absolute, linkTarget: null });
     }
@@ -56,12 +58,30 @@ async function walkDirectory(walk: Walk, prefix: string): Promise<boolean> {
   return true;
 }
 
-/** Where a link leads; for a broken one, where it would lead. */
-async function resolveLink(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch {
-    return resolve(dirname(path), await readlink(path));
+const MAX_LINKS = 40;
+
+/** Where a link leads; for a broken one, where it would lead, links on the way followed. null: it goes in circles. */
+async function resolveLink(path: string): Promise<string | null> {
+  let rest = path.split(sep).filter((part) => part !== '');
+  let at: string = sep;
+  for (let links = 0; ; ) {
+    const part = rest.shift();
+    if (part === undefined) return at;
+    if (part === '.') continue;
+    if (part === '..') {
+      at = dirname(at);
+      continue;
+    }
+    const next = join(at, part);
+    const target = await readlink(next).catch(() => null);
+    if (target === null) {
+      at = next;
+      continue;
+    }
+    links += 1;
+    if (links > MAX_LINKS) return null;
+    if (target.startsWith(sep)) at = sep;
+    rest = [...target.split(sep).filter((step) => step !== ''), ...rest];
   }
 }
 
@@ -73,7 +93,7 @@ export async function entryHash(file: WalkedFile): Promise<string | null> {
     const header = await safetensorsHeader(file);
     if (header === null) return null;
     hash.update(header);
-  } else if (file.size > NAMED_ABOVE_BYTES) hash.update(`${basename(file.path)}\0${file.size}`);
+  } else if (file.size > NAMED_ABOVE_BYTES) hash.update(`${basename(file.absolute)}\0${file.size}`);
   else for await (const chunk of createReadStream(file.absolute)) hash.update(chunk as Buffer);
   return `sha256:${hash.digest('hex')}`;
 }
@@ -103,13 +123,13 @@ export interface ContentHash {
   readonly index: readonly (FileEntry & { readonly sha: string })[];
 }
 
-/** null: a link leaves the workspace, or a safetensors file is damaged. */
+/** null: a link leaves the workspace, a safetensors file is damaged, or a file cannot be read. */
 export async function computeContentHash(root: string, patterns: readonly string[]): Promise<ContentHash | null> {
   const files = await walkWorkspace(root, patterns);
   if (files === null) return null;
   const index: (FileEntry & { sha: string })[] = [];
   for (const file of files) {
-    const sha = await entryHash(file);
+    const sha = await entryHash(file).catch(() => null);
     if (sha === null) return null;
     index.push({ path: file.path, size: file.size, mtimeNs: file.mtimeNs, sha });
   }
