@@ -1,6 +1,6 @@
 // Times ember's kernels on 1 and 2 threads, each thread with its own memory as the ranks have it. Weights come from DRAM.
 //   node bench/kernels.ts [filter]               about a minute; names that hold the filter only
-//   node bench/kernels.ts [filter] OTHER.wasm    beside another build of the kernels, in short turns: medians and their ratio
+//   node bench/kernels.ts [filter] OTHER.wasm    beside another build of the kernels, in short turns: medians, and the median of the turns' ratios
 import { readFileSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import {
@@ -15,6 +15,7 @@ import {
   type ScaleType,
 } from '../src/ember/kernel-interface.ts';
 import { kernelModule, loadKernels } from '../src/ember/load-kernels.ts';
+import { median } from './measure.ts';
 
 const MEGABYTE = 2 ** 20;
 const WEIGHTS = 384 * MEGABYTE;
@@ -172,14 +173,16 @@ function turn(kernels: Kernels, job: Job, length: number): number {
   return calls / (now - start);
 }
 
-const TURNS = 21;
+const TURNS = 41;
 
-/** Medians of both builds' rates, taken in turn. */
-function compare(builds: readonly Kernels[], job: Job): number[] {
-  for (const build of builds) measure(build, job);
-  const rates: number[][] = builds.map(() => []);
-  for (let i = 0; i < TURNS; i++) for (const [which, build] of builds.entries()) rates[which]!.push(turn(build, job, 0.01));
-  return rates.map((list) => list.sort((a, b) => a - b)[TURNS >> 1]!);
+/**
+ * Medians of both builds' rates, taken in turn, and of their ratios turn by turn: the speed of a shared machine changes by half within a second, and
+ * two turns that follow each other see the same one.
+ */
+function compare(own: Kernels, other: Kernels, job: Job): { own: number; other: number; ratio: number } {
+  for (const build of [own, other]) measure(build, job);
+  const turns = Array.from({ length: TURNS }, () => [turn(own, job, 0.005), turn(other, job, 0.005)] as const);
+  return { own: median(turns.map(([a]) => a)), other: median(turns.map(([, b]) => b)), ratio: median(turns.map(([a, b]) => a / b)) };
 }
 
 const words = process.argv.slice(2);
@@ -194,8 +197,9 @@ if (!isMainThread) {
 } else if (otherFile) {
   const other = loadKernels(memory, new WebAssembly.Module(readFileSync(otherFile)));
   for (const job of list) {
-    const [own, others] = compare([kernels, other], job).map((rate) => (rate * job.work) / 1e9) as [number, number];
-    console.log(`${job.name.padEnd(58)} ${own.toFixed(1).padStart(6)} ${others.toFixed(1).padStart(6)}  ${job.unit}, ${(own / others).toFixed(2)} ×`);
+    const result = compare(kernels, other, job);
+    const show = (rate: number): string => ((rate * job.work) / 1e9).toFixed(1).padStart(6);
+    console.log(`${job.name.padEnd(58)} ${show(result.own)} ${show(result.other)}  ${job.unit}, ${result.ratio.toFixed(2)} ×`);
   }
 } else {
   const worker = new Worker(new URL(import.meta.url), { workerData: { filter, module: kernelModule() } });
