@@ -6,8 +6,10 @@ import { execFile } from 'node:child_process';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { startFakeHub } from '../test/support/fake-hub.ts';
 import { runInProcess } from '../test/support/run-cli.ts';
 import { writeStoreFixtures } from '../test/support/store-fixtures.ts';
+import { mlxModel, writeFiles } from '../test/support/temp-store.ts';
 
 const mlxk = join(process.env['MLX_KNIFE'] ?? join(import.meta.dirname, '../.env-peers/mlx-knife'), 'bin/mlxk');
 
@@ -125,6 +127,23 @@ try {
   if (theirs !== ours) {
     unexplained++;
     console.log(`content hash: mlxk ${String(theirs)}, hearth ${String(ours)}`);
+  }
+
+  // What one pulled, the other finds whole (from a hub on this machine).
+  const repositories = join(directory, 'repositories');
+  for (const name of ['one', 'two']) await writeFiles(join(repositories, 'org', name, 'main'), mlxModel());
+  await using hub = await startFakeHub(repositories, {});
+  const online = { ...env, HF_HOME: join(directory, 'pulled'), HF_ENDPOINT: hub.endpoint, HEARTH_HUB_CDN_HOSTS: hub.cdnHost, HF_HUB_DISABLE_XET: '1' };
+  for (const [name, pulls, looks] of [
+    ['org/one', runHearth, runMlxKnife],
+    ['org/two', runMlxKnife, runHearth],
+  ] as const) {
+    const pulled = await pulls(['pull', name], online, elsewhere);
+    const { healthy } = (await looks(['health', name], online, elsewhere)).document['data'] as { healthy: { name: string }[] };
+    if (pulled.code !== 0 || healthy[0]?.name !== name) {
+      unexplained++;
+      console.log(`${name} was pulled by one tool and is not whole for the other`);
+    }
   }
 
   // A config.json that is a list: the reference gives up on the whole list, hearth names the model.

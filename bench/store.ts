@@ -3,7 +3,7 @@
 // MLX Knife is looked for in .env-peers/mlx-knife (bench/mlx-knife.ts says how to install it); without it ratios are left out.
 import { execFile, execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cacheModel } from '../test/support/temp-store.ts';
@@ -94,7 +94,6 @@ try {
     const { peakBytes } = await hearth(args, 'many');
     verdicts.push({ id: 'memory', what: `peak of ${args.join(' ')}`, value: peakBytes / 1e6, bar: 250, below: true, unit: 'MB' });
   }
-  await writeFile(join(directory, 'done'), '');
 
   const lines = rows.flatMap(({ what, results }) =>
     Object.entries(results).map(
