@@ -14,8 +14,9 @@ export function isRunning(pid: number): boolean {
   }
 }
 
-/** Waits for the end of a process; false when it still runs after ten seconds. */
-export async function hasEnded(pid: number): Promise<boolean> {
-  for (let i = 0; i < 200 && isRunning(pid); i++) await sleep(50);
+/** Waits for the end of a process; false when it still runs after that time. */
+export async function hasEnded(pid: number, withinMs = 10_000): Promise<boolean> {
+  const until = performance.now() + withinMs;
+  while (isRunning(pid) && performance.now() < until) await sleep(50);
   return !isRunning(pid);
 }

@@ -79,6 +79,24 @@ describe('refusals', () => {
     });
   });
 
+  it.each([
+    ['gpt-oss-mxfp4', 255],
+    ['qwen3-fp-modes', 255],
+  ])('a scale of %s that is no number, the byte %i, is refused with its tensor', async (name, byte) => {
+    const directory = changed(name, {});
+    await using checkpoint = await openCheckpoint(directory);
+    const scales = [...checkpoint.tensors.values()].filter((tensor) => tensor.name.endsWith('.scales') && tensor.dtype === 'U8');
+    const tensor = scales.find(({ name: path }) => checkpoint.quantizationOf(path.replace(/\.scales$/, ''))?.mode.startsWith('mx') === true)!;
+    const bytes = readFileSync(tensor.file);
+    bytes[tensor.offset + tensor.bytes - 1] = byte;
+    writeFileSync(tensor.file, bytes);
+    for (const ranks of [1, 2]) {
+      const error = await refusal(directory, { ranks });
+      expect([error?.code, error?.message]).toEqual(['model_load_failed', expect.stringContaining(tensor.name)]);
+      expect(error?.message).toContain('no number');
+    }
+  });
+
   it('[engines E12] another architecture is named', async () => {
     expect(await refusal(changed('llama-bf16-tied', { model_type: 'gptj' }))).toMatchObject({
       code: 'model_load_failed',

@@ -1,5 +1,5 @@
 import type { ShardedTensorEntry } from '../../formats/index.ts';
-import type { Activation } from '../kernel-interface.ts';
+import { type Activation, SCALE_TYPE } from '../kernel-interface.ts';
 import type { Linear, Norm } from '../models/model-graph.ts';
 import { floatType, type MatrixSource } from './matrix-source.ts';
 import type { MatrixPlacement, NormPlacement, ReadPiece } from './rank-plan.ts';
@@ -42,6 +42,9 @@ export interface RankLayout {
 const ALIGNMENT = 64;
 const PADDING = 64;
 
+/** Scales of one byte that are no number: E8M0 has one, E4M3 two. */
+const NO_NUMBERS: Readonly<Record<number, readonly number[]>> = { [SCALE_TYPE.e8m0]: [255], [SCALE_TYPE.e4m3]: [127, 255] };
+
 const all = (count: number): Range => ({ first: 0, count });
 
 export function createRankLayout(sources: GraphSources, rank: number, memoryBase: number): RankLayout {
@@ -67,12 +70,12 @@ export function createRankLayout(sources: GraphSources, rank: number, memoryBase
     const { path, inputs, within } = linear;
     const source = sources.matrices.get(path)!;
     const firstRow = index * (within?.rows ?? linear.outputs) + (within?.firstRow ?? 0) + rows.first;
-    const part = (tensor: ShardedTensorEntry): number => {
+    const part = (tensor: ShardedTensorEntry, noNumber: readonly number[] = []): number => {
       const rowBytes = tensor.bytes / (valuesOf(tensor) / tensor.shape.at(-1)!);
       const bytes = (columns.count * rowBytes) / inputs;
       const destination = take(rows.count * bytes);
       const firstByte = (columns.first * rowBytes) / inputs;
-      reads.push({ ...pieceOf(tensor, rowBytes), firstRow, rows: rows.count, firstByte, bytes, destination, widen: null, plus: 0 });
+      reads.push({ ...pieceOf(tensor, rowBytes), firstRow, rows: rows.count, firstByte, bytes, destination, widen: null, plus: 0, noNumber });
       return destination;
     };
     const common = {
@@ -87,7 +90,17 @@ export function createRankLayout(sources: GraphSources, rank: number, memoryBase
     const { bits, group, scaleType } = source;
     const biases = source.biases ? part(source.biases) : 0;
     const activation = sources.activationOf(path);
-    return { form: 'affine', activation, bits, group, scaleType, weight: part(source.weight), scales: part(source.scales), biases, ...common };
+    return {
+      form: 'affine',
+      activation,
+      bits,
+      group,
+      scaleType,
+      weight: part(source.weight),
+      scales: part(source.scales, NO_NUMBERS[scaleType]),
+      biases,
+      ...common,
+    };
   };
   const stackOf = (linear: Linear, rows: Range, columns: Range, withBias: boolean, which: Range): MatrixPlacement[] =>
     rows.count === 0 || columns.count === 0 ? [] : Array.from({ length: which.count }, (_, i) => matrix(linear, which.first + i, rows, columns, withBias));

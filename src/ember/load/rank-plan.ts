@@ -59,6 +59,8 @@ export interface ReadPiece {
   readonly widen: PlainType | null;
   /** Added to widened values. */
   readonly plus: number;
+  /** Bytes that mean "not a number" where each byte is a scale. */
+  readonly noNumber?: readonly number[];
 }
 
 /** Cells of one layer: page p of its group starts at kvBase + p · pageStride. Of a layer with running states: slot p does. */

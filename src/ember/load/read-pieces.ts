@@ -28,10 +28,12 @@ export function readPieces(pieces: readonly ReadPiece[], target: Target, onBytes
       if (piece.bytes < piece.rowBytes) {
         if (rowBuffer === null || rowBuffer.length < piece.rowBytes) rowBuffer = new Uint8Array(Math.max(ROWS_BYTES, piece.rowBytes));
         readColumns(file, piece, target.bytes, rowBuffer, onBytes);
+        refuseNoNumbers(piece, target.bytes);
         continue;
       }
       const destination = piece.widen === null ? piece.destination : target.staging;
       readRows(file, piece, target.bytes, destination, onBytes);
+      refuseNoNumbers(piece, target.bytes);
       if (piece.widen === null) continue;
       target.kernels.widen(piece.widen, destination, piece.destination, piece.rows);
       if (piece.plus !== 0) addTo(new Float32Array(target.bytes.buffer, piece.destination, piece.rows), piece.plus);
@@ -39,6 +41,12 @@ export function readPieces(pieces: readonly ReadPiece[], target: Target, onBytes
   } finally {
     for (const file of files.values()) closeSync(file);
   }
+}
+
+function refuseNoNumbers({ tensor, destination, rows, bytes, noNumber = [] }: ReadPiece, memory: Uint8Array): void {
+  const part = memory.subarray(destination, destination + rows * bytes);
+  const found = noNumber.find((byte) => part.includes(byte));
+  if (found !== undefined) throw new Error(`Tensor ${tensor}: a scale is the byte ${found}, which is no number. The file is damaged, or was made wrongly.`);
 }
 
 function addTo(values: Float32Array, plus: number): void {

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -179,6 +179,20 @@ describe('adapters that are refused', () => {
     await running.session.adapters.unload('two');
     await running.session.adapters.unload('three');
     await expect(running.session.adapters.unload('three')).rejects.toMatchObject({ code: 'adapter_not_found' });
+  });
+
+  it('links that lead out of the directory of adapters are refused, those inside it are not', async () => {
+    const outside = join(home.path, 'outside');
+    cpSync(join(adaptersDirectory, NAMES[0]!), outside, { recursive: true });
+    symlinkSync(outside, join(adaptersDirectory, 'linked'));
+    cpSync(join(adaptersDirectory, NAMES[0]!), join(adaptersDirectory, 'mixed'), { recursive: true });
+    rmSync(join(adaptersDirectory, 'mixed', 'adapters.safetensors'));
+    symlinkSync(join(outside, 'adapters.safetensors'), join(adaptersDirectory, 'mixed', 'adapters.safetensors'));
+    symlinkSync(join(adaptersDirectory, NAMES[0]!), join(adaptersDirectory, 'alias'));
+    await using running = await startEngine(engine, facts, OPTIONS);
+    for (const name of ['linked', 'mixed'])
+      await expect(running.session.adapters.load(name, name)).rejects.toMatchObject({ code: 'invalid_value', message: expect.stringContaining('link') });
+    expect(await running.session.adapters.load('alias', 'alias')).toMatchObject({ name: 'alias' });
   });
 
   it('directories elsewhere have no name', async () => {

@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { readdir, realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { HearthError } from '../../../core/index.ts';
 import type { Ember } from '../../../ember/index.ts';
@@ -64,9 +64,7 @@ export function createAdapters({ ember, directory, most }: AdaptersOptions): Ada
     try {
       const startedAt = performance.now();
       const before = ember.adapterBytes;
-      await stat(path).catch((cause: unknown) => {
-        throw new HearthError('adapter_not_found', `There is no adapter ${own} in ${directory}.`, { cause });
-      });
+      await refuseLinksOut(directory!, own, path);
       const adapter = await readAdapter(path);
       await ember.loadAdapter(slot, adapter);
       const ranks = adapter.kind === 'full' ? [] : [...adapter.modules.values()].map(({ rank }) => rank);
@@ -141,3 +139,23 @@ function pathOf(root: string | null, own: string): string {
   if (path.startsWith(join(root, '/')) && path !== resolve(root)) return path;
   throw new HearthError('invalid_value', `${own} is no directory below the directory of adapters.`);
 }
+
+/** A link that leads out of the directory of adapters leads this process to files that it was not given. Throws adapter_not_found, invalid_value. */
+async function refuseLinksOut(root: string, own: string, path: string): Promise<void> {
+  const absent = (cause: unknown): HearthError => new HearthError('adapter_not_found', `There is no adapter ${own} in ${root}.`, { cause });
+  const inside = join(await realpath(root), '/');
+  const names = await readdir(path).catch((cause: unknown) => {
+    throw isDenied(cause) ? leadsOut(own) : absent(cause);
+  });
+  for (const name of ['.', ...names]) {
+    // What a link leads to may not even be looked at.
+    const real = await realpath(join(path, name)).catch((cause: unknown) => {
+      throw isDenied(cause) ? leadsOut(join(own, name)) : absent(cause);
+    });
+    if (!real.startsWith(inside)) throw leadsOut(join(own, name));
+  }
+}
+
+const isDenied = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ERR_ACCESS_DENIED';
+const leadsOut = (name: string): HearthError =>
+  new HearthError('invalid_value', `${name} is a link that leads out of the directory of adapters; put a copy of the files there.`);
