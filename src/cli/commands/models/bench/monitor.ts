@@ -28,9 +28,9 @@ export const benchMonitorCommand = defineCommand({
     const file = given.output === undefined ? null : await openLines(context.cwd, given.output);
     const ended = new AbortController();
     const stopListening = context.onInterrupt(() => ended.abort());
-    const signal = AbortSignal.any([ended.signal, context.signal, ...(given.durationS === undefined ? [] : [AbortSignal.timeout(given.durationS * 1000)])]);
     const onSample = (sample: MonitorSample) => file?.write(sample);
     const running = startMonitor({ monitor: (await machine()).monitor, intervalMs: given.intervalMs, onSample });
+    const signal = AbortSignal.any([ended.signal, context.signal, ...(given.durationS === undefined ? [] : [AbortSignal.timeout(given.durationS * 1000)])]);
     let exitCode: number | null = null;
     let result: MonitorSummary | null = null;
     try {
