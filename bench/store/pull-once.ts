@@ -1,4 +1,4 @@
-// One pull in a process of its own: prints its seconds and the most memory that the process held.
+// One pull in a process of its own: prints its seconds, those of the processor, and the most memory that the process held.
 // `node bench/store/pull-once.ts ENDPOINT DIRECTORY`
 import { join } from 'node:path';
 import { silentLogger, systemClock } from '../../src/core/index.ts';
@@ -20,5 +20,9 @@ const store = createStore({
   commandRunner: null,
 });
 const start = performance.now();
+const before = process.cpuUsage();
 await store.pull({ reference: 'org/bulk' });
-console.log(JSON.stringify({ seconds: (performance.now() - start) / 1000, peakBytes: process.resourceUsage().maxRSS * 1024 }));
+const { user, system } = process.cpuUsage(before);
+console.log(
+  JSON.stringify({ seconds: (performance.now() - start) / 1000, cpuSeconds: (user + system) / 1e6, peakBytes: process.resourceUsage().maxRSS * 1024 }),
+);

@@ -3,7 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomFillSync } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { interleave, median, type Row, ratio, resultTable, type Verdict, verdictTable } from '../measure.ts';
@@ -17,7 +17,10 @@ export interface StorePart {
 const here = import.meta.dirname;
 
 export async function measurePull({ mebibytes = 1024, rounds = 5 }: { readonly mebibytes?: number; readonly rounds?: number } = {}): Promise<StorePart> {
-  const directory = await mkdtemp(join(tmpdir(), 'hearth-bench-pull-'));
+  // In memory where there is such a disk: what is measured is the program, and a busy disk would be most of it.
+  const memory = await statfs('/dev/shm').catch(() => null);
+  const place = memory !== null && memory.bavail * memory.bsize > 4 * mebibytes * 1024 * 1024 ? '/dev/shm' : tmpdir();
+  const directory = await mkdtemp(join(place, 'hearth-bench-pull-'));
   const folder = join(directory, 'files');
   await mkdir(folder);
   await writeFile(join(folder, 'config.json'), '{"model_type":"llama"}');
@@ -27,6 +30,7 @@ export async function measurePull({ mebibytes = 1024, rounds = 5 }: { readonly m
   try {
     const endpoint = await new Promise<string>((resolve) => hub.stdout.once('data', (text: Buffer) => resolve(String(text).trim())));
     const peaks: number[] = [];
+    const cpu = { hearth: [] as number[], 'curl + sha256sum': [] as number[] };
     const target = join(directory, 'target');
     const rate = (seconds: number): number => mebibytes / seconds;
     const pull = await interleave(
@@ -35,8 +39,9 @@ export async function measurePull({ mebibytes = 1024, rounds = 5 }: { readonly m
         hearth: async () => {
           await fresh(target);
           const child = spawnSync(process.execPath, [join(here, 'pull-once.ts'), endpoint, target], { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' });
-          const { seconds, peakBytes } = JSON.parse(child.stdout) as { seconds: number; peakBytes: number };
+          const { seconds, cpuSeconds, peakBytes } = JSON.parse(child.stdout) as { seconds: number; cpuSeconds: number; peakBytes: number };
           peaks.push(peakBytes / 1e6);
+          cpu.hearth.push(cpuSeconds);
           return rate(seconds);
         },
         'curl + sha256sum': async () => {
@@ -44,9 +49,15 @@ export async function measurePull({ mebibytes = 1024, rounds = 5 }: { readonly m
           const file = join(target, 'file');
           const start = performance.now();
           // curl leaves the file in the page cache; a pull says done only when it is on the disk, and so does `sync`.
-          ok(spawnSync('curl', ['-sS', '-o', file, `${endpoint}/org/bulk/resolve/main/model.safetensors`]));
-          ok(spawnSync('sync', [file]));
-          ok(spawnSync('sha256sum', [file]));
+          const script = `TIMEFORMAT='%U %S'; time { curl -sS -o "$0" "$1" && sync "$0" && sha256sum "$0" >/dev/null; }`;
+          const done = spawnSync('bash', ['-c', script, file, `${endpoint}/org/bulk/resolve/main/model.safetensors`], { encoding: 'utf8' });
+          ok(done);
+          cpu['curl + sha256sum'].push(
+            done.stderr
+              .trim()
+              .split(' ')
+              .reduce((sum, text) => sum + Number(text), 0),
+          );
           return rate((performance.now() - start) / 1000);
         },
       },
@@ -72,7 +83,8 @@ export async function measurePull({ mebibytes = 1024, rounds = 5 }: { readonly m
     );
     return {
       title: 'Pull and hash',
-      rows: [pull, hash],
+      // On a busy machine the clock measures the others too; the time of the processor does not.
+      rows: [pull, { what: 'the same, time of the processor', unit: 's', results: cpu, more: false }, hash],
       verdicts: [
         { id: 'pull', what: 'pull from a hub on this machine ÷ curl + sha256sum', value: ratio(pull, 'curl + sha256sum'), bar: 0.9 },
         { id: 'hash', what: 'hashing ÷ sha256sum', value: ratio(hash, 'sha256sum'), bar: 0.8 },
@@ -90,7 +102,7 @@ async function fresh(directory: string): Promise<void> {
   await mkdir(directory);
 }
 
-function ok({ status, error }: ReturnType<typeof spawnSync>): void {
+function ok({ status, error }: { readonly status: number | null; readonly error?: Error }): void {
   if (status !== 0) throw error ?? new Error(`a program of the measurement ended with ${status}`);
 }
 

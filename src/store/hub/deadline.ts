@@ -26,7 +26,11 @@ export function createDeadline(parent: AbortSignal, ms: number): Deadline {
       return expired;
     },
     restart: () => {
-      stop();
+      // Once per piece of a download: setting it back is cheaper than a new one.
+      if (timer !== null) {
+        timer.refresh();
+        return;
+      }
       timer = setTimeout(() => {
         expired = true;
         controller.abort(new Error('no byte came for too long'));
