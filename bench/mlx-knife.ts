@@ -35,6 +35,9 @@ const EXPLAINED: readonly (readonly [where: RegExp, why: string])[] = [
   [/org\/shard-(missing|mismatch) reason$/, 'missing shards are told apart from an index of other names; the way out names hearth'],
   [/org\/template-list /, 'a list of named templates is a chat template'],
   [/org\/(xlm-roberta|strange-type) reason$/, 'other words'],
+  [/^show org\/two-revisions@ffff error\.type$/, 'an unknown revision is told apart from an unknown model'],
+  [/^show a\/\/b error\.type$/, 'a malformed name is refused as such'],
+  [/^show {2}/, 'the empty name is refused; the reference shows the first model'],
   [/ error\.(code|hint|retryable|detail|message|matches)$/, 'hearth adds fields to the error; the words are its own'],
   [/ error\.available_hashes$/, 'hearth lists what is there'],
 ];
@@ -110,13 +113,15 @@ try {
   await both('show Llama-4bit', 'show', 'Llama-4bit', '--config');
   for (const name of ['bert-enc', 'org/nested-text-config', 'org/two-revisions@bbbb', 'unmanaged', 'old-format']) await both(`show ${name}`, 'show', name);
   for (const name of ['nothing-like-it', 'whisper', './nothing', 'org/two-revisions@ffff', 'a//b', '']) await both(`show ${name}`, 'show', name);
-  await both('version', 'version');
 
   // The same content hash, by either tool, for the same tree.
   const sentinel = join(workspaceHome, 'hashed', '.mlxk_workspace.json');
   await cp(join(workspaceHome, 'unmanaged'), join(workspaceHome, 'hashed'), { recursive: true });
   const hashOf = async (side: typeof runHearth): Promise<unknown> => {
-    await writeFile(sentinel, JSON.stringify({ mlxk_version: '2.0.4', managed: true, source_repo: 'org/x', operation: 'clone' }));
+    await writeFile(
+      sentinel,
+      JSON.stringify({ mlxk_version: '2.0.4', managed: true, source_repo: 'org/x', operation: 'clone', created_at: '2026-01-01T00:00:00Z' }),
+    );
     const { document } = await side(['show', 'hashed', '--recalc-hash'], env, elsewhere);
     return ((document['data'] as Record<string, unknown>)['model'] as Record<string, unknown>)['content_hash'];
   };

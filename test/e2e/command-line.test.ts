@@ -39,7 +39,7 @@ describe('version and overview', () => {
     const bare = await home.run([]);
     expect([bare.code, bare.stderr]).toEqual([0, '']);
     expect(bare.stdout).toMatch(/^hearth \d/);
-    expect(bare.stdout).toContain('run  list  show  health  pull');
+    expect(bare.stdout).toMatch(/^Models +run .*list {2}show {2}health {2}pull/m);
     expect(existsSync(home.home)).toBe(false);
 
     const alias = join(home.directory, 'mlxk');

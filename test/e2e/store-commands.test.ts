@@ -79,6 +79,8 @@ describe('store commands', () => {
       [['show', 'tiny'], 1, 'ambiguous_match'],
       [['show', `${TINY_MODEL}@ffff`], 1, 'hash_not_found'],
       [['show', 'a//b'], 1, 'invalid_name'],
+      [['show', ''], 1, 'invalid_name'],
+      [['health', ''], 1, 'invalid_name'],
       [['rm', 'tiny-llama'], 1, 'requires_confirmation'],
       [['pull', 'org/closed'], 1, 'access_denied'],
       [['show'], 2, 'usage'],

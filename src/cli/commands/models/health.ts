@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { endpoints, type HealthData, type ModelObject } from '../../../contract/index.ts';
 import { defineCommand, flag } from '../../command.ts';
-import { absolute, isPath } from '../../generate/inspect-model.ts';
+import { modelReference } from '../../generate/inspect-model.ts';
 import { plain } from '../../render/plain.ts';
 
 export const healthCommand = defineCommand({
@@ -19,7 +19,7 @@ export const healthCommand = defineCommand({
     const query = { ...(given.deep ? { deep: 'true' as const } : {}), ...(given.online ? { online: 'true' as const } : {}) };
     const check = (ref: string) => client.call(endpoints.storeHealth, { params: { ref }, query }, { signal: context.signal });
     let data: HealthData;
-    if (args.model !== undefined) data = await check(isPath(args.model) ? absolute(context, args.model) : args.model);
+    if (args.model !== undefined) data = await check(modelReference(context, args.model));
     else {
       const { models } = await client.call(endpoints.storeList, {}, { signal: context.signal });
       const reports: HealthData[] = [];

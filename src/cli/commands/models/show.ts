@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { endpoints, type ModelObject } from '../../../contract/index.ts';
 import { defineCommand, flag } from '../../command.ts';
-import { absolute, isPath } from '../../generate/inspect-model.ts';
+import { modelReference } from '../../generate/inspect-model.ts';
 import { plain } from '../../render/plain.ts';
 import { formatAge, formatSize } from '../../render/size.ts';
 
@@ -20,7 +20,7 @@ export const showCommand = defineCommand({
   async run(context, args: { model: string }, given) {
     const { client } = await context.connect();
     const query = { ...(given.files ? { files: 'true' as const } : {}), ...(given.config ? { config: 'true' as const } : {}) };
-    const params = { ref: isPath(args.model) ? absolute(context, args.model) : args.model };
+    const params = { ref: modelReference(context, args.model) };
     const updated = given.recalcHash ? await client.call(endpoints.storeRecalculate, { params }, { signal: context.signal }) : null;
     const shown = await client.call(endpoints.storeShow, { params, query }, { signal: context.signal });
     const data = updated === null ? shown : { ...shown, hash_updated: updated.hash_updated };
