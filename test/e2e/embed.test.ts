@@ -93,12 +93,17 @@ describe('hearth embed', () => {
   });
 
   it('[store K113] queries get the prefix of their family, and a task where the model takes one', async () => {
+    // Through a daemon, which keeps what it has loaded.
+    const server = home.start(['serve', '--json', '--port', '0']);
+    await server.waitFor('stdout', /\n\}\n/);
     expect(await vector('bge-tiny', '--query', 'abc')).toEqual(await vector('bge-tiny', `${SENTENCE}abc`));
     expect(await vector('bge-tiny', '--instruct', 'Find the word', 'abc')).toEqual(await vector('bge-tiny', 'Find the word: abc'));
     expect(await vector('e5-tiny', '--query', 'abc')).not.toEqual(await vector('e5-tiny', 'abc'));
     expect(await vector('tiny-bert', '--query', 'abc')).toEqual(await vector('tiny-bert', 'abc'));
     const refused = await embed(['e5-tiny', '--instruct', 'Find the word', 'abc', '--json']);
     expect(JSON.parse(refused.stdout)).toMatchObject({ error: { code: 'unsupported_parameter' } });
+    server.child.kill('SIGTERM');
+    await server.ended;
   });
 
   it('cuts a text that is longer than the model reads, and says so', async () => {
@@ -268,7 +273,10 @@ describe('[store K115] --embed-backend', () => {
     await new Promise((resolve) => gone.close(resolve));
     await through(port, async (url) => {
       const response = await post(url, '{}');
-      expect([response.status, await response.json()]).toEqual([502, expect.objectContaining({ error: expect.objectContaining({ code: 'upstream_unreachable' }) })]);
+      expect([response.status, await response.json()]).toEqual([
+        502,
+        expect.objectContaining({ error: expect.objectContaining({ code: 'upstream_unreachable' }) }),
+      ]);
     });
   });
 });

@@ -42,7 +42,9 @@ export function checkWish(wish: Wish, { model, reachable = {}, metadata }: ShowD
     const imagesOnly = has('vision') && verdict?.ok === false && (reachable['vision']?.ok === true || IMAGE_FIRST_TYPES.includes(metadata?.model_type ?? ''));
     if (imagesOnly) throw mismatch(`${name} answers to images only: attach one with --image FILE.`);
   }
-  if (verdict !== undefined && !verdict.ok) throw unreachable(name, feature, verdict.reason ?? 'unknown reason');
+  // Weights whose headers cannot be read: the load names the file and the fault.
+  const unreadable = model.framework === 'PyTorch' && verdict?.reason === 'Incompatible framework: PyTorch';
+  if (verdict !== undefined && !verdict.ok && !unreadable) throw unreachable(name, feature, verdict.reason ?? 'unknown reason');
   return { warnings: checkMemory(wish, model.size_bytes, has('vision'), memoryBytes) };
 }
 
