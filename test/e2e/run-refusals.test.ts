@@ -120,7 +120,7 @@ describe('what run refuses before it loads', () => {
     expect(daemon.starts()).toBe(before);
   });
 
-  it('[store K92] one recording of at most 50 MB, and one that is a recording', async () => {
+  it('one recording of at most 50 MB, and one that is a recording', async () => {
     expect(await run('whisper-large-v3-turbo', '--audio', 'a.wav', 'a.wav')).toMatchObject({
       error: 'invalid_value',
       message: expect.stringContaining('One audio file'),
@@ -131,7 +131,7 @@ describe('what run refuses before it loads', () => {
     expect(await run('whisper-large-v3-turbo', '--language', 'de')).toMatchObject({ error: 'invalid_argument' });
   });
 
-  it('[store K91] images that are missing, empty, too large or none, and batches outside 1 … 5; a missing file is told before a missing capability', async () => {
+  it('images that are missing, empty, too large or none, and batches outside 1 … 5; a missing file is told before a missing capability', async () => {
     for (const [name, reason] of [
       ['nothing.jpg', 'no such file'],
       ['empty.png', 'empty'],
