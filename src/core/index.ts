@@ -5,6 +5,7 @@ export * from './atomic-file.ts';
 export * from './hearth-error.ts';
 export * from './ids.ts';
 export * from './json-lines.ts';
+export * from './json-object.ts';
 export * from './module-url.ts';
 export * from './ports.ts';
 export * from './redact.ts';

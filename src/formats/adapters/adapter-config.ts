@@ -1,7 +1,6 @@
-import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HearthError } from '../../core/index.ts';
-import { isJsonObject } from '../mlx/quantization.ts';
+import { HearthError, isJsonObject } from '../../core/index.ts';
+import { readJsonObject } from '../json-file.ts';
 import { MAX_ADAPTER_RANK, type MlxSelection, withoutLanguagePrefix } from './adapter-table.ts';
 
 /** adapter_config.json, understood. Ranks and scales are per module where a format can say so. */
@@ -52,28 +51,15 @@ export async function readAdapterConfig(directory: string): Promise<AdapterConfi
   throw reader.invalid('has neither `lora_parameters` (mlx-lm, mlx-vlm) nor `peft_type` (PEFT)');
 }
 
-async function readFields(path: string): Promise<Fields> {
-  const invalid = fieldReader(path).invalid;
-  let text: string;
-  try {
-    const { size } = await stat(path);
-    if (size > CONFIG_LIMIT_BYTES) throw invalid(`is larger than ${CONFIG_LIMIT_BYTES} bytes`);
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (error instanceof HearthError) throw error;
-    const absent = ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
-    if (absent) throw new HearthError('adapter_config_missing', `${path} is not there; an adapter needs it beside its tensors.`, { cause: error });
-    throw invalid(`cannot be read: ${(error as Error).message}`);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw invalid('is not JSON');
-  }
-  if (!isJsonObject(value)) throw invalid('does not hold a JSON object');
-  return value;
-}
+const readFields = (path: string): Promise<Fields> =>
+  readJsonObject(path, {
+    limitBytes: CONFIG_LIMIT_BYTES,
+    refuse(why, cause) {
+      const absent = ['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException | undefined)?.code ?? '');
+      if (absent) return new HearthError('adapter_config_missing', `${path} is not there; an adapter needs it beside its tensors.`, { cause });
+      return fieldReader(path).invalid(why);
+    },
+  });
 
 interface FieldReader {
   invalid(why: string): HearthError;

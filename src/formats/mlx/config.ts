@@ -1,31 +1,17 @@
-import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HearthError } from '../../core/index.ts';
-import { isJsonObject } from './quantization.ts';
+import { HearthError, isJsonObject } from '../../core/index.ts';
+import { readJsonObject } from '../json-file.ts';
 
 const CONFIG_LIMIT_BYTES = 8 * 2 ** 20;
 
 /** `config.json` of a model directory. Throws `mlx_config_invalid`. */
 export async function readModelConfig(directory: string): Promise<Readonly<Record<string, unknown>>> {
   const path = join(directory, 'config.json');
-  const invalid = (why: string, cause?: unknown): HearthError => new HearthError('mlx_config_invalid', `${path} ${why}.`, { cause });
-  let text: string;
-  try {
-    const { size } = await stat(path);
-    if (size > CONFIG_LIMIT_BYTES) throw invalid(`is larger than ${CONFIG_LIMIT_BYTES} bytes`);
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (error instanceof HearthError) throw error;
-    throw invalid(`cannot be read: ${(error as Error).message}`, error);
-  }
-  let config: unknown;
-  try {
-    config = JSON.parse(tagBareNumbers(text), reviveNumber);
-  } catch (error) {
-    throw invalid('is not JSON', error);
-  }
-  if (!isJsonObject(config)) throw invalid('does not hold a JSON object');
-  return config;
+  return readJsonObject(path, {
+    limitBytes: CONFIG_LIMIT_BYTES,
+    refuse: (why, cause) => new HearthError('mlx_config_invalid', `${path} ${why}.`, { cause }),
+    parse: (text) => JSON.parse(tagBareNumbers(text), reviveNumber),
+  });
 }
 
 const TAGGED_NUMBERS: Readonly<Record<string, number>> = {

@@ -1,4 +1,4 @@
-import { HearthError } from '../../core/index.ts';
+import { HearthError, isJsonObject } from '../../core/index.ts';
 
 export type QuantizationMode = 'affine' | 'mxfp4' | 'mxfp8' | 'nvfp4';
 
@@ -29,8 +29,6 @@ const MODES: Readonly<Record<QuantizationMode, { groups: readonly number[]; bits
 };
 
 type JsonObject = Readonly<Record<string, unknown>>;
-
-export const isJsonObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Throws `mlx_quant_unsupported` for what no engine of hearth reads, `mlx_config_invalid` for a block of another shape. */
 export function readQuantization(config: JsonObject): QuantizationPlan | null {

@@ -27,7 +27,10 @@ export async function writeShardedCheckpoint(directory: string, tensors: readonl
   }
   weightMap.sort(([a], [b]) => (a < b ? -1 : 1));
   const total = (count: (tensor: TensorSource) => number) => tensors.reduce((sum, tensor) => sum + count(tensor), 0);
-  const metadata = { total_size: total((t) => tensorBytes(t.dtype, t.shape)), total_parameters: options.totalParameters ?? total((t) => elementCount(t.shape)) };
+  const metadata = {
+    total_size: total((t) => tensorBytes(t.dtype, t.shape)),
+    total_parameters: options.totalParameters ?? total((t) => elementCount(t.shape)),
+  };
   const map = weightMap.map(([name, file]) => `    ${JSON.stringify(name)}: ${JSON.stringify(file)}`).join(',\n');
   const text = `{\n  "metadata": ${JSON.stringify(metadata)},\n  "weight_map": {\n${map}\n  }\n}\n`;
   await writeFileAtomic(join(directory, INDEX_FILE), text, 0o644);

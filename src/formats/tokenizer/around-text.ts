@@ -1,4 +1,5 @@
-import { isObject, type TokenizerPart } from './tokenizer-json.ts';
+import { isJsonObject } from '../../core/index.ts';
+import type { TokenizerPart } from './tokenizer-json.ts';
 
 /** Control tokens that stand around a single text. */
 export interface AroundText {
@@ -10,7 +11,7 @@ const NONE: AroundText = { before: [], after: [] };
 
 /** What the post-processor of tokenizer.json puts around one text: [CLS] and [SEP], a BOS, an end of text. */
 export function aroundText(part: unknown): AroundText {
-  if (!isObject(part)) return NONE;
+  if (!isJsonObject(part)) return NONE;
   switch (part['type']) {
     case 'Sequence':
       return (Array.isArray(part['processors']) ? part['processors'] : []).map(aroundText).reduce(
@@ -31,14 +32,14 @@ export function aroundText(part: unknown): AroundText {
 }
 
 function fromTemplate(part: TokenizerPart): AroundText {
-  const pieces = (Array.isArray(part['single']) ? part['single'] : []).filter(isObject);
+  const pieces = (Array.isArray(part['single']) ? part['single'] : []).filter(isJsonObject);
   const text = pieces.findIndex((piece) => piece['Sequence'] !== undefined);
   if (text < 0) return NONE;
-  const special = isObject(part['special_tokens']) ? part['special_tokens'] : {};
+  const special = isJsonObject(part['special_tokens']) ? part['special_tokens'] : {};
   const ids = (piece: Record<string, unknown>): number[] => {
-    const name = isObject(piece['SpecialToken']) ? piece['SpecialToken']['id'] : undefined;
+    const name = isJsonObject(piece['SpecialToken']) ? piece['SpecialToken']['id'] : undefined;
     const entry = typeof name === 'string' ? special[name] : undefined;
-    return isObject(entry) && Array.isArray(entry['ids']) ? entry['ids'].filter((id): id is number => Number.isInteger(id)) : [];
+    return isJsonObject(entry) && Array.isArray(entry['ids']) ? entry['ids'].filter((id): id is number => Number.isInteger(id)) : [];
   };
   return { before: pieces.slice(0, text).flatMap(ids), after: pieces.slice(text + 1).flatMap(ids) };
 }

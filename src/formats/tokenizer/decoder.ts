@@ -1,6 +1,7 @@
+import { isJsonObject } from '../../core/index.ts';
 import { fromByteCharacters } from './byte-level.ts';
 import { metaspaceScheme } from './pre-tokenizer.ts';
-import { invalid, isObject, type TokenizerPart } from './tokenizer-json.ts';
+import { invalid, type TokenizerPart } from './tokenizer-json.ts';
 
 /** How ids become text again: the bytes of each token, and what happens at the beginning. */
 export interface Decoder {
@@ -29,7 +30,7 @@ export function createDecoder(part: TokenizerPart | null): Decoder {
 const flatten = (part: TokenizerPart | null): TokenizerPart[] => {
   if (part === null) return [];
   if (part.type !== 'Sequence') return [part];
-  return (Array.isArray(part['decoders']) ? part['decoders'] : []).filter(isObject).flatMap((step) => flatten(step as unknown as TokenizerPart));
+  return (Array.isArray(part['decoders']) ? part['decoders'] : []).filter(isJsonObject).flatMap((step) => flatten(step as unknown as TokenizerPart));
 };
 
 /** Vocabularies of plain characters: a mark for the space, byte tokens, one space dropped at the front. */
@@ -42,7 +43,7 @@ function characters(steps: readonly TokenizerPart[]): Decoder {
     switch (step.type) {
       case 'Replace': {
         const pattern = step['pattern'];
-        if (!isObject(pattern) || typeof pattern['String'] !== 'string') throw invalid('A decoder that replaces an expression is not supported.');
+        if (!isJsonObject(pattern) || typeof pattern['String'] !== 'string') throw invalid('A decoder that replaces an expression is not supported.');
         replacements.push([pattern['String'], String(step['content'])]);
         break;
       }

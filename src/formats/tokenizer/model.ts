@@ -1,5 +1,6 @@
+import { isJsonObject } from '../../core/index.ts';
 import { BPE, Unigram, WordPiece } from './library.ts';
-import { invalid, isObject, type TokenizerPart } from './tokenizer-json.ts';
+import { invalid, type TokenizerPart } from './tokenizer-json.ts';
 
 /** Turns pre-tokenised words into ids. */
 export interface TokenizerModel {
@@ -113,7 +114,7 @@ const MAX_ID = 2 ** 24;
 
 function readVocabulary(part: TokenizerPart): Record<string, number> {
   const vocabulary = part['vocab'];
-  if (!isObject(vocabulary)) throw invalid(`The ${part.type} model has no vocabulary.`);
+  if (!isJsonObject(vocabulary)) throw invalid(`The ${part.type} model has no vocabulary.`);
   for (const token in vocabulary) {
     const id = vocabulary[token];
     if (!Number.isInteger(id) || (id as number) < 0 || (id as number) >= MAX_ID) throw invalid(`The token ${JSON.stringify(token)} has no usable id.`);

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HearthError } from '../../core/index.ts';
+import { HearthError, isJsonObject } from '../../core/index.ts';
 import { readSentencePieceModel } from './sentencepiece-model.ts';
-import { type AddedTokenEntry, invalid, isObject, readTokenizerJson, type TokenizerJson, type TokenizerPart } from './tokenizer-json.ts';
+import { type AddedTokenEntry, invalid, readTokenizerJson, type TokenizerJson, type TokenizerPart } from './tokenizer-json.ts';
 
 /** What a checkpoint's files say about its tokenizer, before token texts are turned into ids. */
 export interface TokenizerFiles {
@@ -30,7 +30,7 @@ export async function readTokenizerFiles(directory: string): Promise<TokenizerFi
     eos: [
       ...idList(generation['eos_token_id']),
       ...idList(model['eos_token_id']),
-      ...(isObject(model['text_config']) ? idList(model['text_config']['eos_token_id']) : []),
+      ...(isJsonObject(model['text_config']) ? idList(model['text_config']['eos_token_id']) : []),
       ...[tokenName(config['eos_token']) ?? tokenName(map['eos_token']) ?? pieces?.eos ?? null].filter((name) => name !== null),
     ],
     addBos:
@@ -76,8 +76,8 @@ function withAddedTokens(
     if (isId(id) && !byId.has(id)) byId.set(id, { ...plain, id, content, special: false });
   }
   const decoder = config['added_tokens_decoder'];
-  for (const [id, entry] of Object.entries(isObject(decoder) ? decoder : {})) {
-    if (!isId(Number(id)) || !isObject(entry) || typeof entry['content'] !== 'string') continue;
+  for (const [id, entry] of Object.entries(isJsonObject(decoder) ? decoder : {})) {
+    if (!isId(Number(id)) || !isJsonObject(entry) || typeof entry['content'] !== 'string') continue;
     const flag = (name: string): boolean => entry[name] === true;
     byId.set(Number(id), {
       id: Number(id),
@@ -101,14 +101,14 @@ async function readChatTemplate(directory: string, config: Record<string, unknow
   const template = (await readJson(join(directory, 'chat_template.json')))?.['chat_template'] ?? config['chat_template'];
   if (typeof template === 'string') return template;
   if (!Array.isArray(template)) return null;
-  const named = template.filter(isObject);
+  const named = template.filter(isJsonObject);
   const chosen = (named.find((entry) => entry['name'] === 'default') ?? named[0])?.['template'];
   return typeof chosen === 'string' ? chosen : null;
 }
 
 const tokenName = (value: unknown): string | null => {
   if (typeof value === 'string') return value;
-  return isObject(value) && typeof value['content'] === 'string' ? value['content'] : null;
+  return isJsonObject(value) && typeof value['content'] === 'string' ? value['content'] : null;
 };
 
 const idList = (value: unknown): number[] => (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isInteger(id) && id >= 0);
@@ -118,10 +118,12 @@ const firstId = (value: unknown): number | null => idList(value)[0] ?? null;
 function startsWithToken(part: TokenizerPart | null, token: string | number): boolean {
   if (part === null) return false;
   if (part.type === 'Sequence') {
-    return Array.isArray(part['processors']) && part['processors'].some((step) => isObject(step) && startsWithToken(step as unknown as TokenizerPart, token));
+    return (
+      Array.isArray(part['processors']) && part['processors'].some((step) => isJsonObject(step) && startsWithToken(step as unknown as TokenizerPart, token))
+    );
   }
   const first: unknown = part.type === 'TemplateProcessing' && Array.isArray(part['single']) ? part['single'][0] : null;
-  return isObject(first) && isObject(first['SpecialToken']) && first['SpecialToken']['id'] === token;
+  return isJsonObject(first) && isJsonObject(first['SpecialToken']) && first['SpecialToken']['id'] === token;
 }
 
 async function readBytes(path: string): Promise<Buffer | null> {
@@ -144,6 +146,6 @@ async function readJson(path: string): Promise<Record<string, unknown> | null> {
   } catch (error) {
     throw invalid(`${path} is not JSON: ${(error as Error).message}`);
   }
-  if (!isObject(value)) throw invalid(`${path} is not a JSON object.`);
+  if (!isJsonObject(value)) throw invalid(`${path} is not a JSON object.`);
   return value;
 }

@@ -1,4 +1,4 @@
-import { HearthError } from '../../core/index.ts';
+import { HearthError, isJsonObject } from '../../core/index.ts';
 
 /** A part of tokenizer.json: an object with a type and settings that differ by type. */
 export interface TokenizerPart {
@@ -28,15 +28,13 @@ export interface TokenizerJson {
 
 export const invalid = (message: string): HearthError => new HearthError('tokenizer_invalid', message);
 
-export const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
-
 /** Checks the outline of a parsed tokenizer.json; throws `tokenizer_invalid`. */
 export function readTokenizerJson(value: unknown, where: string): TokenizerJson {
-  if (!isObject(value)) throw invalid(`${where} is not a JSON object.`);
+  if (!isJsonObject(value)) throw invalid(`${where} is not a JSON object.`);
   const part = (name: string): TokenizerPart | null => {
     const found = value[name] ?? null;
     if (found === null) return null;
-    if (!isObject(found)) throw invalid(`${where}: ${name} is not an object.`);
+    if (!isJsonObject(found)) throw invalid(`${where}: ${name} is not an object.`);
     return { ...found, type: typeof found['type'] === 'string' ? found['type'] : '' };
   };
   const model = part('model');
@@ -55,7 +53,7 @@ export function readTokenizerJson(value: unknown, where: string): TokenizerJson 
 
 function readAddedToken(entry: unknown, where: string): AddedTokenEntry {
   if (
-    !isObject(entry) ||
+    !isJsonObject(entry) ||
     typeof entry['content'] !== 'string' ||
     !Number.isInteger(entry['id']) ||
     (entry['id'] as number) < 0 ||

@@ -1,4 +1,4 @@
-import { HearthError } from '../../core/index.ts';
+import { HearthError, isJsonObject } from '../../core/index.ts';
 import type { GgufKey } from '../gguf/index.ts';
 import { CHARACTER_OF_BYTE } from './byte-level.ts';
 import { metaspaceScheme } from './pre-tokenizer.ts';
@@ -6,7 +6,7 @@ import { preTokenizerByPart } from './pre-tokenizer-table.ts';
 import { TOKEN_TYPE } from './token-type.ts';
 import { createTokenizer } from './tokenizer.ts';
 import { readTokenizerFiles, type TokenizerFiles } from './tokenizer-files.ts';
-import { invalid, isObject, type TokenizerJson, type TokenizerPart } from './tokenizer-json.ts';
+import { invalid, type TokenizerJson, type TokenizerPart } from './tokenizer-json.ts';
 import { wordPieceKeys } from './word-piece-vocabulary.ts';
 
 /**
@@ -134,5 +134,5 @@ function scoresOf(json: TokenizerJson, tokens: readonly string[], types: readonl
 function addsSpace(json: TokenizerJson): boolean {
   if (json.pre_tokenizer?.type === 'Metaspace') return metaspaceScheme(json.pre_tokenizer) !== 'never';
   const steps: unknown = json.normalizer?.type === 'Sequence' ? json.normalizer['normalizers'] : [json.normalizer];
-  return Array.isArray(steps) && steps.some((step) => isObject(step) && step['type'] === 'Prepend');
+  return Array.isArray(steps) && steps.some((step) => isJsonObject(step) && step['type'] === 'Prepend');
 }

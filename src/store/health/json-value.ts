@@ -1,2 +1,1 @@
-/** A JSON object; arrays and null are none. */
-export const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+export { isJsonObject as isObject } from '../../core/index.ts';

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { AnswerPart, InvalidToolCall, ToolDefinition } from '../../../contract/index.ts';
+import { isJsonObject } from '../../../core/index.ts';
 import { parsed, type SectionReading, type ToolFamily } from '../tools/index.ts';
 import { scanMarks } from './marks.ts';
 
@@ -189,7 +190,7 @@ export function createAnswerReader(options: ReaderOptions): AnswerReader {
   /** Calls that were told cannot be taken back; before that, what is no call is text. */
   function problemOf(reading: SectionReading, ended: boolean): string | null {
     if (tools!.constrained) return null;
-    const wrong = reading.calls.find(({ args, complete }) => complete && !isObject(parsed(args)));
+    const wrong = reading.calls.find(({ args, complete }) => complete && !isJsonObject(parsed(args)));
     if (wrong !== undefined) return 'the arguments are not a JSON object';
     return ended && reading.end === null && !reading.calls.every(({ complete }) => complete) ? 'the call is not complete' : null;
   }
@@ -259,8 +260,6 @@ export function createAnswerReader(options: ReaderOptions): AnswerReader {
     held = '';
   }
 }
-
-const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const ID_CHARACTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 const newCallId = (): string => `call_${Array.from({ length: 24 }, () => ID_CHARACTERS[randomInt(ID_CHARACTERS.length)]).join('')}`;
