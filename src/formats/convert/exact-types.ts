@@ -3,7 +3,7 @@ import type { Checkpoint } from '../mlx/index.ts';
 import { type ExportStep, layerRows } from './export-plan.ts';
 import { encodeRows, valuesOf } from './export-type.ts';
 
-const CHUNK_ELEMENTS = 2 ** 21;
+const CHUNK_ELEMENTS = 2 ** 19;
 
 /** Ranges of rows of some megabytes; undefined = the whole tensor, for a vector. Ranges are whole heads where rows are permuted. */
 export function* rowRanges({ dims, elements, heads }: ExportStep): Generator<readonly [number, number] | undefined> {

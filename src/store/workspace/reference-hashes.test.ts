@@ -5,7 +5,7 @@ import { makeTempStore } from '../../../test/support/temp-store.ts';
 import { computeContentHash } from './content-hash.ts';
 import { DEFAULT_EXCLUDES } from './exclude-patterns.ts';
 
-type Entry = readonly ['file' | 'link', path: string, value: string] | readonly ['sparse', path: string, bytes: number];
+type Entry = readonly [kind: 'file' | 'link' | 'sparse', path: string, value: string | number];
 /** What MLX Knife gives for generated trees; test/reference/make-content-hashes.py. */
 const CASES = JSON.parse(await readFile(join(import.meta.dirname, '../../../test/reference/content-hashes.json'), 'utf8')) as {
   readonly entries: readonly Entry[];
@@ -17,11 +17,11 @@ async function build(root: string, entries: readonly Entry[]): Promise<void> {
   for (const [kind, path, value] of entries) {
     const at = join(root, path);
     await mkdir(dirname(at), { recursive: true });
-    if (kind === 'link') await symlink(value, at);
-    else if (kind === 'file') await writeFile(at, Buffer.from(value, 'hex'));
+    if (kind === 'link') await symlink(String(value), at);
+    else if (kind === 'file') await writeFile(at, Buffer.from(String(value), 'hex'));
     else {
       await using file = await open(at, 'w');
-      await file.truncate(value);
+      await file.truncate(Number(value));
     }
   }
 }
