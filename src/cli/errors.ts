@@ -30,6 +30,28 @@ export function toCliError(error: unknown): CliError {
   };
 }
 
+/** The user's home as `~`, in everything but `data`, which names places on purpose (docs/spec/store.md §13 S8). */
+export function withoutHome(error: CliError, userHome: string): CliError {
+  if (userHome.length < 2) return error;
+  const home = new RegExp(`${userHome.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}(?![\\w.-])`, 'g');
+  const short = (value: unknown): unknown => {
+    if (typeof value === 'string') return value.replaceAll(home, '~');
+    if (Array.isArray(value)) return value.map(short);
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, short(item)]));
+  };
+  const { data, ...details } = error.details;
+  return {
+    ...error,
+    message: error.message.replaceAll(home, '~'),
+    details: { ...(short(details) as Record<string, unknown>), ...(data === undefined ? {} : { data: withoutHomeMessage(data, short) }) },
+  };
+}
+
+/** Partial data of an error repeats its message. */
+const withoutHomeMessage = (data: unknown, short: (value: unknown) => unknown): unknown =>
+  typeof data === 'object' && data !== null && 'message' in data ? { ...data, message: short(data.message) } : data;
+
 /** `<command>: Error: <message>` and the next step. */
 export function renderError(command: string | null, error: CliError): string {
   if (error.code === 'cancelled') return `${command === null ? '' : `${command}: `}${plain(error.message)}\n`;

@@ -6,7 +6,7 @@ import { COMMANDS } from './commands/index.ts';
 import type { CommonOptions, ProcessFacts } from './context.ts';
 import { createContext, type OwnedContext } from './create-context.ts';
 import { printEnvelope, successEnvelope } from './envelope.ts';
-import { errorDocument, renderError, toCliError } from './errors.ts';
+import { errorDocument, renderError, toCliError, withoutHome } from './errors.ts';
 import { overview } from './overview.ts';
 
 const RUN_PROGRAMS = ['hearth-run', 'mlx-run'];
@@ -31,7 +31,7 @@ export async function runCli(facts: ProcessFacts): Promise<number> {
     if (name !== undefined && name !== 'help' && command === null) throw unknownVerb(name);
     return await parseAndRun(facts, argv, command);
   } catch (thrown) {
-    const error = toCliError(thrown);
+    const error = withoutHome(toCliError(thrown), facts.userHome);
     const envelopeName = command === null ? 'version' : (command.envelope ?? firstWord(command));
     if (json) facts.stdout.write(printEnvelope(errorDocument(envelopeName, error)));
     else facts.stderr.write(renderError(command === null ? null : firstWord(command), error));

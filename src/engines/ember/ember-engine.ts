@@ -74,7 +74,8 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
           ...adapters.map((path) => `--adapters-directory=${path}`),
         ],
         cwd: model.directory,
-        env: {},
+        // It asks no hub anyway; whatever it may load one day is told so too.
+        env: { HF_HUB_OFFLINE: '1' },
         channel: 'ipc',
         readPaths,
         writePaths: [],
