@@ -36,7 +36,7 @@ const tensor = (name: string, shape: readonly number[]): TensorSource => ({
   },
 });
 
-test('[formats F38] a model of 600 MB with one matrix of 400 MB is quantised in less than 250 MB of memory, exported and imported in less than 500', async () => {
+test('a model of 600 MB with one matrix of 400 MB is quantised in less than 250 MB of memory, exported and imported in less than 500', async () => {
   const source = join(root, 'plain');
   const [hidden, inner, vocabulary] = [1024, 4096, 200_000];
   const config = {
