@@ -185,7 +185,7 @@ describe('push', () => {
     expect(puts().filter((part) => part === '1')).toHaveLength(1);
   });
 
-  it('the next push goes on where one ended, and begins again when the addresses have run out', async () => {
+  it('[security G65] the next push goes on where one ended, and begins again when the addresses have run out', async () => {
     const files = mlxModel({ 'model.safetensors': randomBytes(5 * MIB) });
     const parts = { multipartAtLeastBytes: 2 * MIB, partBytes: MIB };
     await using at = await makePushStore({ files, behaviour: { ...parts, cutPutAfterBytes: 0, cutPart: 5, cutTimes: 100 } });
