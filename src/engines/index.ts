@@ -5,4 +5,6 @@ export { chooseEngineFor, type EngineCandidate, type EngineChoice, type EngineQu
 export { createEmberEngine, type EmberEngineSettings } from './ember/ember-engine.ts';
 export * from './port.ts';
 export { connectWorker, SESSION_LIMITS, type SessionLimits } from './protocol/session.ts';
+export type { RemoteAnswer, UpstreamCall, UpstreamTimeouts, UpstreamUsage, WireApi, WireRequest } from './remote/call.ts';
+export { type FaultMeaning, UpstreamFault } from './remote/fault.ts';
 export { checkAnswerWishes } from './text/index.ts';

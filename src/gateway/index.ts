@@ -14,3 +14,4 @@ export { encodeWholeChat } from './media/whole-chat.ts';
 export type { ListedModel, ModelSource, ResolvedModel } from './model-source.ts';
 export type { ResidentPlan } from './resident.ts';
 export { createStoreModels } from './store-models.ts';
+export type { Upstream, UpstreamAnswer, UpstreamHealth } from './upstream.ts';

@@ -1,0 +1,55 @@
+import type { RemoteAnswer, UpstreamCall, WireApi } from '../engines/index.ts';
+import type { AnswerSource, Target } from './answer.ts';
+
+export {
+  type FaultMeaning,
+  type UpstreamCall,
+  UpstreamFault,
+  type UpstreamTimeouts,
+  type UpstreamUsage,
+  type WireApi,
+  type WireRequest,
+} from '../engines/index.ts';
+
+/** What a probe found (docs/spec/serving.md §8). */
+export interface UpstreamHealth {
+  readonly state: 'starting' | 'ready' | 'busy' | 'draining' | 'dead';
+  /** Why it is not ready. */
+  readonly reason?: string;
+  /** Names that its model list gives now; null where it has no list. */
+  readonly models: readonly string[] | null;
+  /** Requests that it says it works on, and that wait in it; null where it does not say. */
+  readonly running: number | null;
+  readonly waiting: number | null;
+  /** Share of its KV cache that is in use, 0 … 1; null where it does not say. */
+  readonly kvUsage: number | null;
+}
+
+/** An answer of an upstream at the commit point: in canonical events, or in the upstream's own checked bytes. */
+export type UpstreamAnswer = RemoteAnswer & { readonly source: AnswerSource };
+
+/** A server that is not ours to start or stop: health, load, send (docs/spec/serving.md §6.1). */
+export interface Upstream {
+  /** Its name in the configuration. */
+  readonly name: string;
+  readonly kind: 'openai' | 'anthropic' | 'peer';
+  /** `local`: never counted as leaving the machine. */
+  readonly privacy: 'local' | 'private' | 'cloud';
+  readonly weight: number;
+  /** Requests that it gets at a time; null = no limit of ours. */
+  readonly maxConcurrent: number | null;
+  /** US dollars for a million tokens; absent where nobody said. */
+  readonly pricePerMillionTokens?: { readonly input: number; readonly cached: number; readonly output: number };
+  /** Names that hearth's users call its models by, without the prefix `<name>/`. Of a peer: what its list said last. */
+  models(): readonly string[];
+  /** The model of one of those names; a name that is not among them is asked for as it stands. Unknown capabilities are not declared. */
+  targetOf(model: string): Target;
+  /** The upstream's own name of a model of `models()`. */
+  ownName(model: string): string;
+  /** Whether a request of this API can go there as it is. */
+  speaks(api: WireApi, path: string): boolean;
+  /** Asks for its health now; never throws but for the signal. */
+  probe(signal: AbortSignal): Promise<UpstreamHealth>;
+  /** One attempt. Settles at the commit point of a stream, or when a JSON answer is whole and checked. Throws UpstreamFault, or the signal's reason. */
+  send(call: UpstreamCall): Promise<UpstreamAnswer>;
+}
