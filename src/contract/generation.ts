@@ -103,6 +103,16 @@ export interface ReasoningOptions {
   readonly budgetTokens?: number;
 }
 
+/** What only a remote is told: it has its own defaults, and other words for some things. */
+export interface RemoteWishes {
+  /** Fields of `sampling` that the client gave; the others hold defaults of ours, which a remote does not get. */
+  readonly asked: readonly (keyof SamplingOptions)[];
+  /** Whom the client asks for. */
+  readonly userId?: string;
+  /** How much the client wants reasoned, in its word. */
+  readonly effort?: string;
+}
+
 export interface GenerateRequest {
   readonly requestId: string;
   /** Exactly one of `messages`, `prompt` and `tokens`. `prompt` is used without a template. */
@@ -128,6 +138,7 @@ export interface GenerateRequest {
   readonly adapter?: { readonly name: string; readonly scale: number };
   /** Requests with the same salt may use each other's evaluated prefixes (serving.md §4 item 5); absent: none are used or kept. */
   readonly cacheSalt?: string;
+  readonly remote?: RemoteWishes;
 }
 
 /** One token of the vocabulary at one place of an answer. */

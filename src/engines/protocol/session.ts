@@ -247,7 +247,7 @@ export async function connectWorker(channel: ProcessChannel, signal: AbortSignal
     generateSignal.addEventListener('abort', cancel, { once: true });
     try {
       if (generateSignal.aborted) cancel();
-      else send({ kind: 'generate', sequence, request: JSON.parse(JSON.stringify(request)) });
+      else send({ kind: 'generate', sequence, request: JSON.parse(JSON.stringify({ ...request, remote: undefined })) });
       while (running) {
         const message = await queue.next();
         // The abort is our own word, not the worker's: it still has to be told (below).

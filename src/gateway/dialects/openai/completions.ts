@@ -5,7 +5,7 @@ import { answerSteps } from '../answer-steps.ts';
 import type { Frame } from '../frame.ts';
 import { decodeAdapter } from './adapter.ts';
 import { type AnswerHead, answerHead, extensionOf, wireUsage } from './answer.ts';
-import { decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from './sampling.ts';
+import { askedSampling, decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from './sampling.ts';
 
 /** One canonical request per prompt; token ids and text are both used without a template. */
 export function decodeCompletion(body: CompletionRequest, target: Target, requestId: string, defaults: Gateway['sampling']): GenerateRequest[] {
@@ -19,6 +19,7 @@ export function decodeCompletion(body: CompletionRequest, target: Target, reques
     stop: decodeStop(body.stop),
     sampling: decodeSampling(body, target, defaults),
     choices,
+    remote: { asked: askedSampling(body) },
     ...decodeAdapter(body, target),
     ...(isPresent(body.logprobs) ? { logprobs: body.logprobs } : {}),
   };

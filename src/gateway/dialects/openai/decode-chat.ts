@@ -4,7 +4,7 @@ import { checkAnswerWishes } from '../../../engines/index.ts';
 import type { Target } from '../../answer.ts';
 import type { Gateway } from '../../gateway.ts';
 import { decodeAdapter } from './adapter.ts';
-import { decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from './sampling.ts';
+import { askedSampling, decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from './sampling.ts';
 import { decodeFormat, decodeLogprobs, decodeReasoning, decodeTools } from './structure.ts';
 
 /** A chat request as a canonical one; throws 400 naming the first field that model or engine cannot honour. */
@@ -28,6 +28,11 @@ export function decodeChat(body: ChatRequest, target: Target, requestId: string,
     sampling: decodeSampling(body, target, defaults),
     choices: decodeChoices(body.n, target),
     stopAtRoleMarks: true,
+    remote: {
+      asked: askedSampling(body),
+      ...(typeof body['user'] === 'string' ? { userId: body['user'] } : {}),
+      ...(isPresent(body.reasoning_effort) ? { effort: body.reasoning_effort } : {}),
+    },
   };
 }
 

@@ -41,6 +41,25 @@ export function decodeSampling(fields: SamplingFields, target: Target, defaults:
   };
 }
 
+const NAMES: Readonly<Record<keyof SamplingFields, keyof SamplingOptions>> = {
+  temperature: 'temperature',
+  top_p: 'topP',
+  top_k: 'topK',
+  min_p: 'minP',
+  presence_penalty: 'presencePenalty',
+  frequency_penalty: 'frequencyPenalty',
+  repetition_penalty: 'repetitionPenalty',
+  repetition_context_size: 'repetitionContextSize',
+  xtc_probability: 'xtcProbability',
+  xtc_threshold: 'xtcThreshold',
+  seed: 'seed',
+  logit_bias: 'logitBias',
+};
+
+/** The fields that the client gave: a remote gets these alone. */
+export const askedSampling = (fields: SamplingFields): readonly (keyof SamplingOptions)[] =>
+  Object.entries(NAMES).flatMap(([wire, name]) => (isPresent(fields[wire as keyof SamplingFields]) ? [name] : []));
+
 function decodeLogitBias(bias: SamplingFields['logit_bias'], target: Target): Record<number, number> {
   const entries = Object.entries(bias ?? {});
   if (entries.length === 0) return {};
