@@ -5,7 +5,7 @@ import type { Kernels } from '../kernel-interface.ts';
 import { planLoad } from '../load/plan-load.ts';
 import type { RankPlan } from '../load/rank-plan.ts';
 import { kernelModule, loadKernels } from '../load-kernels.ts';
-import { createExchangeBuffers } from './exchange.ts';
+import { createExchangeBuffers, WORD } from './exchange.ts';
 import { startRanks } from './rank-group.ts';
 import { maskWords, RESULT, SCORE, stepWords } from './step-words.ts';
 import { writeStep } from './write-step.ts';
@@ -13,8 +13,8 @@ import { writeStep } from './write-step.ts';
 const DIRECTORY = join(import.meta.dirname, '../../../test/reference/goldens/llama-q4-g64');
 const batchTokens = 8;
 
-/** Starts two ranks of a tiny model with the plan of rank 1 changed. */
-async function start(change: (plan: RankPlan) => RankPlan) {
+/** Starts two ranks of a tiny model with the plan of rank 1 changed; tells the words by which they are commanded. */
+async function start(change: (plan: RankPlan) => RankPlan, onControl: (words: Int32Array) => void = () => {}) {
   await using checkpoint = await openCheckpoint(DIRECTORY);
   const sizes: Pick<Kernels, 'preparedBytes' | 'attendScratchBytes' | 'pageBytes'> = loadKernels(
     new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: true }),
@@ -32,6 +32,7 @@ async function start(change: (plan: RankPlan) => RankPlan) {
   const sequence = { pages: [Uint32Array.of(0)], position: 0, tokens: [1], output: 'last', temperature: 0, adjustments: [], candidates: 1 } as const;
   const limits = { batchTokens, pageGroups: plan.pageGroups, vocabulary, pairs: false, hasAdapter: () => false, states: null };
   writeStep([sequence], new Int32Array(exchange.step), new Float32Array(exchange.step), new Uint32Array(exchange.masks), limits);
+  onControl(new Int32Array(exchange.control));
   return await startRanks({
     starts: plan.ranks.map((rankPlan, rank) => ({
       plan: rank === 1 ? change(rankPlan) : rankPlan,
@@ -74,5 +75,21 @@ describe('startRanks', () => {
     await group.step();
     await group.step();
     expect(await group.peek(1, 65_536, 12)).toHaveLength(12);
+  });
+
+  it('[engines E15] a late notice of an earlier step does not end a step before its ranks have', async () => {
+    let control = new Int32Array();
+    await using group = await start(
+      (plan) => plan,
+      (words) => {
+        control = words;
+      },
+    );
+    for (let step = 1; step <= 200; step++) {
+      const stepping = group.step();
+      Atomics.notify(control, WORD.completed);
+      await stepping;
+      expect(Atomics.load(control, WORD.completed)).toBe(step);
+    }
   });
 });
