@@ -1,6 +1,6 @@
 import type { GenerateRequest } from '../../../contract/index.ts';
 import type { Target } from '../../answer.ts';
-import { invalid, isPresent, unsupported } from './sampling.ts';
+import { invalid, isPresent, unsupported } from '../sampling.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 

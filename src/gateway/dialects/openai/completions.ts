@@ -3,9 +3,9 @@ import type { Answer, Target } from '../../answer.ts';
 import type { Gateway } from '../../gateway.ts';
 import { answerSteps } from '../answer-steps.ts';
 import type { Frame } from '../frame.ts';
+import { askedSampling, decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from '../sampling.ts';
 import { decodeAdapter } from './adapter.ts';
 import { type AnswerHead, answerHead, extensionOf, wireUsage } from './answer.ts';
-import { askedSampling, decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from './sampling.ts';
 
 /** One canonical request per prompt; token ids and text are both used without a template. */
 export function decodeCompletion(body: CompletionRequest, target: Target, requestId: string, defaults: Gateway['sampling']): GenerateRequest[] {

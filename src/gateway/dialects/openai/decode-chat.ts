@@ -3,8 +3,8 @@ import { HearthError } from '../../../core/index.ts';
 import { checkAnswerWishes } from '../../../engines/index.ts';
 import type { Target } from '../../answer.ts';
 import type { Gateway } from '../../gateway.ts';
+import { askedSampling, decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from '../sampling.ts';
 import { decodeAdapter } from './adapter.ts';
-import { askedSampling, decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from './sampling.ts';
 import { decodeFormat, decodeLogprobs, decodeReasoning, decodeTools } from './structure.ts';
 
 /** A chat request as a canonical one; throws 400 naming the first field that model or engine cannot honour. */

@@ -1,41 +1,27 @@
 import type { AnswerFormat, ChatRequest, GenerateRequest, ToolDefinition, ToolUse } from '../../../contract/index.ts';
 import type { Target } from '../../answer.ts';
-import { invalid, isPresent, unsupported } from './sampling.ts';
+import { budgetOfEffort, EFFORTS } from '../reasoning-budget.ts';
+import { invalid, isPresent, unsupported } from '../sampling.ts';
+import { checkedTools } from '../tool-use.ts';
 
 /** Fields of a chat request that say what the answer has to be. */
 
-const MAX_TOOL_BYTES = 64 * 1024;
-const TOOL_NAME = /^[A-Za-z0-9_.:/-]{1,128}$/;
-
 export function decodeTools(body: ChatRequest, target: Target): { readonly tools?: ToolUse } {
-  const list = body.tools ?? [];
-  const wanted = body.tool_choice ?? 'auto';
-  if (list.length === 0) {
-    if (wanted !== 'none' && wanted !== 'auto') throw invalid('tool_choice', 'tool_choice asks for a tool, but there are none in tools.');
-    return {};
-  }
-  if (!target.capabilities.tools) throw unsupported('tools', target);
-  const definitions = list.map((tool, i) => decodeTool(tool, `tools.${i}`));
-  const twice = definitions.find(({ name }, i) => definitions.findIndex((other) => other.name === name) !== i);
-  if (twice !== undefined) throw invalid('tools', `Two tools have the name ${twice.name}.`);
-  const choice = decodeChoice(wanted, definitions);
-  if (choice !== 'auto' && choice !== 'none' && !target.capabilities.forcedToolChoice) throw unsupported('tool_choice', target);
-  return { tools: { definitions, choice, parallel: body.parallel_tool_calls ?? true } };
+  const definitions = (body.tools ?? []).map((tool, i) => decodeTool(tool, `tools.${i}`));
+  const use = { definitions, choice: decodeChoice(body.tool_choice ?? 'auto'), parallel: body.parallel_tool_calls ?? true };
+  return checkedTools(use, target, 'function.name');
 }
 
 function decodeTool(tool: NonNullable<ChatRequest['tools']>[number], at: string): ToolDefinition {
   if (tool.type !== 'function') throw invalid(`${at}.type`, `Tools of the type ${tool.type.slice(0, 64)} are not taken; only functions are.`);
   const { name, description, parameters } = tool.function ?? {};
-  if (name === undefined || !TOOL_NAME.test(name)) throw invalid(`${at}.function.name`, 'The name of a tool has up to 128 letters, digits, and _ . : / -');
-  if (JSON.stringify(tool).length > MAX_TOOL_BYTES) throw invalid(at, `A tool has at most ${MAX_TOOL_BYTES} bytes.`);
-  return { name, ...(isPresent(description) ? { description } : {}), ...(isPresent(parameters) ? { parameters } : {}) };
+  return { name: name ?? '', ...(isPresent(description) ? { description } : {}), ...(isPresent(parameters) ? { parameters } : {}) };
 }
 
-function decodeChoice(wanted: NonNullable<ChatRequest['tool_choice']>, definitions: readonly ToolDefinition[]): ToolUse['choice'] {
+function decodeChoice(wanted: NonNullable<ChatRequest['tool_choice']>): ToolUse['choice'] {
   if (wanted === 'none' || wanted === 'auto' || wanted === 'required') return wanted;
   const named = typeof wanted === 'object' && wanted['type'] === 'function' ? (wanted['function'] as { name?: unknown } | undefined)?.name : undefined;
   if (typeof named !== 'string') throw invalid('tool_choice', 'tool_choice is none, auto, required, or {"type": "function", "function": {"name": …}}.');
-  if (!definitions.some(({ name }) => name === named)) throw invalid('tool_choice', `tool_choice names ${named.slice(0, 128)}, which is not in tools.`);
   return { name: named };
 }
 
@@ -68,15 +54,12 @@ export function decodeLogprobs(body: ChatRequest, target: Target): { readonly lo
   return { logprobs: top };
 }
 
-/** Tokens of the reasoning part by effort (docs/spec/serving.md §3.4). */
-const BUDGETS: Readonly<Record<string, number>> = { none: 0, minimal: 512, low: 1_024, medium: 4_096, high: 16_384, xhigh: 16_384 };
-
 export function decodeReasoning(body: ChatRequest, target: Target): Pick<GenerateRequest, 'templateArguments' | 'reasoning'> {
   const given = body.chat_template_kwargs ?? undefined;
   const effort = body.reasoning_effort;
   if (!isPresent(effort)) return given === undefined ? {} : { templateArguments: given };
-  const budgetTokens = BUDGETS[effort];
-  if (budgetTokens === undefined) throw invalid('reasoning_effort', `reasoning_effort is one of ${Object.keys(BUDGETS).join(', ')}.`);
+  const budgetTokens = budgetOfEffort(effort);
+  if (budgetTokens === undefined) throw invalid('reasoning_effort', `reasoning_effort is one of ${EFFORTS.join(', ')}.`);
   // A model that does not reason keeps to "none" by itself.
   if (budgetTokens > 0 && !target.capabilities.reasoning) throw unsupported('reasoning_effort', target);
   return { templateArguments: { reasoning_effort: effort, ...given }, reasoning: { budgetTokens } };

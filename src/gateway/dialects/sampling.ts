@@ -1,7 +1,7 @@
-import type { SamplingOptions } from '../../../contract/index.ts';
-import { HearthError } from '../../../core/index.ts';
-import type { Target } from '../../answer.ts';
-import type { Gateway } from '../../gateway.ts';
+import type { SamplingOptions } from '../../contract/index.ts';
+import { HearthError } from '../../core/index.ts';
+import type { Target } from '../answer.ts';
+import type { Gateway } from '../gateway.ts';
 
 /** Wire fields of sampling, as chat and plain completions have them. */
 export interface SamplingFields {
