@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { accessEndpoints } from './access-endpoints.ts';
 import {
   cancelReply,
   catalogReply,
@@ -11,6 +12,7 @@ import {
   unloadRequest,
   versionReply,
 } from './admin.ts';
+import { daemonEndpoints } from './daemon-endpoints.ts';
 import { embeddingEndpoints } from './embedding-endpoints.ts';
 import { defineEndpoint } from './endpoint.ts';
 import { chatChunk, chatReply, chatRequest } from './openai/chat.ts';
@@ -168,6 +170,8 @@ export const endpoints = {
     summary: 'Models that are known by a short id, and which of them are here.',
     reply: catalogReply,
   }),
+  ...daemonEndpoints,
+  ...accessEndpoints,
   ...storeEndpoints,
   ...workspaceEndpoints,
   ...pushEndpoints,

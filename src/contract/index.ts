@@ -1,8 +1,10 @@
 // Owns: what crosses a boundary: error table, canonical generation events, endpoints and wire schemas.
 // Refuses: behaviour; node: imports; anything of ours.
 // Called by: every module, clients and the console.
+export * from './access-endpoints.ts';
 export * from './admin.ts';
 export * from './bench-report.ts';
+export * from './daemon-endpoints.ts';
 export * from './embedding-endpoints.ts';
 export * from './endpoint.ts';
 export * from './endpoints.ts';
@@ -15,6 +17,7 @@ export * from './openai/embeddings.ts';
 export * from './openai/models.ts';
 export * from './openapi.ts';
 export * from './parser-codes.ts';
+export * from './product-events.ts';
 export * from './push-endpoints.ts';
 export * from './push-json.ts';
 export * from './store-endpoints.ts';

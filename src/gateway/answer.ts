@@ -1,4 +1,4 @@
-import { type ErrorCode, type GenerateEvent, type GenerateRequest, isErrorCode } from '../contract/index.ts';
+import { type ErrorCode, type GenerateEvent, type GenerateRequest, isErrorCode, type KeyPolicy } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
 import type { Capabilities } from '../engines/index.ts';
 import type { GenerationConfig } from './generation-config.ts';
@@ -56,10 +56,21 @@ export interface Answer {
   usage(): { readonly promptTokens: number; readonly cachedTokens: number; readonly completionTokens: number } | null;
 }
 
+/** On whose behalf a request runs (docs/spec/serving.md §6.6). */
+export interface Requester {
+  /** Id of the API key; `local` where none was asked for, `owner` over the socket and in process. */
+  readonly id: string;
+  readonly policy: KeyPolicy;
+}
+
 /** What a route asks of the gateway. */
 export interface AnswerCall {
   /** Name of the model as the request gives it. */
   readonly name: string;
+  /** Absent: the owner. Its id and priority decide the turn in a queue; `privacy: local-only` keeps the request on this machine. */
+  readonly requester?: Requester;
+  /** Called with the first request that was decoded, before it waits for anything: throws 429 when the requester's limits are reached. */
+  readonly admit?: (request: GenerateRequest, target: Target) => Promise<void>;
   /** The request for one target; throws 400 naming the first field that this target cannot honour. */
   readonly decode: (target: Target) => GenerateRequest;
   /** true: the answer is given out from its first content on. false: only when it is complete, so that a broken one can still be replaced. */

@@ -20,6 +20,8 @@ export interface GatewayOptions {
   readonly maxTokens?: number | null;
   readonly sampling?: { readonly temperature?: number; readonly topP?: number; readonly repetitionPenalty?: number };
   readonly queueLimit?: number;
+  /** Waiting requests of one API key. */
+  readonly ownerQueueLimit?: number;
   readonly queueWaitMs?: number;
   readonly fairnessMs?: number;
   readonly requestMs?: number;
@@ -45,6 +47,7 @@ export const withDefaults = (options: GatewayOptions) => ({
   maxTokens: options.maxTokens ?? null,
   sampling: { temperature: 0.7, topP: 0.9, repetitionPenalty: 1, ...options.sampling },
   queueLimit: options.queueLimit ?? 512,
+  ownerQueueLimit: options.ownerQueueLimit ?? 64,
   queueWaitMs: options.queueWaitMs ?? 60_000,
   fairnessMs: options.fairnessMs ?? 10_000,
   requestMs: options.requestMs ?? 600_000,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { GenerateRequest, ResidentModel } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
 import type { EngineSession, SessionStats } from '../engines/index.ts';
-import { type Answer, type AnswerCall, type Target, untilCommit } from './answer.ts';
+import { type Answer, type AnswerCall, type Requester, type Target, untilCommit } from './answer.ts';
 import { type GatewayOptions, type GatewaySettings, withDefaults } from './gateway-options.ts';
 import { type Generation, startGeneration } from './generation.ts';
 import { type ListedModel, modelKey, type ResolvedModel } from './model-source.ts';
@@ -45,7 +45,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   let drainUntil = Number.POSITIVE_INFINITY;
 
   /** Settles when the request is admitted: waits for the load and a place. Throws what kept it out. Without `maxTokens`: the default or half the context. */
-  async function generate(model: ResolvedModel, request: GenerateRequest, signal: AbortSignal): Promise<Generation> {
+  async function generate(model: ResolvedModel, request: GenerateRequest, signal: AbortSignal, requester?: Requester): Promise<Generation> {
     const resident = await loop.open(model);
     const arrivedAtMs = settings.clock.monotonic();
     const controller = new AbortController();
@@ -61,7 +61,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       requests.delete(request.requestId);
     };
     try {
-      const lease = await loop.acquire(resident, request.choices, controller.signal);
+      const lease = await loop.acquire(resident, request.choices, controller.signal, { owner: requester?.id, priority: requester?.policy.priority });
       const leaveAdapter = await takeAdapter(lease, request, controller.signal);
       return startGeneration({
         loaded: lease.loaded,
@@ -126,7 +126,9 @@ export function createGateway(options: GatewayOptions): Gateway {
 
     async answer(call) {
       const target = await targetOf(await resolve(call.name, call.signal));
-      const generation = await generate(target.model, call.decode(target), call.signal);
+      const request = call.decode(target);
+      await call.admit?.(request, target);
+      const generation = await generate(target.model, request, call.signal, call.requester);
       call.onAdmitted?.();
       const events = await untilCommit(generation.events, call);
       const { source, timings, usage } = generation;

@@ -1,7 +1,7 @@
 // Owns: the run loop of loaded models, admission and queues, eviction, and the dialects between wire formats and canonical events.
 // Refuses: HTTP, paths from requests, config; it spawns only through the supervisor and knows engines only by their port.
 // Called by: stack, api, app.
-export type { Answer, AnswerCall, AnswerSource, Attempt, Target } from './answer.ts';
+export type { Answer, AnswerCall, AnswerSource, Attempt, Requester, Target } from './answer.ts';
 export type { Frame } from './dialects/frame.ts';
 export { type CompletionEncoding, decodeCompletion, encodeCompletionStream, foldCompletion } from './dialects/openai/completions.ts';
 export { decodeChat, decodeMessages } from './dialects/openai/decode-chat.ts';

@@ -23,12 +23,20 @@ export interface Lease {
   release(): void;
 }
 
+export interface AcquireHow {
+  /** Without a longest wait. */
+  readonly patient?: boolean;
+  /** Whose request it is: owners take turns. */
+  readonly owner?: string | undefined;
+  readonly priority?: 'interactive' | 'batch' | undefined;
+}
+
 export interface RunLoop {
   /** The model as the loop knows it; made on first use. A plan replaces the one given before. */
   open(model: ResolvedModel, plan?: ResidentPlan): Promise<Resident>;
   find(key: string): Resident | undefined;
   /** EnsureReady: loads if needed and waits for a place; rejects with the reason. `sequences` 0 takes no place; `patient` has no longest wait. */
-  acquire(resident: Resident, sequences: number, signal: AbortSignal, how?: { readonly patient?: boolean }): Promise<Lease>;
+  acquire(resident: Resident, sequences: number, signal: AbortSignal, how?: AcquireHow): Promise<Lease>;
   /** Settles when the model is unloaded; false when it was not loaded. */
   unload(resident: Resident, force: boolean): Promise<boolean>;
   describe(resident: Resident): ResidentModel;
@@ -251,7 +259,8 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
             next(value);
           };
         waiters.set(id, { resident, arrivedAt: clock.monotonic(), resolve: settle(resolve), reject: settle(reject) });
-        tell({ kind: 'request', waiter: id, model: resident.key, sequences, patient: how.patient ?? false });
+        const { patient = false, owner = 'owner', priority = 'interactive' } = how;
+        tell({ kind: 'request', waiter: id, model: resident.key, sequences, patient, owner, priority });
       });
     },
 

@@ -14,9 +14,22 @@ export interface Effects {
   clearTimer(key: string): void;
 }
 
+/** `batch` waits while others do. */
+export type Priority = 'interactive' | 'batch';
+
 /** A patient request has no longest wait: who orders a load waits as long as it takes. */
 export type SchedulerEvent =
-  | { readonly kind: 'request'; readonly waiter: number; readonly model: string; readonly sequences: number; readonly patient?: boolean }
+  | {
+      readonly kind: 'request';
+      readonly waiter: number;
+      readonly model: string;
+      readonly sequences: number;
+      readonly patient?: boolean;
+      /** Whose request it is; absent: the owner's. */
+      readonly owner?: string;
+      /** Absent: interactive. */
+      readonly priority?: Priority;
+    }
   | { readonly kind: 'waiter-gone'; readonly waiter: number }
   | { readonly kind: 'released'; readonly waiter: number }
   | { readonly kind: 'loaded'; readonly model: string; readonly parallelSequences: number; readonly bytes: number }
@@ -32,6 +45,8 @@ export type SchedulerEvent =
 export interface SchedulerOptions {
   /** Waiting requests over all models; one more is refused. */
   readonly queueLimit: number;
+  /** Of these, the requests of one API key. */
+  readonly ownerQueueLimit: number;
   readonly queueWaitMs: number;
   readonly fairnessMs: number;
   /** Bytes for all loaded models together. */
@@ -58,6 +73,8 @@ export interface Waiting {
   readonly waiter: number;
   readonly sequences: number;
   readonly sinceMs: number;
+  readonly owner: string;
+  readonly priority: Priority;
 }
 
 /** State of one model; only the scheduler writes it. */
@@ -67,7 +84,14 @@ export interface ModelState {
   phase: 'unloaded' | 'loading' | 'ready' | 'unloading' | 'failed';
   bytes: number;
   capacity: number;
+  /** In order of arrival. */
   queue: Waiting[];
+  /** Owner → number of its last turn, while others wait. */
+  readonly turns: Map<string, number>;
+  /** When each running request was admitted. */
+  readonly since: Map<number, number>;
+  /** How long a request takes, a mean that forgets slowly. */
+  meanServiceMs: number;
   readonly running: Map<number, number>;
   lastUsedMs: number;
   idleSinceMs: number | null;

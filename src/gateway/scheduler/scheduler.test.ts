@@ -5,6 +5,7 @@ import type { ModelPlan, SchedulerEvent, SchedulerOptions } from './scheduler-ty
 
 const OPTIONS: SchedulerOptions = {
   queueLimit: 4,
+  ownerQueueLimit: 64,
   queueWaitMs: 60_000,
   fairnessMs: 10_000,
   memoryBudgetBytes: 100,

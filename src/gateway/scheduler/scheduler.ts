@@ -1,6 +1,7 @@
 import { HearthError } from '../../core/index.ts';
 import { planEviction } from '../eviction/plan-eviction.ts';
 import type { Effects, ModelPlan, ModelState, SchedulerEvent, SchedulerOptions, Waiting } from './scheduler-types.ts';
+import { nextTurn, retryAfterSeconds } from './turns.ts';
 
 export interface Scheduler {
   /** Tells what a model needs, before its first request and when a load request changes it. */
@@ -22,6 +23,7 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
   const owner = new Map<number, ModelState>();
   let draining = false;
   let sequence = 0;
+  let turn = 0;
 
   function handle(event: SchedulerEvent, now: number): void {
     sequence += 1;
@@ -83,12 +85,15 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
   function onRequest(event: Extract<SchedulerEvent, { kind: 'request' }>, now: number): void {
     const model = models.get(event.model);
     if (!model) throw new Error(`plan() was not called for ${event.model}`);
-    const refusal = refuse(model, now);
+    const { owner: whose = 'owner', priority = 'interactive' } = event;
+    const refusal = refuse(model, whose, now);
     if (refusal) {
       effects.reject(event.waiter, refusal);
       return;
     }
-    model.queue.push({ waiter: event.waiter, sequences: event.sequences, sinceMs: now });
+    // Where nobody waits, nobody has had more turns than another.
+    if (model.queue.length === 0) model.turns.clear();
+    model.queue.push({ waiter: event.waiter, sequences: event.sequences, sinceMs: now, owner: whose, priority });
     owner.set(event.waiter, model);
     effects.clearTimer(`ttl:${model.key}`);
     model.idleSinceMs = null;
@@ -96,14 +101,24 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
     pump(model, now);
   }
 
-  function refuse(model: ModelState, now: number): HearthError | null {
+  function refuse(model: ModelState, whose: string, now: number): HearthError | null {
     if (draining) return new HearthError('draining', 'The server is stopping and takes no new requests.');
     if (now < model.breakerUntilMs) return breakerError(model, now);
     if (model.phase === 'failed' && model.failure && now < model.retryAtMs) return model.failure;
     let waiting = 0;
-    for (const { queue } of models.values()) waiting += queue.length;
+    let own = 0;
+    for (const { queue } of models.values()) {
+      waiting += queue.length;
+      for (const { owner: other } of queue) if (other === whose) own += 1;
+    }
+    const retryAfterS = retryAfterSeconds(model.queue.length, model.meanServiceMs, model.capacity);
+    if (!KEYLESS.has(whose) && own >= options.ownerQueueLimit) {
+      return new HearthError('rate_limit_exceeded', `${own} requests of this key are waiting already, as many as one key may have.`, {
+        details: { retryAfterS },
+      });
+    }
     if (waiting < options.queueLimit) return null;
-    return new HearthError('queue_full', `${waiting} requests are waiting already, as many as the queue takes.`, { details: { retryAfterS: 5 } });
+    return new HearthError('queue_full', `${waiting} requests are waiting already, as many as the queue takes.`, { details: { retryAfterS } });
   }
 
   function breakerError(model: ModelState, now: number): HearthError {
@@ -138,6 +153,9 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
     const model = owner.get(waiter);
     if (!model?.running.delete(waiter)) return;
     owner.delete(waiter);
+    const took = now - (model.since.get(waiter) ?? now);
+    model.since.delete(waiter);
+    model.meanServiceMs = model.meanServiceMs === 0 ? took : 0.9 * model.meanServiceMs + 0.1 * took;
     model.lastUsedMs = now;
     pumpAll(now);
     startIdle(model, now);
@@ -242,10 +260,13 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
 
   function admit(model: ModelState, now: number): void {
     if (model.unloadWanted || yieldsToOthers(model, now)) return;
-    for (let head = model.queue[0]; head && fits(model, head); head = model.queue[0]) {
+    for (let head = nextTurn(model, now); head && fits(model, head); head = nextTurn(model, now)) {
       dequeue(model, head.waiter);
       if (!effects.grant(head.waiter)) continue;
+      turn += 1;
+      model.turns.set(head.owner, turn);
       model.running.set(head.waiter, head.sequences);
+      model.since.set(head.waiter, now);
       owner.set(head.waiter, model);
       model.lastUsedMs = now;
     }
@@ -325,6 +346,9 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
   };
 }
 
+/** Who asks without an API key has no share of the queue of his own to keep to. */
+const KEYLESS = new Set(['owner', 'local']);
+
 const isIdle = (model: ModelState): boolean => model.phase === 'ready' && model.queue.length === 0 && model.running.size === 0;
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
@@ -336,7 +360,10 @@ const newModel = (key: string, plan: ModelPlan): ModelState => ({
   bytes: 0,
   capacity: 1,
   queue: [],
+  turns: new Map(),
   running: new Map(),
+  since: new Map(),
+  meanServiceMs: 0,
   lastUsedMs: 0,
   idleSinceMs: null,
   crashes: [],
