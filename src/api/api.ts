@@ -6,7 +6,7 @@ import type { Gateway } from '../gateway/index.ts';
 import { type Caller, checkScope, IN_PROCESS } from '../security/index.ts';
 import type { Store } from '../store/index.ts';
 import { bind, type Handler, type HonoEnv, type RequestNote } from './bind.ts';
-import { errorResponse, publicError } from './errors.ts';
+import { errorResponse, errorShape, publicError } from './errors.ts';
 import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHandler, unloadModelHandler, versionHandler } from './routes/admin.ts';
 import { catalogHandler } from './routes/catalog.ts';
 import { chatHandler } from './routes/chat.ts';
@@ -93,6 +93,7 @@ export function createApi(options: ApiOptions): Api {
       for (const [name, value] of Object.entries(SECURITY_HEADERS)) headers.set(name, value);
       if (!headers.has('cache-control')) headers.set('cache-control', 'no-store');
       headers.set('x-request-id', requestId);
+      if (shapeOf(request) === 'anthropic') headers.set('request-id', requestId);
       if (origin.allowedOrigin !== undefined) {
         headers.set('access-control-allow-origin', origin.allowedOrigin);
         headers.append('vary', 'origin');
@@ -131,6 +132,8 @@ function answerFields({ answer }: RequestNote): Record<string, unknown> {
   };
 }
 
+const shapeOf = ({ url, headers }: Request) => errorShape(new URL(url).pathname, headers.get('anthropic-version'));
+
 type Bindings = { readonly origin: RequestOrigin; readonly requestId: string; readonly note: RequestNote };
 
 function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }> {
@@ -146,17 +149,19 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
   app.onError((error, context) => {
     const told = publicError(error, context.var.caller);
     if (told.code === 'internal_error') services.logger.error('request-error', { request_id: context.env.requestId, reason: causeOf(error) });
-    return errorResponse(told, context.env.requestId);
+    return errorResponse(told, context.env.requestId, {}, shapeOf(context.req.raw));
   });
   app.notFound((context) => {
     const { pathname } = new URL(context.req.url);
+    const shape = shapeOf(context.req.raw);
     const guarded = /^\/(admin|train)(\/|$)/.test(pathname);
     const refusal = checkScope(context.env.origin.caller, guarded ? 'admin' : 'public', context.req.raw.headers);
-    if (refusal) return errorResponse(refusal, context.env.requestId);
+    if (refusal) return errorResponse(refusal, context.env.requestId, {}, shape);
     const methods = methodsOf(pathname);
-    if (methods.length === 0) return errorResponse(new HearthError('route_not_found', `There is no route ${pathname.slice(0, 200)}.`), context.env.requestId);
+    if (methods.length === 0)
+      return errorResponse(new HearthError('route_not_found', `There is no route ${pathname.slice(0, 200)}.`), context.env.requestId, {}, shape);
     const error = new HearthError('method_not_allowed', `${pathname.slice(0, 200)} takes ${methods.join(', ')}, not ${context.req.method}.`);
-    return errorResponse(error, context.env.requestId, { allow: methods.join(', ') });
+    return errorResponse(error, context.env.requestId, { allow: methods.join(', ') }, shape);
   });
 
   const on = <E extends (typeof endpoints)[keyof typeof endpoints]>(endpoint: E, handler: Handler<E>) =>

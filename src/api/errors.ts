@@ -1,4 +1,4 @@
-import { type ErrorReply, openAiErrorType } from '../contract/index.ts';
+import { type AnthropicErrorReply, anthropicErrorType, anthropicStatus, type ErrorReply, openAiErrorType } from '../contract/index.ts';
 import { HearthError, isHearthError } from '../core/index.ts';
 import type { Caller } from '../security/index.ts';
 
@@ -37,15 +37,56 @@ export function errorBody(error: HearthError, requestId: string): ErrorReply {
   };
 }
 
-/** Status and headers of an error: Retry-After where waiting helps, `x-should-retry: false` where a repeat cannot. */
-export function errorResponse(error: HearthError, requestId: string, headers: Readonly<Record<string, string>> = {}): Response {
+/** Whose API the caller speaks: its errors have that shape. */
+export type ErrorShape = 'openai' | 'anthropic';
+
+/** `/v1/messages*`, and `/v1/models*` for a client that says its version of Anthropic's API, unknown routes below them included. */
+export function errorShape(pathname: string, anthropicVersion: string | null | undefined): ErrorShape {
+  if (/^\/v1\/messages(\/|$)/.test(pathname)) return 'anthropic';
+  return typeof anthropicVersion === 'string' && /^\/v1\/models(\/|$)/.test(pathname) ? 'anthropic' : 'openai';
+}
+
+/** Error body of Anthropic's API; the library of its clients shows `error_code`. */
+export function anthropicErrorBody(error: HearthError, requestId: string): AnthropicErrorReply {
+  const { retryAfterS: _, ...details } = error.details;
+  return {
+    type: 'error',
+    error: { type: anthropicErrorType(error.code), message: error.message, details: { ...details, error_code: error.code } },
+    request_id: requestId,
+  };
+}
+
+/** Status, body and headers of an error in the shape of one API. */
+export interface ErrorTelling {
+  readonly status: number;
+  readonly body: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export function tellError(error: HearthError, requestId: string, shape: ErrorShape): ErrorTelling {
+  const anthropic = shape === 'anthropic';
+  return {
+    status: anthropic ? anthropicStatus(error.code) : error.row.status,
+    body: JSON.stringify(anthropic ? anthropicErrorBody(error, requestId) : errorBody(error, requestId)),
+    headers: anthropic ? { 'request-id': requestId } : {},
+  };
+}
+
+/** The answer of an error: Retry-After where waiting helps, `x-should-retry: false` where a repeat cannot. */
+export function errorResponse(
+  error: HearthError,
+  requestId: string,
+  headers: Readonly<Record<string, string>> = {},
+  shape: ErrorShape = 'openai',
+): Response {
   const { status, retryable } = error.row;
-  const all = new Headers(headers);
+  const told = tellError(error, requestId, shape);
+  const all = new Headers({ ...headers, ...told.headers });
   all.set('content-type', 'application/json');
   if (retryable && (status === 429 || status === 503)) all.set('retry-after', String(retryAfterSeconds(error)));
   if (status >= 500 && !retryable) all.set('x-should-retry', 'false');
   if (status === 401) all.set('www-authenticate', 'Bearer');
-  return new Response(JSON.stringify(errorBody(error, requestId)), { status, headers: all });
+  return new Response(told.body, { status: told.status, headers: all });
 }
 
 function retryAfterSeconds(error: HearthError): number {

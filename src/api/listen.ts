@@ -6,7 +6,7 @@ import { HearthError, requestId } from '../core/index.ts';
 import { type Caller, isAllowedOrigin, isLoopback, type ListenerNames } from '../security/index.ts';
 import { admit, MAX_HEADER_BYTES, MAX_URL_BYTES } from './admission.ts';
 import type { Api, RequestOrigin } from './api.ts';
-import { errorBody, errorResponse, publicError } from './errors.ts';
+import { errorBody, errorResponse, errorShape, publicError, tellError } from './errors.ts';
 import { findPortOwner } from './port-owner.ts';
 
 export interface ListenOptions {
@@ -171,8 +171,9 @@ function bridge(api: Api, originOf: (incoming: IncomingMessage) => RequestOrigin
 
 function refuse(incoming: IncomingMessage, outgoing: ServerResponse, error: HearthError): void {
   const id = requestId();
-  const body = JSON.stringify(errorBody(error, id));
-  outgoing.writeHead(error.row.status, {
+  const { status, body, headers } = tellError(error, id, errorShape((incoming.url ?? '').split('?', 1)[0]!, versionOf(incoming)));
+  outgoing.writeHead(status, {
+    ...headers,
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
     'x-content-type-options': 'nosniff',
@@ -182,6 +183,12 @@ function refuse(incoming: IncomingMessage, outgoing: ServerResponse, error: Hear
   });
   outgoing.end(body);
   incoming.resume();
+}
+
+/** Of Anthropic's API, as the client says it. */
+function versionOf({ headers }: IncomingMessage): string | undefined {
+  const version = headers['anthropic-version'];
+  return typeof version === 'string' ? version : version?.[0];
 }
 
 function answerPreflight(incoming: IncomingMessage, outgoing: ServerResponse, origin: string): void {

@@ -1,5 +1,5 @@
 import type { HearthError } from '../core/index.ts';
-import { errorBody } from './errors.ts';
+import { anthropicErrorBody, errorBody } from './errors.ts';
 
 /** How one API writes its events (docs/spec/serving.md §2). */
 export interface SseDialect {
@@ -21,4 +21,12 @@ export const OPENAI_EVENTS: SseDialect = {
   end: 'data: [DONE]\n\n',
   error: (error, requestId) => `data: ${JSON.stringify(errorBody(error, requestId))}\n\n`,
   heartbeat: comment,
+};
+
+/** Every event has its name, and the last one is the end. Clients throw on any event before the first, so that only comments may stand there. */
+export const ANTHROPIC_EVENTS: SseDialect = {
+  data: (value, event) => `event: ${event}\ndata: ${JSON.stringify(value)}\n\n`,
+  end: '',
+  error: (error, requestId) => `event: error\ndata: ${JSON.stringify(anthropicErrorBody(error, requestId))}\n\n`,
+  heartbeat: (text, begun) => (begun ? 'event: ping\ndata: {"type": "ping"}\n\n' : comment(text)),
 };

@@ -57,7 +57,7 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
     {
       async pull(controller) {
         const write = (text: string) => {
-          if (closed) return;
+          if (closed || text === '') return;
           controller.enqueue(encoder.encode(text));
           // Nobody pulls again until the reader has taken enough.
           if ((controller.desiredSize ?? 0) <= 0) slow = setTimeout(cutSlow, options.slowClientTimeoutMs).unref();

@@ -166,7 +166,8 @@ export interface InvalidToolCall {
 /** A part of an answer, in the order in which it was generated. */
 export type AnswerPart =
   | { readonly kind: 'text-delta'; readonly text: string; readonly logprobs?: readonly TokenLogprob[] }
-  | { readonly kind: 'reasoning-delta'; readonly text: string }
+  /** `signature`: the mark that a remote put under the reasoning part, which ends with it. */
+  | { readonly kind: 'reasoning-delta'; readonly text: string; readonly signature?: string }
   | { readonly kind: 'tool-start'; readonly toolIndex: number; readonly id: string; readonly name: string }
   | { readonly kind: 'tool-delta'; readonly toolIndex: number; readonly argumentsJson: string }
   | { readonly kind: 'tool-end'; readonly toolIndex: number };

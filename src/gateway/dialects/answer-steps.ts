@@ -31,7 +31,8 @@ export async function* answerSteps(answer: Pick<Answer, 'events'>, choices: numb
         break;
       case 'text-delta':
       case 'reasoning-delta':
-        if (open.has(event.choice) && event.text !== '') yield { kind: 'part', choice: event.choice, part: event };
+        if (open.has(event.choice) && (event.text !== '' || (event.kind === 'reasoning-delta' && event.signature !== undefined)))
+          yield { kind: 'part', choice: event.choice, part: event };
         break;
       case 'tool-start':
       case 'tool-delta':
