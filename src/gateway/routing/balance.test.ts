@@ -99,7 +99,7 @@ describe('[serving V71] balancing over 10,000 requests', () => {
     );
     // 100 run at a time: nobody has more than 1.25 times its share of them.
     for (const [id, weight] of Object.entries(WEIGHTS)) expect(hot.peaks[id]!).toBeLessThanOrEqual(Math.ceil((1.25 * 101 * weight) / 10));
-    expect(Object.values(hot.counts).every((count) => count > 0)).toBe(true);
+    expect(Object.values(hot.counts).filter((count) => count > 1000).length).toBeGreaterThanOrEqual(2);
   });
 
   it('leaves the others where they are when a target goes, and gives way at a queue over 4', () => {
