@@ -1,12 +1,14 @@
 import { Hono } from 'hono';
 import type { Catalog } from '../catalog/index.ts';
 import { endpoints } from '../contract/index.ts';
-import { type Clock, HearthError, type Logger, requestId as newRequestId, silentLogger, systemClock } from '../core/index.ts';
-import type { Gateway } from '../gateway/index.ts';
-import { type Caller, checkScope, IN_PROCESS } from '../security/index.ts';
+import { type Clock, type EventSink, HearthError, type Logger, requestId as newRequestId, silentLogger, systemClock } from '../core/index.ts';
+import { createKeyLimits, createMemoryStateStore, createRequestGateway, type Gateway, type KeyLimits, type RequestGateway } from '../gateway/index.ts';
+import { type Access, type ApiKeyStore, type Caller, callerId, checkScope, createAccess, IN_PROCESS, NO_API_KEYS, policyOf } from '../security/index.ts';
 import type { Store } from '../store/index.ts';
 import { bind, type Handler, type HonoEnv, type RequestNote } from './bind.ts';
 import { errorResponse, errorShape, publicError } from './errors.ts';
+import { observeGateway } from './observe/observe-gateway.ts';
+import { createRequestObserver } from './observe/observe-requests.ts';
 import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHandler, unloadModelHandler, versionHandler } from './routes/admin.ts';
 import { catalogHandler } from './routes/catalog.ts';
 import { chatHandler } from './routes/chat.ts';
@@ -51,6 +53,10 @@ export interface RequestOrigin {
   /** Ends the connection at once. */
   readonly cut?: () => void;
 }
+  /** Hears what becomes of each request; absent: nobody. */
+  readonly events?: EventSink;
+  /** Prompts and answers go into those events too, with secrets replaced. */
+  readonly observeContent?: boolean;
 
 export interface Api {
   request(request: Request, origin?: RequestOrigin): Promise<Response>;
@@ -66,7 +72,8 @@ export function createApi(options: ApiOptions): Api {
   const logger = options.logger ?? silentLogger;
   const clock = options.clock ?? systemClock;
   const services: Services = {
-    gateway: options.gateway,
+    gateway: observeGateway(options.gateway, { requests: observer.table, clock, content: options.observeContent ?? false }),
+    requests: observer.table,
     store: options.store,
     catalog: options.catalog ?? null,
     images: { exif: true, context: true, ...options.images },
@@ -75,6 +82,7 @@ export function createApi(options: ApiOptions): Api {
     heartbeatMs: options.heartbeatMs ?? 8_000,
     headerHoldMs: options.headerHoldMs ?? 8_000,
     slowClientTimeoutMs: options.slowClientTimeoutMs ?? 30_000,
+  const observer = createRequestObserver({ clock, events: options.events ?? { emit() {} }, logger });
     maxBodyBytes: options.maxBodyBytes ?? 8 * 1024 * 1024,
     listeners: options.listeners ?? (() => []),
     logger,
@@ -86,8 +94,8 @@ export function createApi(options: ApiOptions): Api {
   return {
     async request(request, origin = { caller: IN_PROCESS }) {
       const requestId = newRequestId();
-      const startedAt = clock.monotonic();
-      const note: RequestNote = {};
+      const live = observer.begin(request, requestId, origin.caller);
+      const note: RequestNote = { live };
       const response = await app.fetch(request, { origin, requestId, note });
       const headers = new Headers(response.headers);
       for (const [name, value] of Object.entries(SECURITY_HEADERS)) headers.set(name, value);
@@ -98,37 +106,12 @@ export function createApi(options: ApiOptions): Api {
         headers.set('access-control-allow-origin', origin.allowedOrigin);
         headers.append('vary', 'origin');
       }
-      const log = (outcome: string | null) =>
-        logger.info('request', {
-          request_id: requestId,
-          client_request_id: request.headers.get('x-request-id'),
-          method: request.method,
-          path: new URL(request.url).pathname,
-          status: response.status,
-          outcome: outcome ?? (response.ok ? 'ok' : 'error'),
-          ms: Math.round(clock.monotonic() - startedAt),
-          ...answerFields(note),
-        });
       // A stream is over when its last byte is written; an error that came before its headers is no stream.
-      if (note.stream && response.ok) void note.stream.then(log);
-      else log(null);
+      live.streaming = note.stream !== undefined && response.ok;
+      if (note.stream && response.ok) void note.stream.then((end) => observer.end(live, response.status, end));
+      else observer.end(live, response.status, null);
       return new Response(response.body, { status: response.status, headers });
     },
-  };
-}
-
-/** Model, counts and times for the access log; never any text. */
-function answerFields({ answer }: RequestNote): Record<string, unknown> {
-  if (!answer) return {};
-  const { firstTokenMs, loadMs, queueMs } = answer.timings();
-  const usage = answer.usage();
-  return {
-    model: answer.source.model,
-    engine: answer.source.upstream,
-    load_ms: Math.round(loadMs),
-    queue_ms: Math.round(queueMs),
-    first_token_ms: Math.round(firstTokenMs),
-    ...(usage ? { prompt_tokens: usage.promptTokens, cached_tokens: usage.cachedTokens, completion_tokens: usage.completionTokens } : {}),
   };
 }
 
@@ -164,6 +147,7 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
     return errorResponse(error, context.env.requestId, { allow: methods.join(', ') }, shape);
   });
 
+    context.env.note.live.code = told.code;
   const on = <E extends (typeof endpoints)[keyof typeof endpoints]>(endpoint: E, handler: Handler<E>) =>
     bind(app as unknown as Hono<HonoEnv>, endpoint, services.maxBodyBytes, handler);
   on(endpoints.chatCompletions, chatHandler(services));

@@ -4,6 +4,7 @@ import type { EndpointDefinition, EndpointReply, EndpointRequest } from '../cont
 import { HearthError } from '../core/index.ts';
 import type { Answer } from '../gateway/index.ts';
 import { type Caller, checkScope } from '../security/index.ts';
+import type { LiveRequest } from './observe/request-table.ts';
 import { readJsonBody } from './read-body.ts';
 
 /** What every handler gets besides its validated input. */
@@ -25,6 +26,7 @@ export interface RequestNote {
   /** The first answer of the request. */
   answer?: Answer;
   /** Settles at the end of a stream with how it ended: `ok`, `client_cancel`, `slow_client` or the code of the error in it. */
+  readonly live: LiveRequest;
   stream?: Promise<string>;
 }
 
@@ -42,6 +44,7 @@ export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint:
     const refusal = checkScope(caller, endpoint.scope, context.req.raw.headers);
     if (refusal) throw refusal;
     const input = {
+    Object.assign(note.live, { route: endpoint.path, scope: endpoint.scope });
       ...(endpoint.params ? { params: validate(endpoint.params, context.req.param()) } : {}),
       ...(endpoint.query ? { query: validate(endpoint.query, singleValues(context.req.queries())) } : {}),
       ...(endpoint.body ? { body: validate(endpoint.body, objectOnly(await readJsonBody(context.req.raw, maxBodyBytes))) } : {}),

@@ -11,3 +11,4 @@ export * from './ports.ts';
 export * from './redact.ts';
 export * from './similarity.ts';
 export * from './system-error.ts';
+export * from './trace-context.ts';

@@ -36,12 +36,17 @@ export interface AnswerTimings {
   readonly prefillMs: number;
   readonly decodeMs: number;
   readonly firstTokenMs: number;
+  /** Between one piece of the answer and the next, in order; absent where nobody measured. */
+  readonly gapsMs?: readonly number[];
 }
 
 /** One try at a target: `ok`, or the code of what went wrong. */
 export interface Attempt {
   readonly upstream: string;
   readonly outcome: string;
+  /** Milliseconds from the arrival of the request; absent where nobody measured. */
+  readonly startMs?: number;
+  readonly endMs?: number;
 }
 
 /** An answer in canonical events: what encoders of every dialect read. */

@@ -30,6 +30,7 @@ export function startGeneration(order: GenerationOrder): Generation {
   let firstAt: number | null = null;
   let lastAt = admittedAt;
   let open = true;
+  const gapsMs: number[] = [];
   let usage: ReturnType<Generation['usage']> = null;
   const finish = () => {
     if (open) order.onEnd();
@@ -55,8 +56,10 @@ export function startGeneration(order: GenerationOrder): Generation {
         }
         const event = next.value;
         if (event.kind === 'text-delta' || event.kind === 'reasoning-delta' || event.kind === 'tool-start' || event.kind === 'tool-delta') {
-          lastAt = order.nowMs();
-          firstAt ??= lastAt;
+          const now = order.nowMs();
+          if (firstAt !== null) gapsMs.push(now - lastAt);
+          lastAt = now;
+          firstAt ??= now;
         }
         if (event.kind === 'usage') usage = event;
         if (event.kind === 'end' || event.kind === 'error') ended = true;
@@ -81,7 +84,14 @@ export function startGeneration(order: GenerationOrder): Generation {
     usage: () => usage,
     timings: () => {
       const first = firstAt ?? lastAt;
-      return { loadMs: order.loadMs, queueMs: order.queueMs, prefillMs: first - admittedAt, decodeMs: lastAt - first, firstTokenMs: first - order.arrivedAtMs };
+      return {
+        loadMs: order.loadMs,
+        queueMs: order.queueMs,
+        prefillMs: first - admittedAt,
+        decodeMs: lastAt - first,
+        firstTokenMs: first - order.arrivedAtMs,
+        gapsMs,
+      };
     },
   };
 }

@@ -1,0 +1,70 @@
+import type { ProductEvent, RequestEndEvent } from '../../contract/index.ts';
+import { type Clock, type EventSink, type Logger, traceContextOf } from '../../core/index.ts';
+import { type Caller, callerId } from '../../security/index.ts';
+import { accessLog } from './access-log.ts';
+import { outcomeOf } from './outcome.ts';
+import type { LiveRequest, RequestTable } from './request-table.ts';
+
+export interface RequestObserver {
+  readonly table: RequestTable;
+  begin(request: Request, id: string, caller: Caller): LiveRequest;
+  /** `end`: how its stream ended, or the code of its error; null = as its status says. The first call counts. */
+  end(live: LiveRequest, status: number, end: string | null): void;
+}
+
+/** Keeps the table of requests that run, and tells of each that is over: one event, one line in the access log. */
+export function createRequestObserver({
+  clock,
+  events,
+  logger,
+}: {
+  readonly clock: Clock;
+  readonly events: EventSink;
+  readonly logger: Logger;
+}): RequestObserver {
+  const table: RequestTable = new Map();
+  const log = accessLog(logger);
+  const tell = (event: ProductEvent): void => events.emit(event);
+  return {
+    table,
+    begin(request, id, caller) {
+      const live: LiveRequest = {
+        id,
+        clientRequestId: request.headers.get('x-request-id')?.slice(0, 128) ?? null,
+        method: request.method,
+        path: new URL(request.url).pathname.slice(0, 200),
+        trace: traceContextOf(request.headers.get('traceparent')),
+        startedAtMs: clock.now(),
+        arrivedAt: clock.monotonic(),
+        keyId: callerId(caller),
+        route: 'none',
+        scope: 'public',
+        phase: 'checking',
+        streaming: false,
+        model: null,
+        upstream: null,
+        pieces: 0,
+        code: null,
+        answers: [],
+      };
+      table.set(id, live);
+      return live;
+    },
+    end(live, status, end) {
+      if (!table.delete(live.id)) return;
+      const { trace, arrivedAt, phase: _, streaming: __, pieces: ___, id, code, ...facts } = live;
+      const event: RequestEndEvent = {
+        kind: 'request-end',
+        ...facts,
+        ...trace,
+        requestId: id,
+        status,
+        code: code ?? (end === null || end === 'ok' || end === 'client_cancel' || end === 'slow_client' ? null : end),
+        outcome: outcomeOf(end ?? code, status),
+        durationMs: clock.monotonic() - arrivedAt,
+      };
+      log(event);
+      tell(event);
+    },
+  };
+}
