@@ -134,12 +134,15 @@ export interface Embeddings {
   readonly truncated?: readonly number[];
 }
 
+/** A conversation as a request has it: its tokens are the prompt of that request. */
+export type PromptSource = Required<Pick<GenerateRequest, 'messages'>> & Pick<GenerateRequest, 'templateArguments' | 'tools' | 'reasoning'>;
+
 export interface EngineSession extends AsyncDisposable {
   load(options: unknown, onProgress: (doneBytes: number, totalBytes: number) => void, signal: AbortSignal): Promise<LoadReport>;
   /** start, prefill-progress*, deltas, finish, usage, end; or one error and then nothing. Aborting the signal frees the sequence. */
   generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<GenerateEvent>;
   tokenize(
-    input: { readonly text: string; readonly addSpecial: boolean; readonly parseSpecial: boolean } | { readonly messages: readonly ChatMessage[] },
+    input: { readonly text: string; readonly addSpecial: boolean; readonly parseSpecial: boolean } | PromptSource,
   ): Promise<readonly number[]>;
   detokenize(tokens: readonly number[]): Promise<string>;
   applyTemplate(messages: readonly ChatMessage[], templateArguments?: Readonly<Record<string, unknown>>): Promise<string>;

@@ -54,6 +54,7 @@ const sampling = z.strictObject({
   seed: z.number().optional(),
 });
 const templateArguments = z.record(z.string(), z.unknown());
+const reasoning = z.strictObject({ budgetTokens: count.optional() });
 const generateRequest = z.strictObject({
   requestId: z.string(),
   messages: z.array(chatMessage).optional(),
@@ -68,7 +69,7 @@ const generateRequest = z.strictObject({
   logprobs: z.int().min(0).max(20).optional(),
   tools: toolUse.optional(),
   format: answerFormat.optional(),
-  reasoning: z.strictObject({ budgetTokens: count.optional() }).optional(),
+  reasoning: reasoning.optional(),
   adapter: z.strictObject({ name: z.string(), scale: z.number().min(0).max(2) }).optional(),
   cacheSalt: z.string().max(256).optional(),
 });
@@ -87,6 +88,9 @@ export const toWorker = z.discriminatedUnion('kind', [
     addSpecial: z.boolean().optional(),
     parseSpecial: z.boolean().optional(),
     messages: z.array(chatMessage).optional(),
+    templateArguments: templateArguments.optional(),
+    tools: toolUse.optional(),
+    reasoning: reasoning.optional(),
   }),
   z.strictObject({ kind: z.literal('detokenize'), id, tokens }),
   z.strictObject({ kind: z.literal('template'), id, messages: z.array(chatMessage), templateArguments: templateArguments.optional() }),

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type GenerateEvent, type GenerateRequest, isErrorCode } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import type { ProcessChannel, ProcessExit } from '../../supervisor/index.ts';
-import type { EngineSession, LoadReport } from '../port.ts';
+import type { EngineSession, LoadReport, PromptSource } from '../port.ts';
 import { createEventQueue, type EventQueue } from './event-queue.ts';
 import {
   adapterReport,
@@ -152,7 +152,7 @@ export async function connectWorker(channel: ProcessChannel, signal: AbortSignal
     },
     generate: (request, generateSignal) => generate(request, generateSignal),
     async tokenize(input) {
-      return (await ask((id) => ({ kind: 'tokenize', id, ...('text' in input ? input : { messages: plainMessages(input.messages) }) }))) as number[];
+      return (await ask((id) => ({ kind: 'tokenize', id, ...('text' in input ? input : plainPrompt(input)) }))) as number[];
     },
     async detokenize(tokens) {
       return (await ask((id) => ({ kind: 'detokenize', id, tokens: [...tokens] }))) as string;
@@ -304,6 +304,10 @@ function toEvents(message: FromWorker): GenerateEvent[] {
       return [];
   }
 }
+
+/** Only what makes the prompt: a whole request may be given. */
+const plainPrompt = ({ messages, templateArguments, tools, reasoning }: PromptSource) =>
+  JSON.parse(JSON.stringify({ messages, templateArguments, tools, reasoning })) as Pick<Extract<ToWorker, { kind: 'tokenize' }>, keyof PromptSource>;
 
 const plainMessages = (messages: GenerateRequest['messages'] & object): Extract<ToWorker, { kind: 'template' }>['messages'] =>
   JSON.parse(JSON.stringify(messages));

@@ -107,7 +107,7 @@ async function adapters(loaded: LoadedModel, message: AdapterQuestion): Promise<
 
 async function tokenise(loaded: LoadedModel, message: Extract<ToWorker, { kind: 'tokenize' }>): Promise<readonly number[]> {
   if (message.messages !== undefined)
-    return loaded.encode(promptInput(loaded.text, { messages: message.messages as GenerateRequest['messages'] & object }, loaded.vocabularySize));
+    return loaded.encode(promptInput(loaded.text, message as unknown as Parameters<typeof promptInput>[1], loaded.vocabularySize));
   const addBos = (message.addSpecial ?? false) && loaded.text.tokenizer.addBos;
   return loaded.encode({ segments: [{ text: message.text ?? '', special: message.parseSpecial ?? true }], addBos });
 }
