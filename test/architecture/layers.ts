@@ -37,7 +37,7 @@ const NO_NODE = new Set(['contract', 'client', 'web']);
 const WORKER = {
   folder: 'engines/ember/worker/',
   modules: new Set(['core', 'contract', 'formats', 'ember']),
-  own: /^engines\/(ember\/worker\/|protocol\/|text\/)/,
+  own: /^engines\/(ember\/worker\/|protocol\/|text\/|model-text\/)/,
 };
 
 /** Checks all sources against the table of import directions. Tests may look anywhere inside src/. */

@@ -4,12 +4,12 @@ import { fileURLToPath } from 'node:url';
 import { HearthError, type ModelFacts, makePrivateDirectory, programUrl } from '../../core/index.ts';
 import { defaultRanks, readCgroupQuotaCpus } from '../../ember/index.ts';
 import type { ProcessSpec } from '../../supervisor/index.ts';
+import { createPrepare } from '../conversion/prepare.ts';
 import type { Capabilities, Engine } from '../port.ts';
 import { connectWorker, SESSION_LIMITS, type SessionLimits } from '../protocol/session.ts';
 import { canRun } from './can-run.ts';
 import { estimateMemory } from './estimate.ts';
 import { installPaths } from './install-paths.ts';
-import { createPrepare } from './prepare.ts';
 import { DEFAULTS, type EmberEngineOptions, emberOptions } from './worker/options.ts';
 
 export interface EmberEngineSettings {

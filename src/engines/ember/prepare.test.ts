@@ -6,9 +6,9 @@ import { never, startEngine, temporaryDirectory } from '../../../test/support/en
 import { makeGoldenModel } from '../../../test/support/golden-model.ts';
 import type { ModelFacts } from '../../core/index.ts';
 import { exportGguf } from '../../formats/index.ts';
+import { conversionKey } from '../conversion/conversion.ts';
 import { createEmberEngine } from '../index.ts';
-import { conversionKey } from './conversion.ts';
-import { makeModelView } from './model-view.ts';
+import { makeModelView } from '../model-text/model-view.ts';
 
 const FORMATS = new URL('../../formats/index.ts', import.meta.url).href;
 const home = temporaryDirectory();

@@ -1,8 +1,7 @@
-import { readdir, realpath } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
 import { HearthError } from '../../../core/index.ts';
 import type { Ember } from '../../../ember/index.ts';
 import { readAdapter } from '../../../formats/index.ts';
+import { adapterPath, refuseLinksOut } from '../../model-text/adapter-path.ts';
 import type { AdapterReport } from '../../protocol/messages.ts';
 
 /** An adapter in use by one request. */
@@ -55,7 +54,7 @@ export function createAdapters({ ember, directory, most }: AdaptersOptions): Ada
 
   async function load(name: string, own: string): Promise<AdapterReport> {
     if (byName.has(name) || loading.has(name)) throw new HearthError('invalid_value', `An adapter named ${name} is loaded already.`);
-    const path = pathOf(directory, own);
+    const path = adapterPath(directory, own);
     const slot = Array.from({ length: most }, (_, i) => i).find((i) => !slots.has(i));
     if (slot === undefined)
       throw new HearthError('adapter_limit', `${most} adapters are loaded, which is the most: ${[...byName.keys()].join(', ')}. Unload one of them first.`);
@@ -131,31 +130,3 @@ function find(byName: ReadonlyMap<string, Held>, name: string): Held {
   const there = [...byName.keys()].join(', ');
   throw new HearthError('adapter_not_found', `No adapter named ${name} is loaded${there === '' ? '' : `; loaded are ${there}`}.`);
 }
-
-/** Absolute path of an adapter's directory, which is named from the adapters directory. */
-function pathOf(root: string | null, own: string): string {
-  if (root === null) throw new HearthError('not_implemented', 'This engine was started without a directory of adapters.');
-  const path = resolve(root, own);
-  if (path.startsWith(join(root, '/')) && path !== resolve(root)) return path;
-  throw new HearthError('invalid_value', `${own} is no directory below the directory of adapters.`);
-}
-
-/** A link that leads out of the directory of adapters leads this process to files that it was not given. Throws adapter_not_found, invalid_value. */
-async function refuseLinksOut(root: string, own: string, path: string): Promise<void> {
-  const absent = (cause: unknown): HearthError => new HearthError('adapter_not_found', `There is no adapter ${own} in ${root}.`, { cause });
-  const inside = join(await realpath(root), '/');
-  const names = await readdir(path).catch((cause: unknown) => {
-    throw isDenied(cause) ? leadsOut(own) : absent(cause);
-  });
-  for (const name of ['.', ...names]) {
-    // What a link leads to may not even be looked at.
-    const real = await realpath(join(path, name)).catch((cause: unknown) => {
-      throw isDenied(cause) ? leadsOut(join(own, name)) : absent(cause);
-    });
-    if (!real.startsWith(inside)) throw leadsOut(join(own, name));
-  }
-}
-
-const isDenied = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ERR_ACCESS_DENIED';
-const leadsOut = (name: string): HearthError =>
-  new HearthError('invalid_value', `${name} is a link that leads out of the directory of adapters; put a copy of the files there.`);

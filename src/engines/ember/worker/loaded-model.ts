@@ -4,17 +4,18 @@ import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import { createPageCache, type Ember, type EmberMemory, loadEmber } from '../../../ember/index.ts';
 import { loadTokenizer } from '../../../formats/index.ts';
+import { type Answers, createAnswers } from '../../model-text/answers.ts';
+import { createPromptEncoder, type PromptInput } from '../../model-text/encode-prompt.ts';
+import { createModelText, type ModelText, promptInput } from '../../model-text/prepare-request.ts';
 import type { FromWorker, loadReport, sessionStats } from '../../protocol/messages.ts';
 import { createSampler } from '../../text/index.ts';
 import { type Adapters, type AdapterUse, createAdapters } from './adapters.ts';
-import { type Answers, createAnswers } from './answers.ts';
-import { createPromptEncoder, type PromptInput } from './encode-prompt.ts';
 import { firstToken } from './first-token.ts';
 import { openDrafter } from './open-drafter.ts';
 import { DEFAULTS, type EmberEngineOptions } from './options.ts';
 import { createPrefillRate } from './plan-step.ts';
 import { readEmbeddingFiles } from './pooling.ts';
-import { createModelText, type ModelText, promptInput } from './prepare-request.ts';
+import { createScores } from './scores.ts';
 import type { ActiveRequest, Sequence } from './sequence.ts';
 import { readShapeDefaults } from './shape-defaults.ts';
 import { createStepLoop } from './step-loop.ts';
@@ -86,7 +87,7 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
   });
   const answers = createAnswers(text, ember.vocabularySize);
   const loop = createStepLoop({
-    scores: answers.scores,
+    scores: createScores(tokenizer),
     ember,
     cache: createPageCache(ember.pageGroups),
     stopTokens: text.stopTokens,

@@ -1,12 +1,12 @@
 import { parseArgs } from 'node:util';
 import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError, toHearthError } from '../../../core/index.ts';
+import { promptInput } from '../../model-text/prepare-request.ts';
 import { PROTOCOL_VERSION, type ToWorker } from '../../protocol/messages.ts';
 import { openParentChannel } from '../../protocol/parent-channel.ts';
 import { workWhenIdle } from './idle-work.ts';
 import { BUILD, type LoadedModel, loadModel } from './loaded-model.ts';
 import { emberOptions } from './options.ts';
-import { promptInput } from './prepare-request.ts';
 
 /** The program of ember's child process: one model, driven over the worker protocol (docs/spec/engines.md §1.4). */
 const { values } = parseArgs({

@@ -2,10 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { HearthError } from '../../../core/index.ts';
+import { POOLING_FILE } from '../../model-text/pooling-file.ts';
 import type { Pooling } from './readings.ts';
-
-/** Where the view holds the file 1_Pooling/config.json of an embedding model. */
-export const POOLING_FILE = '1_Pooling-config.json';
 
 /** Files of sentence-transformers: 1_Pooling/config.json, and the texts put in front of an input. */
 const poolingFile = z.looseObject({

@@ -3,10 +3,10 @@ import type { FinishReason } from '../../../contract/index.ts';
 import { type Ember, PAGE_TOKENS, type PageCache, type RecurrentStates, type StepOutput } from '../../../ember/index.ts';
 import { type FromWorker, stepText } from '../../protocol/messages.ts';
 import type { AnswerOutput, TokenScores } from '../../text/index.ts';
-import type { Answers } from './answers.ts';
 import { createDraftLengths, type Drafter } from './drafts.ts';
 import { createPrefillRate, type PrefillRate, planStep } from './plan-step.ts';
 import { createPrefixTree } from './prefix-tree.ts';
+import type { Scores } from './scores.ts';
 import {
   type ActiveRequest,
   awaitsLeader,
@@ -34,7 +34,7 @@ export interface StepLoopOptions {
   /** Guesses tokens that are then checked in one step; absent: every step gives one token. */
   readonly drafter?: Drafter | null;
   /** Scores of drawn tokens, for sequences that want them. */
-  readonly scores?: Answers['scores'];
+  readonly scores?: Scores;
   readonly send: (message: FromWorker) => void;
   /** A step failed: the cache is in an unknown state, nothing more can run. */
   readonly onFailure: (error: unknown) => void;

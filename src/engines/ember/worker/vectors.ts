@@ -1,8 +1,8 @@
 import type { z } from 'zod';
 import { HearthError } from '../../../core/index.ts';
+import type { ModelText } from '../../model-text/prepare-request.ts';
 import type { embedReply, rerankReply, scoreReply, ToWorker } from '../../protocol/messages.ts';
 import type { EmbeddingFiles } from './pooling.ts';
-import type { ModelText } from './prepare-request.ts';
 import { createEmbedding, createRanking, createScoring } from './readings.ts';
 import type { ActiveRequest, Reading } from './sequence.ts';
 

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
-import { HearthError, programUrl } from '../../../core/index.ts';
-import type { Tokenizer } from '../../../formats/index.ts';
+import { HearthError, programUrl } from '../../core/index.ts';
+import type { Tokenizer } from '../../formats/index.ts';
 import type { EncodeAnswer, EncodeWork } from './encode-thread.ts';
 
 /** What a prompt is before its ids: given ids, or text. */

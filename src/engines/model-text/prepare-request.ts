@@ -1,7 +1,7 @@
-import type { GenerateRequest } from '../../../contract/index.ts';
-import { HearthError } from '../../../core/index.ts';
-import type { Tokenizer } from '../../../formats/index.ts';
-import { type AnswerDialect, answerDialect, type ChatRenderer, createChatRenderer, ROLE_MARKS, stopTokenIds } from '../../text/index.ts';
+import type { GenerateRequest } from '../../contract/index.ts';
+import { HearthError } from '../../core/index.ts';
+import type { Tokenizer } from '../../formats/index.ts';
+import { type AnswerDialect, answerDialect, type ChatRenderer, createChatRenderer, ROLE_MARKS, stopTokenIds } from '../text/index.ts';
 import type { PromptInput } from './encode-prompt.ts';
 
 /** The text side of a loaded model: its files are untrusted, so all of it runs in the worker. */

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readdir, readlink, realpath, rename, stat, symlink, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makePrivateDirectory } from '../../core/index.ts';
-import { POOLING_FILE } from './worker/pooling.ts';
+import { POOLING_FILE } from './pooling-file.ts';
 
 /** Files of a checkpoint that a worker may need. Anything else, such as code, stays out of its sight. */
 const WANTED = /\.(json|safetensors|jinja|model|txt)$/;

@@ -1,7 +1,5 @@
-import type { GenerateRequest, TokenProbability } from '../../../contract/index.ts';
-import { HearthError } from '../../../core/index.ts';
-import type { LogitAdjustment, LogitSummary } from '../../../ember/index.ts';
-import type { Tokenizer } from '../../../formats/index.ts';
+import type { GenerateRequest } from '../../contract/index.ts';
+import { HearthError } from '../../core/index.ts';
 import {
   type AnswerGuide,
   type AnswerPlan,
@@ -12,9 +10,8 @@ import {
   createAnswerGuide,
   createAnswerText,
   planAnswer,
-  type TokenScores,
   type TokenTrie,
-} from '../../text/index.ts';
+} from '../text/index.ts';
 import { type ModelText, stopStrings } from './prepare-request.ts';
 
 /** What one choice brings beside its sampler. */
@@ -30,8 +27,6 @@ export interface Answers {
   prepare(): Generator<undefined, void>;
   /** Reads what a request asks of its answer, and gives what each choice needs. Throws invalid_value, invalid_json_schema, unsupported_parameter. */
   plan(request: GenerateRequest, prompt: readonly number[], maxTokens: number): () => ChoiceAnswer;
-  /** Scores of a drawn token from the raw logits; `row` is the adjusted row where the token is in no list. */
-  scores(id: number, raw: LogitSummary, adjusted: LogitSummary, adjustments: readonly LogitAdjustment[], row: Float32Array | null): TokenScores;
 }
 
 const MAX_GRAMMARS = 32;
@@ -113,33 +108,5 @@ export function createAnswers(text: ModelText, vocabularySize: number): Answers 
         return { answer, guide, ...(request.logprobs === undefined ? {} : { rawCandidates: Math.max(1, request.logprobs) }) };
       };
     },
-
-    scores(id, raw, adjusted, adjustments, row) {
-      const normaliser = raw.max + Math.log(raw.sum);
-      const probability = (token: number, logit: number): TokenProbability => ({ ...textOf(tokenizer, token), logprob: Math.max(LEAST, logit - normaliser) });
-      const top = Array.from(raw.ids, (token, i) => probability(token, raw.values[i]!));
-      return { id, bytes: tokenizer.tokenBytes(id), logprob: Math.max(LEAST, rawLogit(id, raw, adjusted, adjustments, row) - normaliser), top };
-    },
   };
-}
-
-/** Instead of −∞, which JSON does not have. */
-const LEAST = -9_999;
-
-const textOf = (tokenizer: Tokenizer, id: number): Omit<TokenProbability, 'logprob'> => ({
-  id,
-  token: Buffer.from(tokenizer.tokenBytes(id)).toString('utf8'),
-  bytes: Array.from(tokenizer.tokenBytes(id)),
-});
-
-/** The logit before adjustments: from the raw list, else from the adjusted one with its adjustment taken back. */
-export function rawLogit(id: number, raw: LogitSummary, adjusted: LogitSummary, adjustments: readonly LogitAdjustment[], row: Float32Array | null): number {
-  const inRaw = raw.ids.indexOf(id);
-  if (inRaw >= 0) return raw.values[inRaw]!;
-  const place = adjusted.ids.indexOf(id);
-  const value = place >= 0 ? adjusted.values[place]! : (row?.[id] ?? Number.NEGATIVE_INFINITY);
-  const change = adjustments.find((one) => one.id === id);
-  if (change === undefined) return value;
-  const before = value - change.add;
-  return before > 0 ? before * change.multiply : before / change.multiply;
 }

@@ -1,9 +1,9 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isHearthError, type ModelFacts, makePrivateDirectory, systemError } from '../../core/index.ts';
+import { makeModelView } from '../model-text/model-view.ts';
 import type { PreparedModel } from '../port.ts';
 import { type Conversion, type ConversionOptions, conversionOf, convertedFacts } from './conversion.ts';
-import { makeModelView } from './model-view.ts';
 
 export interface PrepareOptions {
   /** Where converted models are kept: `<home>/converted`. */

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { loadTokenizer } from '../../../formats/index.ts';
+import { loadTokenizer } from '../../formats/index.ts';
 
 /** One text to be tokenised. */
 export interface EncodeWork {
