@@ -12,6 +12,7 @@ import {
   unloadRequest,
   versionReply,
 } from './admin.ts';
+import { anthropicEndpoints } from './anthropic/endpoints.ts';
 import { daemonEndpoints } from './daemon-endpoints.ts';
 import { embeddingEndpoints } from './embedding-endpoints.ts';
 import { defineEndpoint } from './endpoint.ts';
@@ -53,6 +54,7 @@ export const endpoints = {
     reply: completionReply,
     events: completionReply,
   }),
+  ...anthropicEndpoints,
   ...embeddingEndpoints,
   listModels: defineEndpoint({
     id: 'listModels',

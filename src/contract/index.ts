@@ -3,6 +3,8 @@
 // Called by: every module, clients and the console.
 export * from './access-endpoints.ts';
 export * from './admin.ts';
+export * from './anthropic/endpoints.ts';
+export * from './anthropic/messages.ts';
 export * from './bench-report.ts';
 export * from './daemon-endpoints.ts';
 export * from './embedding-endpoints.ts';

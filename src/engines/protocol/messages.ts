@@ -16,6 +16,7 @@ const chatMessage = z.strictObject({
   name: z.string().optional(),
   toolCallId: z.string().optional(),
   toolCalls: z.array(z.strictObject({ id: z.string(), name: z.string(), arguments: z.string() })).optional(),
+  failed: z.boolean().optional(),
   reasoning: z.string().optional(),
 });
 const tool = z.strictObject({ name: z.string().min(1), description: z.string().optional(), parameters: z.record(z.string(), z.unknown()).optional() });

@@ -247,7 +247,7 @@ export async function connectWorker(channel: ProcessChannel, signal: AbortSignal
     generateSignal.addEventListener('abort', cancel, { once: true });
     try {
       if (generateSignal.aborted) cancel();
-      else send({ kind: 'generate', sequence, request: JSON.parse(JSON.stringify({ ...request, remote: undefined })) });
+      else send({ kind: 'generate', sequence, request: plainRequest(request) });
       while (running) {
         const message = await queue.next();
         // The abort is our own word, not the worker's: it still has to be told (below).
@@ -307,10 +307,19 @@ function toEvents(message: FromWorker): GenerateEvent[] {
 
 /** Only what makes the prompt: a whole request may be given. */
 const plainPrompt = ({ messages, templateArguments, tools, reasoning }: PromptSource) =>
-  JSON.parse(JSON.stringify({ messages, templateArguments, tools, reasoning })) as Pick<Extract<ToWorker, { kind: 'tokenize' }>, keyof PromptSource>;
+  JSON.parse(JSON.stringify({ messages: ownMessages(messages), templateArguments, tools, reasoning })) as Pick<
+    Extract<ToWorker, { kind: 'tokenize' }>,
+    keyof PromptSource
+  >;
+
+const plainRequest = ({ remote: _, messages, ...request }: GenerateRequest) =>
+  JSON.parse(JSON.stringify({ ...request, ...(messages === undefined ? {} : { messages: ownMessages(messages) }) }));
 
 const plainMessages = (messages: GenerateRequest['messages'] & object): Extract<ToWorker, { kind: 'template' }>['messages'] =>
-  JSON.parse(JSON.stringify(messages));
+  JSON.parse(JSON.stringify(ownMessages(messages)));
+
+/** Marks that remotes want to see again mean nothing to a worker. */
+const ownMessages = (messages: GenerateRequest['messages'] & object) => messages.map(({ reasoningSignature: _, ...message }) => message);
 
 async function withTimeout<T>(promise: Promise<T>, timeoutMs: number, error: () => HearthError): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();

@@ -9,3 +9,6 @@ export const messageText = ({ content }: ChatMessage): string =>
       throw new HearthError('capability_mismatch', `The model takes text only, and a message holds ${part.kind === 'image' ? 'an image' : part.kind}.`);
     })
     .join('');
+
+/** The text of a tool's result as templates that know nothing of failures get it. */
+export const resultText = (message: ChatMessage): string => (message.failed === true ? `Error: ${messageText(message)}` : messageText(message));

@@ -1,5 +1,5 @@
 import type { ChatMessage, ToolCall, ToolDefinition } from '../../contract/index.ts';
-import { messageText } from './message-text.ts';
+import { messageText, resultText } from './message-text.ts';
 
 /** `isKey`: the text is a name in an object. */
 export type Change = (text: string, isKey?: boolean) => string;
@@ -10,7 +10,8 @@ export function toTemplateMessages(messages: readonly ChatMessage[], template: s
   const idOf = (id: string): string => ids.get(id) ?? change(id);
   return messages.map((message) => ({
     role: message.role,
-    content: change(messageText(message)),
+    content: change(template.includes('is_error') ? messageText(message) : resultText(message)),
+    ...(message.failed === true ? { is_error: true } : {}),
     ...(message.name === undefined ? {} : { name: change(message.name) }),
     ...(message.toolCallId === undefined ? {} : { tool_call_id: idOf(message.toolCallId) }),
     ...(message.toolCalls === undefined || message.toolCalls.length === 0
