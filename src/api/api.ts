@@ -18,6 +18,7 @@ import { embeddingsHandler, rerankHandler } from './routes/embeddings.ts';
 import { healthHandler, liveHandler, readyHandler } from './routes/health.ts';
 import { getModelHandler, listModelsHandler } from './routes/models.ts';
 import { storePushHandler } from './routes/push.ts';
+import { countResponseTokensHandler, createResponseHandler, deleteResponseHandler, getResponseHandler, responseStore } from './routes/responses.ts';
 import { storeHealthHandler, storeListHandler, storePullHandler, storeRecalculateHandler, storeRemoveHandler, storeShowHandler } from './routes/store.ts';
 import { applyTemplateHandler, detokenizeHandler, tokenizeHandler } from './routes/tokenize.ts';
 import { storeCloneHandler, storeConvertHandler } from './routes/workspaces.ts';
@@ -78,6 +79,7 @@ export function createApi(options: ApiOptions): Api {
     catalog: options.catalog ?? null,
     images: { exif: true, context: true, ...options.images },
     embeddings: { backend: null, truncate: false, ...options.embeddings },
+    responses: responseStore(clock),
     version: options.version,
     heartbeatMs: options.heartbeatMs ?? 8_000,
     headerHoldMs: options.headerHoldMs ?? 8_000,
@@ -154,6 +156,10 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
   on(endpoints.completions, completionsHandler(services));
   bindEmbeddings(app as unknown as Hono<HonoEnv>, services);
   on(endpoints.rerank, rerankHandler(services));
+  on(endpoints.createResponse, createResponseHandler(services));
+  on(endpoints.countResponseTokens, countResponseTokensHandler(services));
+  on(endpoints.getResponse, getResponseHandler(services));
+  on(endpoints.deleteResponse, deleteResponseHandler(services));
   on(endpoints.listModels, listModelsHandler(services));
   on(endpoints.getModel, getModelHandler(services));
   on(endpoints.tokenize, tokenizeHandler(services));

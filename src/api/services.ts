@@ -1,6 +1,6 @@
 import type { Catalog } from '../catalog/index.ts';
 import type { Clock, Logger } from '../core/index.ts';
-import type { Gateway, ImageMetadataOptions } from '../gateway/index.ts';
+import type { Gateway, ImageMetadataOptions, ResponseStore } from '../gateway/index.ts';
 import type { Store } from '../store/index.ts';
 
 import type { RequestTable } from './observe/request-table.ts';
@@ -47,6 +47,8 @@ export interface Services {
   readonly images: ImageMetadataOptions;
   /** `backend`: /v1/embeddings goes to this base URL; `truncate`: inputs that are too long are cut. */
   readonly embeddings: { readonly backend: string | null; readonly truncate: boolean };
+  /** Answers that a later request may go on from. */
+  readonly responses: ResponseStore;
   /** Of the product. */
   readonly version: string;
   readonly heartbeatMs: number;

@@ -23,6 +23,20 @@ export const OPENAI_EVENTS: SseDialect = {
   heartbeat: comment,
 };
 
+/** Named events with numbers; a failed stream ends with what its encoder says of it. */
+export const responsesEvents = (failure: (error: HearthError) => readonly { readonly type: string }[]): SseDialect => {
+  const data = (value: unknown, event?: string): string => `event: ${event}\ndata: ${JSON.stringify(value)}\n\n`;
+  return {
+    data,
+    end: OPENAI_EVENTS.end,
+    error: (error) =>
+      failure(error)
+        .map((each) => data(each, each.type))
+        .join(''),
+    heartbeat: comment,
+  };
+};
+
 /** Every event has its name, and the last one is the end. Clients throw on any event before the first, so that only comments may stand there. */
 export const ANTHROPIC_EVENTS: SseDialect = {
   data: (value, event) => `event: ${event}\ndata: ${JSON.stringify(value)}\n\n`,

@@ -28,6 +28,7 @@ import {
   tokenizeRequest,
 } from './openai/completions.ts';
 import { modelItem, modelList } from './openai/models.ts';
+import { responsesEndpoints } from './openai/responses-endpoints.ts';
 import { pushEndpoints } from './push-endpoints.ts';
 import { storeEndpoints } from './store-endpoints.ts';
 import { workspaceEndpoints } from './workspace-endpoints.ts';
@@ -56,6 +57,7 @@ export const endpoints = {
   }),
   ...anthropicEndpoints,
   ...embeddingEndpoints,
+  ...responsesEndpoints,
   listModels: defineEndpoint({
     id: 'listModels',
     method: 'GET',

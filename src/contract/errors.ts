@@ -57,6 +57,8 @@ export const ERRORS = {
   host_not_allowed: row(403, 1, 'Use the address that hearth listens on, or add the name to `access.hosts`.'),
   origin_not_allowed: row(403, 1, 'Add the origin to `access.origins` if this page may use hearth.'),
   model_refused: row(403, 1, 'The model is refused by policy; `hearth show <model>` tells why.'),
+  previous_response_not_found: row(400, 1, 'Send the whole conversation; answers are kept for an hour, by key.'),
+  response_not_found: row(404, 1, 'Answers are kept for an hour, by key, where `store` is not false.'),
   model_not_found: row(404, 1, '`hearth list --all` shows what is here; `hearth pull <model>` fetches one.'),
   route_not_found: row(404, 1, 'docs/openapi.json lists the routes.'),
   method_not_allowed: row(405, 1, 'docs/openapi.json lists the methods of each route.'),

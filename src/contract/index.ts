@@ -17,6 +17,8 @@ export * from './openai/chat.ts';
 export * from './openai/completions.ts';
 export * from './openai/embeddings.ts';
 export * from './openai/models.ts';
+export * from './openai/responses.ts';
+export * from './openai/responses-endpoints.ts';
 export * from './openapi.ts';
 export * from './parser-codes.ts';
 export * from './product-events.ts';
