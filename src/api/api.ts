@@ -13,6 +13,16 @@ import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHa
 import { catalogHandler } from './routes/catalog.ts';
 import { chatHandler } from './routes/chat.ts';
 import { completionsHandler } from './routes/completions.ts';
+import {
+  daemonStopHandler,
+  logLinesHandler,
+  logRotateHandler,
+  logsHandler,
+  NO_DAEMON,
+  NO_LOGS,
+  stackDownHandler,
+  stackUpHandler,
+} from './routes/daemon.ts';
 import { embeddingProxy } from './routes/embedding-proxy.ts';
 import { embeddingsHandler, rerankHandler } from './routes/embeddings.ts';
 import { healthHandler, liveHandler, readyHandler } from './routes/health.ts';
@@ -22,7 +32,7 @@ import { countResponseTokensHandler, createResponseHandler, deleteResponseHandle
 import { storeHealthHandler, storeListHandler, storePullHandler, storeRecalculateHandler, storeRemoveHandler, storeShowHandler } from './routes/store.ts';
 import { applyTemplateHandler, detokenizeHandler, tokenizeHandler } from './routes/tokenize.ts';
 import { storeCloneHandler, storeConvertHandler } from './routes/workspaces.ts';
-import type { Services } from './services.ts';
+import type { DaemonControl, LogReader, Services } from './services.ts';
 
 export interface ApiOptions {
   readonly gateway: Gateway;
@@ -42,6 +52,9 @@ export interface ApiOptions {
   readonly images?: Partial<Services['images']>;
   readonly embeddings?: Partial<Services['embeddings']>;
   readonly listeners?: () => readonly string[];
+  /** Absent: this process is no daemon. */
+  readonly daemon?: DaemonControl;
+  readonly logs?: LogReader;
   readonly logger?: Logger;
   readonly clock?: Clock;
 }
@@ -87,6 +100,8 @@ export function createApi(options: ApiOptions): Api {
   const observer = createRequestObserver({ clock, events: options.events ?? { emit() {} }, logger });
     maxBodyBytes: options.maxBodyBytes ?? 8 * 1024 * 1024,
     listeners: options.listeners ?? (() => []),
+    daemon: options.daemon ?? NO_DAEMON,
+    logs: options.logs ?? NO_LOGS,
     logger,
     clock,
     startedAtMs: clock.now(),
@@ -175,6 +190,12 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
   on(endpoints.loadModel, loadModelHandler(services));
   on(endpoints.unloadModel, unloadModelHandler(services));
   on(endpoints.catalog, catalogHandler(services));
+  on(endpoints.daemonStop, daemonStopHandler(services));
+  on(endpoints.stackUp, stackUpHandler(services));
+  on(endpoints.stackDown, stackDownHandler(services));
+  on(endpoints.logs, logsHandler(services));
+  on(endpoints.logLines, logLinesHandler(services));
+  on(endpoints.logRotate, logRotateHandler(services));
   on(endpoints.storeList, storeListHandler(services));
   on(endpoints.storePull, storePullHandler(services));
   on(endpoints.storePush, storePushHandler(services));

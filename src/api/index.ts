@@ -6,6 +6,7 @@ import type { Listener, ListenOptions } from './listen.ts';
 
 export { type Api, type ApiOptions, createApi, type RequestOrigin } from './api.ts';
 export type { Listener, ListenOptions } from './listen.ts';
+export type { ConfigReloads, DaemonControl, LogReader, StackDown } from './services.ts';
 
 /** Opens the listeners of one API (listen.ts). Loaded on use: a process that only answers itself needs no HTTP server, and its start costs time. */
 export async function listen(api: Api, options: ListenOptions): Promise<Listener> {

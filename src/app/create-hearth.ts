@@ -1,11 +1,12 @@
+import { join } from 'node:path';
 import { createApi } from '../api/index.ts';
 import { createCatalog } from '../catalog/index.ts';
 import { readHubEnvironment } from '../config/index.ts';
 import { registerSecret, silentLogger, systemClock } from '../core/index.ts';
 import { createGateway, createStoreModels } from '../gateway/index.ts';
 import { memoryTotalBytes } from '../hardware/index.ts';
-import { createSupervisor } from '../supervisor/index.ts';
-import { createLogger } from '../telemetry/index.ts';
+import { createLaunchJournal, createSupervisor } from '../supervisor/index.ts';
+import { createLogBook, createLogger } from '../telemetry/index.ts';
 import { withCatalog } from './catalogued-store.ts';
 import { createEngines, engineOptionsOf, probeOf } from './create-engines.ts';
 import { createHearthStore } from './create-hearth-store.ts';
@@ -21,6 +22,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     : createLogger({ level: config.logs.level, json: config.logs.json, output: options.stderr, userHome: options.userHome });
   const supervisor = createSupervisor({
     environment: options.env,
+    ...(options.journalPath === undefined ? {} : { journal: createLaunchJournal({ path: options.journalPath, logger }) }),
     onLine: (line, child) => logger.debug(line, { pid: child.pid, stream: child.stream }),
   });
   const engines = createEngines(options.home);
@@ -58,11 +60,14 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     slowClientTimeoutMs: config.gateway.slowClientTimeoutMs,
     logger,
     clock: systemClock,
+    logs: options.logs ?? createLogBook(join(options.home, 'logs')),
+    ...(options.daemon ? { daemon: options.daemon } : {}),
     ...(options.listeners ? { listeners: options.listeners } : {}),
   });
   return {
     request: (request, origin) => api.request(request, origin),
     logger,
+    models: () => gateway.snapshot().models,
     async close(how = {}) {
       await gateway.close(how.drainTimeoutMs === undefined ? {} : { drainTimeoutMs: how.drainTimeoutMs });
       await supervisor[Symbol.asyncDispose]();

@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream';
-import type { RequestOrigin } from '../api/index.ts';
+import type { DaemonControl, LogReader, RequestOrigin } from '../api/index.ts';
 import type { Config } from '../config/index.ts';
+import type { ResidentModel } from '../contract/index.ts';
 import type { Logger } from '../core/index.ts';
 
 export interface HearthOptions {
@@ -14,11 +15,17 @@ export interface HearthOptions {
   /** Read for the variables of the Hugging Face tools only (docs/spec/store.md §1). */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Where log lines go. */
-  readonly stderr: Writable;
+  readonly stderr: Pick<Writable, 'write'>;
   /** No log lines at all, whatever the configured level. */
   readonly silent?: boolean;
   /** Addresses that the daemon listens on, for the status. */
   readonly listeners?: () => readonly string[];
+  /** What drives the daemon; absent where this process is none. */
+  readonly daemon?: DaemonControl;
+  /** The logs of the home; absent: those in its directory. */
+  readonly logs?: LogReader;
+  /** Where a daemon writes its children down; absent: nowhere. */
+  readonly journalPath?: string;
 }
 
 /** The whole product in one process. */
@@ -26,6 +33,8 @@ export interface Hearth {
   /** Answers as the server does; a listener tells where the request came from. Without an origin the caller is this process, with all scopes. */
   request(request: Request, origin?: RequestOrigin): Promise<Response>;
   readonly logger: Logger;
+  /** What the run loop knows, at this moment. */
+  models(): readonly ResidentModel[];
   /** No new requests; running ones get their time, then every child ends. */
   close(how?: { readonly drainTimeoutMs?: number }): Promise<void>;
 }

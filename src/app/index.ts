@@ -6,6 +6,7 @@ import type { DaemonOptions, DaemonStart } from './daemon/run-daemon.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
 import type { ListModelsOptions } from './list-models.ts';
 
+export { createDaemonLauncher, type LauncherOptions } from './daemon/launcher.ts';
 export type { DaemonOptions, DaemonStart } from './daemon/run-daemon.ts';
 export { socketFetch } from './daemon/socket-fetch.ts';
 export { socketPath } from './daemon/socket-path.ts';

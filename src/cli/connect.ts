@@ -1,7 +1,4 @@
-import { statSync } from 'node:fs';
-import { type Client, createClient } from '../client/index.ts';
-import { API_VERSION, endpoints } from '../contract/index.ts';
-import { HearthError } from '../core/index.ts';
+import { type Client, createClient, type DaemonLauncher, type FoundDaemon, findDaemon, openDaemon } from '../client/index.ts';
 import type { Context } from './context.ts';
 
 /** The product as a command sees it: it cannot tell whether a daemon answers or this process does. */
@@ -30,21 +27,29 @@ export async function connectHere(context: Context): Promise<Connection> {
 
 /** The daemon of this home when one answers on its socket, else the product in this process, which ends with the command. */
 export async function connect(context: Context): Promise<Connection> {
-  const { socketFetch, socketPath } = await import('../app/index.ts');
-  const path = socketPath(context.home, context.env);
-  if (statSync(path, { throwIfNoEntry: false })?.isSocket()) {
-    const client = createClient({ fetch: socketFetch(path), baseUrl: 'http://localhost' });
-    const version = await client.call(endpoints.version, {}, { signal: context.signal }).catch((error: unknown) => {
-      if (isUnreachable(error)) return null; // left behind by a daemon that is gone
-      throw error;
-    });
-    if (version !== null) {
-      if (version.api_version !== API_VERSION)
-        throw new HearthError('daemon_version_mismatch', `The running daemon is hearth ${version.version}, and this is ${context.version}.`);
-      return { client, close: async () => {} };
-    }
-  }
-  return await connectHere(context);
+  return (await findRunning(context)) ?? (await connectHere(context));
 }
 
-const isUnreachable = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'server_unreachable';
+/** The daemon of this home, or null when none answers. */
+export async function findRunning(context: Context, how: { readonly anyVersion?: boolean } = {}): Promise<Connection | null> {
+  const found = await findDaemon({ launcher: await launcherOf(context), version: context.version, signal: context.signal, ...how });
+  return found === null ? null : connectionOf(context, found);
+}
+
+/** The daemon of this home; one is started where none answers (docs/spec/stack.md §1 Start). */
+export async function connectDaemon(context: Context): Promise<Connection> {
+  return connectionOf(context, await openDaemon({ launcher: await launcherOf(context), version: context.version, signal: context.signal }));
+}
+
+async function launcherOf({ home, env }: Context): Promise<DaemonLauncher> {
+  const { createDaemonLauncher } = await import('../app/index.ts');
+  return createDaemonLauncher({ home, env });
+}
+
+function connectionOf(context: Context, { client, version }: FoundDaemon): Connection {
+  if (version !== context.version)
+    context.output.notice(
+      `The running daemon is hearth ${version}, and this is ${context.version}; \`hearth down --daemon\` ends it, and the next start takes this one.`,
+    );
+  return { client, close: async () => {} };
+}

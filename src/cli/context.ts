@@ -60,6 +60,10 @@ export interface Context {
   loadConfig(flags?: Readonly<Record<string, unknown>>): Promise<LoadedConfig>;
   /** The daemon when one answers, else the product in this process. Made at the first call. */
   connect(): Promise<Connection>;
+  /** The daemon: one is started where none answers. */
+  connectDaemon(): Promise<Connection>;
+  /** The daemon, or null where none answers; `anyVersion` to stop one that speaks another version of the API. */
+  findDaemon(how?: { readonly anyVersion?: boolean }): Promise<Connection | null>;
   /** The product in this process also where a daemon answers: for what needs this command's own environment. */
   connectHere(): Promise<Connection>;
 }

@@ -73,6 +73,14 @@ export function createContext(facts: ProcessFacts, common: CommonOptions & { rea
       connection ??= import('./connect.ts').then(({ connect }) => connect(context));
       return connection;
     },
+    connectDaemon() {
+      connection ??= import('./connect.ts').then(({ connectDaemon }) => connectDaemon(context));
+      return connection;
+    },
+    async findDaemon(how) {
+      const { findRunning } = await import('./connect.ts');
+      return await findRunning(context, how);
+    },
     connectHere() {
       connection ??= import('./connect.ts').then(({ connectHere }) => connectHere(context));
       return connection;

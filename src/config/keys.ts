@@ -35,6 +35,9 @@ const EXTRA_VARIABLES: Readonly<Record<string, readonly string[]>> = {
   'workspaces.home': ['HEARTH_WORKSPACE_HOME', 'MLXK_WORKSPACE_HOME'],
 };
 const ALIASES: Readonly<Record<string, string>> = {
+  'gateway.port': 'litellm-port',
+  'logs.maxSizeMib': 'log-max-size-mb',
+  'logs.maxFiles': 'log-max-files',
   'models.dir': 'model-dir',
   'models.defaultQuant': 'default-quant',
 };

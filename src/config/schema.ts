@@ -61,6 +61,8 @@ export const configSchema = z.strictObject({
     .prefault({}),
   gateway: z
     .strictObject({
+      host: z.string().min(1).default('127.0.0.1').describe('Address that the gateway of `hearth up` listens on.'),
+      port: z.int().min(0).max(65535).default(4000).describe('Port of the gateway of `hearth up`; 0 = any free one.'),
       queueWaitMs: positive.default(60_000).describe('Longest time that a request waits for its model, in milliseconds.'),
       requestMs: positive.default(600_000).describe('Longest time for one request from its arrival to its last token, in milliseconds.'),
       fairnessMs: positive
@@ -121,6 +123,8 @@ export const configSchema = z.strictObject({
     .strictObject({
       level: z.enum(['debug', 'info', 'warning', 'error']).default('info').describe('Least severe log line that is written.'),
       json: z.boolean().default(false).describe('Log lines as JSON objects.'),
+      maxSizeMib: positive.default(50).describe('A log file is put aside before it grows larger than this, in MiB.'),
+      maxFiles: positive.max(1000).default(5).describe('Packed older files that are kept of each log.'),
     })
     .prefault({}),
   hub: z

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { daemonState } from './daemon-endpoints.ts';
 import { modelState } from './openai/models.ts';
 
 /** Version of the routes under /admin/v1; CLI and daemon compare it at connect (docs/spec/stack.md §1). */
@@ -66,6 +67,7 @@ export const statusReply = z.strictObject({
   started_at: z.string(),
   draining: z.boolean(),
   listeners: z.array(z.string()),
+  daemon: daemonState,
   models: z.array(residentModel),
 });
 

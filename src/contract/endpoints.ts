@@ -176,6 +176,7 @@ export const endpoints = {
   }),
   ...daemonEndpoints,
   ...accessEndpoints,
+  ...daemonEndpoints,
   ...storeEndpoints,
   ...workspaceEndpoints,
   ...pushEndpoints,

@@ -6,6 +6,7 @@ export * from './hearth-error.ts';
 export * from './ids.ts';
 export * from './json-lines.ts';
 export * from './json-object.ts';
+export * from './managed-file.ts';
 export * from './module-url.ts';
 export * from './ports.ts';
 export * from './redact.ts';

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createJsonLineReader, encodeJsonLine, HearthError } from '../core/index.ts';
 import { childEnvironment, commandLine, findSetpriv } from './command-line.ts';
 import { createLastLines } from './last-lines.ts';
+import type { LaunchJournal } from './launch-journal.ts';
 import type { ProcessChannel, ProcessExit, ProcessSpec, SupervisedProcess, Supervisor } from './process-spec.ts';
 
 export interface SupervisorOptions {
@@ -15,6 +16,8 @@ export interface SupervisorOptions {
   readonly onLine?: (line: string, child: { readonly pid: number; readonly launchId: string; readonly stream: 'stdout' | 'stderr' }) => void;
   /** Path of setpriv, null for none; found by itself when absent. */
   readonly setpriv?: string | null;
+  /** Where a daemon writes its children down, for the next one; absent: nowhere. */
+  readonly journal?: LaunchJournal;
 }
 
 const LAST_LINES = 20;
@@ -58,7 +61,12 @@ async function launch(spec: ProcessSpec, options: SupervisorOptions, setpriv: st
   } catch (error) {
     throw new HearthError('file_system_error', `${spec.command} could not be started: ${(error as Error).message}`, { cause: error });
   }
-  return supervise(child, child.pid as number, launchId, spec, options);
+  const supervised = supervise(child, child.pid as number, launchId, spec, options);
+  const { journal } = options;
+  if (journal === undefined) return supervised;
+  void supervised.channel.exited.then(() => journal.remove(launchId));
+  await journal.add({ pid: supervised.pid, launchId });
+  return supervised;
 }
 
 function supervise(child: ChildProcess, pid: number, launchId: string, spec: ProcessSpec, options: SupervisorOptions): SupervisedProcess {

@@ -2,4 +2,6 @@
 // Refuses: deciding what is worth telling; knowing models or HTTP.
 // Called by: app.
 export { createEventBus, type EventBus } from './event-bus.ts';
+export { createLogBook, type LogBook, type LogService } from './log-book.ts';
+export { createLogFile, type LogFile, type LogFileOptions } from './log-file.ts';
 export { createLogger, type LoggerOptions, type LogLevel } from './logger.ts';

@@ -1,5 +1,5 @@
 import { DatabaseSync } from 'node:sqlite';
-import { HearthError } from '../../core/index.ts';
+import { checkManagedFile, HearthError } from '../../core/index.ts';
 
 export interface DaemonLock {
   release(): void;
@@ -10,6 +10,7 @@ export interface DaemonLock {
  * whatever kills it. Returns null when another process holds it.
  */
 export function takeDaemonLock(path: string): DaemonLock | null {
+  checkManagedFile(path);
   let database: DatabaseSync;
   try {
     database = new DatabaseSync(path, { timeout: 0 });

@@ -16,6 +16,10 @@ import { serveCommand } from './server/serve.ts';
 import { catalogCommand } from './stack/catalog.ts';
 import { completionCommand } from './stack/completion.ts';
 import { CONFIG_COMMANDS } from './stack/config.ts';
+import { downCommand } from './stack/down.ts';
+import { logsCommand } from './stack/logs.ts';
+import { statusCommand } from './stack/status.ts';
+import { upCommand } from './stack/up.ts';
 
 /** Every verb, in the order of the overview. */
 export const COMMANDS: readonly Command[] = [
@@ -32,6 +36,10 @@ export const COMMANDS: readonly Command[] = [
   ...BENCH_COMMANDS,
   versionCommand,
   serveCommand,
+  upCommand,
+  downCommand,
+  statusCommand,
+  logsCommand,
   catalogCommand,
   ...CONFIG_COMMANDS,
   completionCommand(() => COMMANDS),

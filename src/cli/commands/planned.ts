@@ -21,10 +21,6 @@ const anything: Argument = { name: 'arguments', schema: z.array(z.string()).opti
 
 export const PLANNED: readonly Command[] = [
   planned('Stack', 'setup', 'Choose, fetch and start models for this machine'),
-  planned('Stack', 'up', 'Start the stack'),
-  planned('Stack', 'down', 'Stop the stack'),
-  planned('Stack', 'status', 'Show what runs'),
-  planned('Stack', 'logs', 'Show logs'),
   planned('Stack', 'recommend', 'Recommend models for this machine'),
   planned('Stack', 'service', 'Start the daemon with the machine'),
   planned('Stack', 'engines', 'List and install engines'),

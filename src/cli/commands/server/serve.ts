@@ -49,6 +49,7 @@ export const serveCommand = defineCommand({
       cwd: context.cwd,
       env: context.env,
       stderr: context.output.stderr,
+      mode: 'serve',
       onStop: (listener) => {
         context.onInterrupt(listener);
         context.onTerminate(listener);
@@ -56,7 +57,7 @@ export const serveCommand = defineCommand({
     });
     const data: ServerData = {
       host: config.serve.host,
-      port: daemon.port,
+      port: daemon.port ?? config.serve.port,
       model: config.serve.model,
       max_tokens: config.serve.maxTokens,
       embed_backend: config.serve.embedBackend,
