@@ -26,6 +26,7 @@ import {
 import { embeddingProxy } from './routes/embedding-proxy.ts';
 import { embeddingsHandler, rerankHandler } from './routes/embeddings.ts';
 import { healthHandler, liveHandler, readyHandler } from './routes/health.ts';
+import { countMessageTokensHandler, createMessageHandler } from './routes/messages.ts';
 import { getModelHandler, listModelsHandler } from './routes/models.ts';
 import { storePushHandler } from './routes/push.ts';
 import { countResponseTokensHandler, createResponseHandler, deleteResponseHandler, getResponseHandler, responseStore } from './routes/responses.ts';
@@ -169,6 +170,8 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
     bind(app as unknown as Hono<HonoEnv>, endpoint, services.maxBodyBytes, handler);
   on(endpoints.chatCompletions, chatHandler(services));
   on(endpoints.completions, completionsHandler(services));
+  on(endpoints.createMessage, createMessageHandler(services));
+  on(endpoints.countMessageTokens, countMessageTokensHandler);
   bindEmbeddings(app as unknown as Hono<HonoEnv>, services);
   on(endpoints.rerank, rerankHandler(services));
   on(endpoints.createResponse, createResponseHandler(services));

@@ -2,6 +2,8 @@
 // Refuses: HTTP, paths from requests, config; it spawns only through the supervisor and knows engines only by their port.
 // Called by: stack, api, app.
 export type { Answer, AnswerCall, AnswerSource, Attempt, Requester, Target } from './answer.ts';
+export { decodeMessagesRequest, decodePrompt, droppedTools } from './dialects/anthropic/decode-request.ts';
+export { encodeMessageStream, foldMessage, type MessageEncoding, messageEncoding } from './dialects/anthropic/encode-message.ts';
 export type { Frame } from './dialects/frame.ts';
 export { type CompletionEncoding, decodeCompletion, encodeCompletionStream, foldCompletion } from './dialects/openai/completions.ts';
 export { decodeChat, decodeMessages } from './dialects/openai/decode-chat.ts';
