@@ -10,6 +10,7 @@ import { errorResponse, errorShape, publicError } from './errors.ts';
 import { observeGateway } from './observe/observe-gateway.ts';
 import { createRequestObserver } from './observe/observe-requests.ts';
 import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHandler, unloadModelHandler, versionHandler } from './routes/admin.ts';
+import { getModelInShape, listModelsInShape } from './routes/anthropic-models.ts';
 import { catalogHandler } from './routes/catalog.ts';
 import { chatHandler } from './routes/chat.ts';
 import { completionsHandler } from './routes/completions.ts';
@@ -178,8 +179,8 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
   on(endpoints.countResponseTokens, countResponseTokensHandler(services));
   on(endpoints.getResponse, getResponseHandler(services));
   on(endpoints.deleteResponse, deleteResponseHandler(services));
-  on(endpoints.listModels, listModelsHandler(services));
-  on(endpoints.getModel, getModelHandler(services));
+  on(endpoints.listModels, listModelsInShape(listModelsHandler(services)));
+  on(endpoints.getModel, getModelInShape(getModelHandler(services)));
   on(endpoints.tokenize, tokenizeHandler(services));
   on(endpoints.detokenize, detokenizeHandler(services));
   on(endpoints.applyTemplate, applyTemplateHandler(services));
