@@ -1,7 +1,8 @@
 import { totalmem } from 'node:os';
-import { type Clock, type Logger, silentLogger, systemClock } from '../core/index.ts';
+import { type Clock, type EventSink, type Logger, silentLogger, systemClock } from '../core/index.ts';
 import type { Engine } from '../engines/index.ts';
 import type { Supervisor } from '../supervisor/index.ts';
+import type { MemorySource } from './memory/memory-watch.ts';
 import type { ModelSource } from './model-source.ts';
 
 export interface GatewayOptions {
@@ -35,6 +36,11 @@ export interface GatewayOptions {
   readonly breakerMs?: number;
   readonly clock?: Clock;
   readonly logger?: Logger;
+  /** Hears of loads, unloads, crashes and memory; absent: nobody. */
+  readonly events?: EventSink;
+  /** Measures the children and asks the operating system; absent: nothing is measured, and memory is what loads are charged with. */
+  readonly memory?: MemorySource;
+  readonly memorySampleMs?: number;
 }
 
 /** Defaults of docs/spec/serving.md and docs/spec/stack.md §2. */
@@ -63,5 +69,7 @@ export const withDefaults = (options: GatewayOptions) => ({
   breakerCapMs: 3_600_000,
   clock: options.clock ?? systemClock,
   logger: options.logger ?? silentLogger,
+  events: options.events ?? { emit() {} },
+  memorySampleMs: options.memorySampleMs ?? 1000,
 });
 export type GatewaySettings = ReturnType<typeof withDefaults>;

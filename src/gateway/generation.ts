@@ -2,6 +2,7 @@ import type { GenerateEvent, GenerateRequest } from '../contract/index.ts';
 import { HearthError, isHearthError } from '../core/index.ts';
 import type { Answer } from './answer.ts';
 import type { LoadedModel } from './loaded-model.ts';
+import type { DeathCode } from './resident.ts';
 
 /** One running request of a model that is loaded here. */
 export interface Generation extends Omit<Answer, 'attempts'> {
@@ -17,7 +18,7 @@ export interface GenerationOrder {
   /** Client gone, cancelled or over its time. */
   readonly signal: AbortSignal;
   /** Calls the listener when the child is gone; answers the function that takes it off again. */
-  readonly onDeath: (listener: (reason: string) => void) => () => void;
+  readonly onDeath: (listener: (reason: string, code?: DeathCode) => void) => () => void;
   /** Before and after each event that the engine owes: a child that is waited for in vain hangs. */
   readonly onWait: (waiting: boolean) => void;
   readonly onEnd: () => void;
@@ -103,7 +104,7 @@ function interrupted({ signal, onDeath }: GenerationOrder): { readonly promise: 
   const onAbort = () => reject(isHearthError(signal.reason) ? signal.reason : new HearthError('client_closed_request', 'The client went away.'));
   if (signal.aborted) onAbort();
   else signal.addEventListener('abort', onAbort, { once: true });
-  const off = onDeath((reason) => reject(new HearthError('engine_crashed', `The engine ended while it answered: ${reason}`)));
+  const off = onDeath((reason, code = 'engine_crashed') => reject(new HearthError(code, `The engine ended while it answered: ${reason}`)));
   return {
     promise,
     dispose() {

@@ -18,6 +18,9 @@ export interface ResidentPlan {
   readonly engine?: string;
 }
 
+/** What requests of a child that is gone are told: it went by itself, or was over its limit. */
+export type DeathCode = 'engine_crashed' | 'engine_killed';
+
 /** A model that the run loop knows, with what the scheduler does not need to decide. */
 export interface Resident {
   readonly key: string;
@@ -32,7 +35,7 @@ export interface Resident {
   /** Requests that wait for the engine's next event, and since when none came. A slow reader's request does not wait. */
   awaited: number;
   lastProgressAt: number;
-  readonly deathListeners: Set<(reason: string) => void>;
+  readonly deathListeners: Set<(reason: string, code?: DeathCode) => void>;
   readonly stopListeners: Set<() => void>;
 }
 

@@ -1,53 +1,23 @@
-import type { ResidentModel } from '../contract/index.ts';
+import type { MemoryLevel, ProductEvent, ResidentModel, UnloadReason } from '../contract/index.ts';
 import { HearthError, isHearthError, toHearthError } from '../core/index.ts';
+import type { OverLimit } from '../supervisor/index.ts';
 import { chooseEngine } from './choose-engine.ts';
 import { companionsOf } from './companions.ts';
 import type { GatewaySettings } from './gateway-options.ts';
 import { readGenerationConfig } from './generation-config.ts';
 import { type LoadedModel, loadModel } from './loaded-model.ts';
-import { modelKey, type ResolvedModel } from './model-source.ts';
-import { describeResident, engineOptionsOf, type Resident, type ResidentPlan, schedulerPlan } from './resident.ts';
+import { createMemoryWatch, type MemoryWatch } from './memory/memory-watch.ts';
+import { modelKey } from './model-source.ts';
+import { describeResident, engineOptionsOf, type Resident, schedulerPlan } from './resident.ts';
+import type { Lease, RunLoop } from './run-loop-types.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import type { SchedulerEvent } from './scheduler/scheduler-types.ts';
 import { createThreadShares } from './thread-shares.ts';
 
+export type { Lease, RunLoop } from './run-loop-types.ts';
+
 /** How far a measurement may be from its estimate without a word (docs/spec/engines.md §6). */
 const ESTIMATE_TOLERANCE = 0.15;
-
-/** A place at a loaded model. */
-export interface Lease {
-  readonly loaded: LoadedModel;
-  /** How long this request waited for the load, and besides that, in milliseconds. */
-  readonly loadMs: number;
-  readonly queueMs: number;
-  release(): void;
-}
-
-export interface AcquireHow {
-  /** Without a longest wait. */
-  readonly patient?: boolean;
-  /** Whose request it is: owners take turns. */
-  readonly owner?: string | undefined;
-  readonly priority?: 'interactive' | 'batch' | undefined;
-}
-
-export interface RunLoop {
-  /** The model as the loop knows it; made on first use. A plan replaces the one given before. */
-  open(model: ResolvedModel, plan?: ResidentPlan): Promise<Resident>;
-  find(key: string): Resident | undefined;
-  /** EnsureReady: loads if needed and waits for a place; rejects with the reason. `sequences` 0 takes no place; `patient` has no longest wait. */
-  acquire(resident: Resident, sequences: number, signal: AbortSignal, how?: AcquireHow): Promise<Lease>;
-  /** Settles when the model is unloaded; false when it was not loaded. */
-  unload(resident: Resident, force: boolean): Promise<boolean>;
-  describe(resident: Resident): ResidentModel;
-  /** All models at one moment. */
-  snapshot(): { readonly seq: number; readonly models: ResidentModel[] };
-  running(): number;
-  /** Refuses new requests from now on, and those that wait. */
-  drain(): void;
-  /** Ends every child, whatever it does. */
-  stopAll(): Promise<void>;
-}
 
 interface Waiter {
   readonly resident: Resident;
@@ -65,13 +35,15 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
   const loads = new Set<Promise<void>>();
   const stopping = new AbortController();
   let lastWaiter = 0;
+  let lastLevel: MemoryLevel = 'normal';
+  const say = (event: ProductEvent): void => settings.events.emit(event);
 
   const scheduler = createScheduler(settings, {
     startLoad(key) {
       const loading = load(residents.get(key)!).finally(() => loads.delete(loading));
       loads.add(loading);
     },
-    stopModel: (key, force) => void stop(residents.get(key)!, force),
+    stopModel: (key, force, reason) => void stop(residents.get(key)!, force, reason),
     grant,
     reject(id, error) {
       takeWaiter(id)?.reject(error);
@@ -96,6 +68,8 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
     scheduler.handle(event, clock.monotonic());
     shareThreads([...residents.values()].flatMap(({ key, loaded }) => (loaded && (scheduler.state(key)?.running.size ?? 0) > 0 ? [loaded] : [])));
   };
+  const hung = new WeakSet<LoadedModel>();
+  const memory = watchMemory();
   const watch = setInterval(killHung, Math.max(20, Math.min(1000, settings.progressTimeoutMs / 3))).unref();
 
   function takeWaiter(id: number): Waiter | undefined {
@@ -128,6 +102,7 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
     const { key, engine, model } = resident;
     resident.loadStartedAt = clock.monotonic();
     logger.info('model-load-start', { model: model.id, engine: engine.id });
+    say({ kind: 'model-load-start', model: model.id, engine: engine.id });
     try {
       const options = engineOptionsOf(settings, resident);
       let measuredBytes = 0;
@@ -146,7 +121,9 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
       void loaded.session.closed.then(({ reason }) => onDeath(resident, loaded, reason));
       void loaded.process.channel.exited.then((exit) => onDeath(resident, loaded, exit.signal ? `signal ${exit.signal}` : `exit code ${exit.code}`));
       const { weightsBytes, kvBytes, computeBytes, processBytes } = loaded.report.measured;
-      logger.info('model-load-end', { model: model.id, engine: engine.id, loadMs: Math.round(resident.readyAt - resident.loadStartedAt) });
+      const durationMs = resident.readyAt - resident.loadStartedAt;
+      logger.info('model-load-end', { model: model.id, engine: engine.id, loadMs: Math.round(durationMs) });
+      say({ kind: 'model-load-end', model: model.id, engine: engine.id, durationMs });
       for (const warning of loaded.report.warnings ?? []) logger.warning(warning, { model: model.id });
       measuredBytes = weightsBytes + kvBytes + computeBytes + processBytes;
       const { estimateBytes } = schedulerPlan(settings, resident);
@@ -155,6 +132,7 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
       tell({ kind: 'loaded', model: key, parallelSequences: loaded.report.parallelSequences, bytes: measuredBytes });
     } catch (error) {
       const failure = isHearthError(error) ? error : toHearthError(error);
+      say({ kind: 'model-load-error', model: model.id, engine: engine.id, code: stopping.signal.aborted ? 'cancelled' : failure.code });
       if (stopping.signal.aborted) logger.info('model-load-end', { model: model.id, engine: engine.id, outcome: 'cancelled' });
       else logger.error('model-load-error', { model: model.id, engine: engine.id, code: failure.code, message: failure.message });
       tell({ kind: 'load-failed', model: key, error: failure, crashed: failure.code === 'model_load_failed' });
@@ -165,24 +143,35 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
     if (resident.loaded !== loaded) return;
     resident.loaded = null;
     const expected = scheduler.state(resident.key)?.phase === 'unloading';
-    if (!expected) logger.error('model-crash', { model: resident.model.id, engine: resident.engine.id, reason });
+    const kill = loaded.process.overLimit?.() ?? null;
+    if (!expected) tellCrash(resident, loaded, reason, kill);
     // A session that gave up leaves a child that must not outlive it.
     void loaded.process.stop().catch(() => {});
-    for (const listener of [...resident.deathListeners]) listener(reason);
+    for (const listener of [...resident.deathListeners]) listener(kill === null ? reason : killText(kill), kill === null ? 'engine_crashed' : 'engine_killed');
     if (expected) return;
+    say({ kind: 'model-unload-end', model: resident.model.id, engine: resident.engine.id, reason: 'crash' });
     tell({ kind: 'exited', model: resident.key });
     for (const listener of [...resident.stopListeners]) listener();
   }
 
-  async function stop(resident: Resident, force: boolean): Promise<void> {
+  function tellCrash(resident: Resident, loaded: LoadedModel, reason: string, kill: OverLimit | null): void {
+    const { model, engine } = resident;
+    logger.error('model-crash', { model: model.id, engine: engine.id, reason });
+    if (kill) say({ kind: 'engine-kill', model: model.id, ...kill });
+    say({ kind: 'engine-restart', model: model.id, reason: kill ? 'killed' : hung.has(loaded) ? 'hung' : 'crash' });
+  }
+
+  async function stop(resident: Resident, force: boolean, reason: UnloadReason): Promise<void> {
     const { loaded } = resident;
     if (loaded) {
       if (force) for (const listener of [...resident.deathListeners]) listener('the model was unloaded');
       await loaded.session.close().catch(() => {});
       await loaded.process.stop().catch(() => {});
       if (resident.loaded === loaded) resident.loaded = null;
-      logger.info('model-unload-end', { model: resident.model.id, engine: resident.engine.id });
+      logger.info('model-unload-end', { model: resident.model.id, engine: resident.engine.id, reason });
+      say({ kind: 'model-unload-end', model: resident.model.id, engine: resident.engine.id, reason });
     }
+    if (memory && memory.level !== 'normal') await memory.check();
     tell({ kind: 'stopped', model: resident.key });
     for (const listener of [...resident.stopListeners]) listener();
   }
@@ -192,8 +181,49 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
     for (const { loaded, awaited, lastProgressAt, model } of residents.values()) {
       if (!loaded || awaited === 0 || clock.monotonic() - lastProgressAt < settings.progressTimeoutMs) continue;
       logger.error('model-hung', { model: model.id, pid: loaded.process.pid });
+      hung.add(loaded);
       loaded.process.kill();
     }
+  }
+
+  /** Answers what it dropped: only models that keep evaluated prefixes have something to drop. */
+  async function clearCaches(reason: 'admin' | 'pressure', only?: Resident): Promise<string[]> {
+    const cleared: string[] = [];
+    await Promise.all(
+      (only ? [only] : [...residents.values()]).map(async ({ loaded, model }) => {
+        if (!loaded || loaded.capabilities.prefixCache === 'none') return;
+        if (
+          !(await loaded.session.clearCache().then(
+            () => true,
+            () => false,
+          ))
+        )
+          return;
+        cleared.push(model.id);
+        say({ kind: 'prefix-cache-clear', model: model.id, reason });
+      }),
+    );
+    return cleared;
+  }
+
+  function watchMemory(): MemoryWatch | null {
+    if (!settings.memory) return null;
+    return createMemoryWatch({
+      source: settings.memory,
+      budgetBytes: settings.memoryBudgetBytes,
+      sampleMs: settings.memorySampleMs,
+      pids: () => [...residents.values()].flatMap(({ loaded }) => loaded?.process.pid ?? []),
+      dropCaches: async () => void (await clearCaches('pressure')),
+      onLevel(level, usedBytes, reason) {
+        if (level !== lastLevel) {
+          const fields = { level, usedBytes, budgetBytes: settings.memoryBudgetBytes, reason };
+          logger[level === 'normal' ? 'info' : 'warning']('memory-pressure', fields);
+          say({ kind: 'memory-pressure', ...fields });
+        }
+        lastLevel = level;
+        tell({ kind: 'memory', level });
+      },
+    });
   }
 
   const describe = (resident: Resident): ResidentModel => describeResident(resident, scheduler.state(resident.key)!, clock.monotonic(), clock.now());
@@ -280,11 +310,30 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
     describe,
     snapshot: () => ({ seq: scheduler.sequence, models: [...residents.values()].map(describe) }),
 
+    clearCaches,
+    memory: () => ({
+      level: lastLevel,
+      budgetBytes: settings.memoryBudgetBytes,
+      chargedBytes: [...scheduler.models()].reduce((sum, { bytes }) => sum + bytes, 0),
+      usedBytes: memory?.usedBytes ?? null,
+      bytesOf: (pid) => memory?.bytesOf(pid) ?? null,
+    }),
+    queue: () =>
+      [...scheduler.models()].flatMap(({ key, queue }) =>
+        queue.map(({ owner, priority, sequences, sinceMs }) => ({
+          model: residents.get(key)!.model.id,
+          owner,
+          priority,
+          sequences,
+          waitedMs: clock.monotonic() - sinceMs,
+        })),
+      ),
     running: () => [...scheduler.models()].reduce((sum, { running }) => sum + running.size, 0),
     drain: () => tell({ kind: 'drain' }),
 
     async stopAll() {
       clearInterval(watch);
+      memory?.[Symbol.dispose]();
       stopping.abort(new HearthError('draining', 'The server is stopping.'));
       for (const timer of timers.values()) clearTimeout(timer);
       timers.clear();
@@ -301,3 +350,5 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
     },
   };
 }
+
+const killText = ({ reason, limit, value }: OverLimit): string => `it went over its limit (${reason}: ${value} of ${limit})`;

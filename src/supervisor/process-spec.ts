@@ -39,8 +39,17 @@ export interface ProcessChannel {
   readonly exited: Promise<ProcessExit>;
 }
 
+/** Why a process was ended by its supervisor: `oom` in bytes. */
+export interface OverLimit {
+  readonly reason: 'oom' | 'cpu' | 'wall';
+  readonly limit: number;
+  readonly value: number;
+}
+
 export interface SupervisedProcess extends AsyncDisposable {
   readonly pid: number;
+  /** Set once it was ended for what it took; absent: nobody watches it. */
+  overLimit?(): OverLimit | null;
   readonly channel: ProcessChannel;
   /** SIGTERM to the group, the grace time, SIGKILL. Settles when the process is gone. */
   stop(): Promise<{ readonly method: 'graceful' | 'forced' | 'gone' }>;

@@ -65,7 +65,7 @@ describe('the access log', () => {
     for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
     expect(text).toBe('echo: secret words here');
     await expect.poll(() => lines.length).toBe(1);
-    expect(lines[0]).toMatchObject({ path: '/v1/chat/completions', status: 200, outcome: 'ok', model, engine: 'fake', prompt_tokens: 3, completion_tokens: 4 });
+    expect(lines[0]).toMatchObject({ path: '/v1/chat/completions', status: 200, outcome: 'ok', model, upstream: 'fake', prompt_tokens: 3, completion_tokens: 4 });
 
     const abort = new AbortController();
     const cut = await server.openai.chat.completions.create({ model, messages: user('word '.repeat(300)), stream: true }, { signal: abort.signal });
@@ -74,7 +74,7 @@ describe('the access log', () => {
     expect(lines[1]).toMatchObject({ status: 200, outcome: 'client_cancel' });
 
     await server.openai.chat.completions.create({ model: 'nobody', messages }).catch(() => {});
-    expect(lines[2]).toMatchObject({ status: 404, outcome: 'error' });
+    expect(lines[2]).toMatchObject({ status: 404, outcome: 'client_error', code: 'model_not_found', model: null });
     await server.openai.chat.completions.create({ model, messages });
     expect(lines[3]).toMatchObject({ outcome: 'ok', prompt_tokens: 3 });
     expect(lines).toHaveLength(4);

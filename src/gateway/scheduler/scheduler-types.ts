@@ -1,3 +1,4 @@
+import type { MemoryLevel, UnloadReason } from '../../contract/index.ts';
 import type { HearthError } from '../../core/index.ts';
 
 /** What the scheduler may cause. Every answer comes back as an event; nothing is awaited (docs/spec/serving.md §5.1). */
@@ -5,7 +6,7 @@ export interface Effects {
   /** Answered by `loaded` or `load-failed`. */
   startLoad(model: string): void;
   /** Answered by `stopped`; `force` ends running requests. */
-  stopModel(model: string, force: boolean): void;
+  stopModel(model: string, force: boolean, reason: UnloadReason): void;
   /** Hands the model to a waiter; false when the waiter is already gone. */
   grant(waiter: number): boolean;
   reject(waiter: number, error: HearthError): void;
@@ -40,6 +41,8 @@ export type SchedulerEvent =
   | { readonly kind: 'stopped'; readonly model: string }
   | { readonly kind: 'unload'; readonly model: string; readonly force: boolean }
   | { readonly kind: 'timer'; readonly key: string }
+  /** How scarce memory is; told again while it stays scarce. */
+  | { readonly kind: 'memory'; readonly level: MemoryLevel }
   | { readonly kind: 'drain' };
 
 export interface SchedulerOptions {
@@ -103,4 +106,6 @@ export interface ModelState {
   breakerTrips: number;
   readyAtMs: number | null;
   unloadWanted: boolean;
+  /** It waits for memory, not for its turn. */
+  lacksMemory: boolean;
 }

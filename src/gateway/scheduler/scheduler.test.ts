@@ -119,7 +119,7 @@ describe('memory', () => {
   });
 
   test('what adapters add to a loaded model counts in the budget, and what they give back too', () => {
-    const { tell } = setup({ a: { pinned: true }, b: { estimateBytes: 60 } });
+    const { tell } = setup({ a: { pinned: true }, b: { estimateBytes: 55 } });
     tell(request(1, 'a'), loaded('a', 30), { kind: 'resized', model: 'a', bytes: 50 });
     expect(tell(request(2, 'b'))).toEqual([]);
     expect(tell({ kind: 'resized', model: 'a', bytes: 40 })).toEqual(['load b']);

@@ -1,5 +1,8 @@
+import type { MemoryLevel, UnloadReason } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import { planEviction } from '../eviction/plan-eviction.ts';
+import { backOffMs, breakerError, noteCrash } from './crash-loop.ts';
+import { gigabytes, guardBytes, memoryError, newestWaiting } from './memory-limits.ts';
 import type { Effects, ModelPlan, ModelState, SchedulerEvent, SchedulerOptions, Waiting } from './scheduler-types.ts';
 import { nextTurn, retryAfterSeconds } from './turns.ts';
 
@@ -21,7 +24,9 @@ export interface Scheduler {
 export function createScheduler(options: SchedulerOptions, effects: Effects): Scheduler {
   const models = new Map<string, ModelState>();
   const owner = new Map<number, ModelState>();
+  const guard = guardBytes(options.memoryBudgetBytes);
   let draining = false;
+  let level: MemoryLevel = 'normal';
   let sequence = 0;
   let turn = 0;
 
@@ -39,6 +44,9 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
         return;
       case 'timer':
         onTimer(event.key, now);
+        return;
+      case 'memory':
+        onMemory(event.level, now);
         return;
       case 'drain':
         draining = true;
@@ -82,6 +90,20 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
     }
   }
 
+  /** Soft: nothing more is loaded. Hard: nobody is admitted either, idle models go, and the newest of those who wait are turned away. */
+  function onMemory(next: MemoryLevel, now: number): void {
+    level = next;
+    if (level === 'hard') {
+      for (const model of models.values()) if (isIdle(model) && !model.plan.pinned) beginUnload(model, false, 'pressure');
+      for (const { model, waiting } of newestWaiting(models.values())) {
+        dequeue(models.get(model)!, waiting.waiter);
+        effects.reject(waiting.waiter, memoryError('The machine has no memory left for another request.'));
+      }
+      return;
+    }
+    pumpAll(now);
+  }
+
   function onRequest(event: Extract<SchedulerEvent, { kind: 'request' }>, now: number): void {
     const model = models.get(event.model);
     if (!model) throw new Error(`plan() was not called for ${event.model}`);
@@ -103,7 +125,7 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
 
   function refuse(model: ModelState, whose: string, now: number): HearthError | null {
     if (draining) return new HearthError('draining', 'The server is stopping and takes no new requests.');
-    if (now < model.breakerUntilMs) return breakerError(model, now);
+    if (now < model.breakerUntilMs) return breakerError(model, options, now);
     if (model.phase === 'failed' && model.failure && now < model.retryAtMs) return model.failure;
     let waiting = 0;
     let own = 0;
@@ -119,13 +141,6 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
     }
     if (waiting < options.queueLimit) return null;
     return new HearthError('queue_full', `${waiting} requests are waiting already, as many as the queue takes.`, { details: { retryAfterS } });
-  }
-
-  function breakerError(model: ModelState, now: number): HearthError {
-    const retryAfterS = Math.ceil((model.breakerUntilMs - now) / 1000);
-    return new HearthError('breaker_open', `The model crashed ${options.crashLimit} times in a short while; the next try is in ${retryAfterS} seconds.`, {
-      details: { retryAfterS },
-    });
   }
 
   function onWaiterGone(waiter: number, now: number): void {
@@ -164,7 +179,7 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
   function startIdle(model: ModelState, now: number): void {
     // Those who still wait are served by the next load.
     if (model.phase === 'ready' && model.unloadWanted && model.running.size === 0) {
-      beginUnload(model, false);
+      beginUnload(model, false, 'admin');
       return;
     }
     if (!isIdle(model)) return;
@@ -180,37 +195,29 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
       const model = owner.get(waiter);
       if (!model?.queue.some((waiting) => waiting.waiter === waiter)) return;
       dequeue(model, waiter);
-      effects.reject(
-        waiter,
-        new HearthError('queue_timeout', `The request waited ${options.queueWaitMs / 1000} seconds for its turn.`, { details: { retryAfterS: 10 } }),
-      );
+      effects.reject(waiter, waitedTooLong(model));
       startIdle(model, now);
       return;
     }
     const model = models.get(target);
-    if (kind === 'ttl' && model && isIdle(model)) beginUnload(model, false);
+    if (kind === 'ttl' && model && isIdle(model)) beginUnload(model, false, 'ttl');
     if (kind === 'retry' && model) pump(model, now);
     if (kind === 'fairness') pumpAll(now);
   }
 
-  function onLoadFailed(model: ModelState, error: HearthError, crashed: boolean, now: number): void {
-    model.failures += 1;
-    Object.assign(model, { phase: 'failed', bytes: 0, failure: error, retryAtMs: now + backOff(model.failures) });
-    if (crashed) noteCrash(model, now);
-    rejectAll(model, () => error);
-    pumpAll(now);
+  function waitedTooLong({ lacksMemory, phase }: ModelState): HearthError {
+    const seconds = options.queueWaitMs / 1000;
+    if (lacksMemory && phase !== 'ready')
+      return memoryError(`The request waited ${seconds} seconds, and other models still hold the memory that its model needs.`);
+    return new HearthError('queue_timeout', `The request waited ${seconds} seconds for its turn.`, { details: { retryAfterS: 10 } });
   }
 
-  const backOff = (attempts: number): number => Math.min(options.restartDelayCapMs, options.restartDelayMs * 2 ** (attempts - 1));
-
-  function noteCrash(model: ModelState, now: number): void {
-    if (model.readyAtMs !== null && now - model.readyAtMs >= options.stableAfterMs) Object.assign(model, { crashes: [], breakerTrips: 0 });
-    model.readyAtMs = null;
-    model.crashes = [...model.crashes.filter((at) => now - at < options.crashWindowMs), now];
-    // After a crash loop there is one trial: its failure opens the breaker again, for twice as long.
-    if (model.crashes.length < options.crashLimit && model.breakerTrips === 0) return;
-    model.breakerUntilMs = now + Math.min(options.breakerCapMs, options.breakerMs * 2 ** model.breakerTrips);
-    model.breakerTrips += 1;
+  function onLoadFailed(model: ModelState, error: HearthError, crashed: boolean, now: number): void {
+    model.failures += 1;
+    Object.assign(model, { phase: 'failed', bytes: 0, failure: error, retryAtMs: now + backOffMs(options, model.failures) });
+    if (crashed) noteCrash(model, options, now);
+    rejectAll(model, () => error);
+    pumpAll(now);
   }
 
   function onExited(model: ModelState, now: number): void {
@@ -219,10 +226,10 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
     Object.assign(model, { phase: 'unloaded', bytes: 0, unloadWanted: false });
     effects.clearTimer(`ttl:${model.key}`);
     if (!wanted) {
-      noteCrash(model, now);
-      model.retryAtMs = now + backOff(Math.max(1, model.crashes.length));
+      noteCrash(model, options, now);
+      model.retryAtMs = now + backOffMs(options, Math.max(1, model.crashes.length));
     }
-    if (now < model.breakerUntilMs) rejectAll(model, () => breakerError(model, now));
+    if (now < model.breakerUntilMs) rejectAll(model, () => breakerError(model, options, now));
     pumpAll(now);
   }
 
@@ -230,18 +237,18 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
     if (model.phase === 'loading') model.unloadWanted = true;
     if (model.phase !== 'ready') return;
     if (force || model.running.size === 0) {
-      beginUnload(model, force);
+      beginUnload(model, force, 'admin');
       return;
     }
     model.unloadWanted = true;
     startIdle(model, now);
   }
 
-  function beginUnload(model: ModelState, force: boolean): void {
+  function beginUnload(model: ModelState, force: boolean, reason: UnloadReason): void {
     model.phase = 'unloading';
     model.idleSinceMs = null;
     effects.clearTimer(`ttl:${model.key}`);
-    effects.stopModel(model.key, force);
+    effects.stopModel(model.key, force, reason);
   }
 
   function pumpAll(now: number): void {
@@ -259,7 +266,7 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
   }
 
   function admit(model: ModelState, now: number): void {
-    if (model.unloadWanted || yieldsToOthers(model, now)) return;
+    if (level === 'hard' || model.unloadWanted || yieldsToOthers(model, now)) return;
     for (let head = nextTurn(model, now); head && fits(model, head); head = nextTurn(model, now)) {
       dequeue(model, head.waiter);
       if (!effects.grant(head.waiter)) continue;
@@ -293,7 +300,7 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
   function freeBytes(): number {
     let used = 0;
     for (const { bytes } of models.values()) used += bytes;
-    return options.memoryBudgetBytes - used;
+    return guard - used;
   }
 
   function tryLoad(model: ModelState, now: number): void {
@@ -302,8 +309,8 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
       return;
     }
     const needed = model.plan.estimateBytes;
-    if (needed > options.memoryBudgetBytes) {
-      const message = `The model needs about ${gigabytes(needed)}; the memory budget is ${gigabytes(options.memoryBudgetBytes)}.`;
+    if (needed > guard) {
+      const message = `The model needs about ${gigabytes(needed)}; models may take ${gigabytes(guard)} together.`;
       rejectAll(model, () => new HearthError('insufficient_memory', message));
       return;
     }
@@ -319,13 +326,15 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
       }));
     const leaving = [...models.values()].filter(({ phase }) => phase === 'unloading').reduce((sum, { bytes }) => sum + bytes, 0);
     const victims = planEviction({ neededBytes: needed, freeBytes: freeBytes() + leaving, residents });
+    model.lacksMemory = true;
     if (victims === null) {
       effects.setTimer('fairness', options.fairnessMs);
       return;
     }
-    for (const key of victims) beginUnload(models.get(key)!, false);
+    for (const key of victims) beginUnload(models.get(key)!, false, 'evicted');
     // An unload is complete before the load begins: `stopped` comes back here.
-    if (freeBytes() < needed) return;
+    if (freeBytes() < needed || level !== 'normal') return;
+    model.lacksMemory = false;
     model.phase = 'loading';
     model.bytes = needed;
     effects.startLoad(model.key);
@@ -351,8 +360,6 @@ const KEYLESS = new Set(['owner', 'local']);
 
 const isIdle = (model: ModelState): boolean => model.phase === 'ready' && model.queue.length === 0 && model.running.size === 0;
 
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
-
 const newModel = (key: string, plan: ModelPlan): ModelState => ({
   key,
   plan,
@@ -374,4 +381,5 @@ const newModel = (key: string, plan: ModelPlan): ModelState => ({
   breakerTrips: 0,
   readyAtMs: null,
   unloadWanted: false,
+  lacksMemory: false,
 });
