@@ -30,6 +30,8 @@ class Swapped(nn.Module):
     def __getattr__(self, key):
         if key in self:
             return self[key]
+        if "base" not in self:
+            raise AttributeError(key)
         return getattr(self["base"], key)
 
     def _layer(self):

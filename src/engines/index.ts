@@ -3,8 +3,13 @@
 // Called by: gateway, training, stack (through the port) and app.
 export { chooseEngineFor, type EngineCandidate, type EngineChoice, type EngineQuestion } from './choose-engine.ts';
 export { createEmberEngine, type EmberEngineSettings } from './ember/ember-engine.ts';
+export { createMlxEngine, type MlxEngineSettings, type MlxEnvironment, type MlxEnvironmentSource } from './mlx/mlx-engine.ts';
 export * from './port.ts';
 export { connectWorker, SESSION_LIMITS, type SessionLimits } from './protocol/session.ts';
 export type { RemoteAnswer, UpstreamCall, UpstreamTimeouts, UpstreamUsage, WireApi, WireRequest } from './remote/call.ts';
+export { capabilitiesOf, REMOTE_CAPABILITIES } from './remote/capabilities.ts';
+export { createRemote, type Remote } from './remote/create-remote.ts';
 export { type FaultMeaning, UpstreamFault } from './remote/fault.ts';
+export { listPeerModels, probeRemote } from './remote/health.ts';
+export type { RemoteModel, RemoteOptions } from './remote/remote-options.ts';
 export { checkAnswerWishes } from './text/index.ts';

@@ -141,9 +141,7 @@ export interface EngineSession extends AsyncDisposable {
   load(options: unknown, onProgress: (doneBytes: number, totalBytes: number) => void, signal: AbortSignal): Promise<LoadReport>;
   /** start, prefill-progress*, deltas, finish, usage, end; or one error and then nothing. Aborting the signal frees the sequence. */
   generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<GenerateEvent>;
-  tokenize(
-    input: { readonly text: string; readonly addSpecial: boolean; readonly parseSpecial: boolean } | PromptSource,
-  ): Promise<readonly number[]>;
+  tokenize(input: { readonly text: string; readonly addSpecial: boolean; readonly parseSpecial: boolean } | PromptSource): Promise<readonly number[]>;
   detokenize(tokens: readonly number[]): Promise<string>;
   applyTemplate(messages: readonly ChatMessage[], templateArguments?: Readonly<Record<string, unknown>>): Promise<string>;
   /** One vector of length 1 for each input. Throws not_an_embedder, context_length_exceeded. */
@@ -171,6 +169,8 @@ export type Companions = Readonly<Record<string, ModelFacts>>;
 export interface Engine {
   /** Lower-case word: `ember`, `mlx`, `remote`. */
   readonly id: string;
+  /** Why it cannot run on this machine now, known without a probe; null or absent: it can. */
+  unavailable?(): string | null;
   probe(signal: AbortSignal): Promise<EngineProbe>;
   /** With the options of a load, a verdict may carry a note about what they change. */
   canRun(facts: ModelFacts, options?: unknown): Readonly<Record<Feature, FeatureVerdict>>;

@@ -1,10 +1,11 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, test } from 'vitest';
-import { createEmberEngine } from '../../src/engines/index.ts';
+import { createEmberEngine, createMlxEngine } from '../../src/engines/index.ts';
 import { temporaryDirectory } from '../support/engine-run.ts';
 import { createFakeEngine } from '../support/fake-engine.ts';
 import { type GoldenModel, makeGoldenModel } from '../support/golden-model.ts';
+import { NO_ENVIRONMENT, testEnvironment } from '../support/mlx-environment.ts';
 import { describeEngine } from './engine.ts';
 
 const model = 'it has no model';
@@ -60,6 +61,25 @@ describe('[house H10] [engines E1] the engine port', () => {
     },
   });
 
-  test.skip('engine mlx (skipped: it is not built yet)', () => {});
+  const environment = testEnvironment();
+  if (environment === null) test.skip(`engine mlx (skipped: ${NO_ENVIRONMENT})`, () => {});
+  else
+    describeEngine({
+      name: 'mlx',
+      setUp() {
+        golden = makeGoldenModel(`${home.path}/model-mlx`);
+        cpSync(join(import.meta.dirname, '../reference/adapters/llama-q4-mlp/mlx'), `${home.path}/adapters/mlp`, { recursive: true });
+        return {
+          engine: createMlxEngine({ environments: environment, convertedDirectory: `${home.path}/converted`, adaptersDirectory: `${home.path}/adapters` }),
+          facts: golden.facts,
+          options: { contextTokens: 256 },
+        };
+      },
+      golden: () => ({ prompt: golden!.golden.prompt, text: golden!.golden.text, tokens: golden!.golden.greedy.length }),
+      adapter: () => 'mlp',
+      longPrompt: 'x',
+      lacks: { embeddings: 'its text worker gives no vectors in this version', rerank: 'its text worker gives no vectors in this version' },
+    });
+
   test.skip('engine remote (skipped: it is not built yet)', () => {});
 });
