@@ -19,7 +19,7 @@ export async function streamedAnswer<T>(
   dialect: SseDialect,
   encode: (answer: Answer) => AsyncGenerator<Frame<T>, void>,
 ): Promise<Response> {
-  const { gateway } = services;
+  const { gateway } = context;
   const gone = new AbortController();
   const signal = AbortSignal.any([context.signal, gone.signal]);
   const progress: { comment?: string } = {};

@@ -9,21 +9,13 @@ import { bind, type Handler, type HonoEnv, type RequestNote } from './bind.ts';
 import { errorResponse, errorShape, publicError } from './errors.ts';
 import { observeGateway } from './observe/observe-gateway.ts';
 import { createRequestObserver } from './observe/observe-requests.ts';
+import { createApiKeyHandler, lastReloadHandler, listApiKeysHandler, NO_RELOADS, reloadConfigHandler, revokeApiKeyHandler } from './routes/access.ts';
 import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHandler, unloadModelHandler, versionHandler } from './routes/admin.ts';
 import { getModelInShape, listModelsInShape } from './routes/anthropic-models.ts';
 import { catalogHandler } from './routes/catalog.ts';
 import { chatHandler } from './routes/chat.ts';
 import { completionsHandler } from './routes/completions.ts';
-import {
-  daemonStopHandler,
-  logLinesHandler,
-  logRotateHandler,
-  logsHandler,
-  NO_DAEMON,
-  NO_LOGS,
-  stackDownHandler,
-  stackUpHandler,
-} from './routes/daemon.ts';
+import { daemonStopHandler, logLinesHandler, logRotateHandler, logsHandler, NO_DAEMON, NO_LOGS, stackDownHandler, stackUpHandler } from './routes/daemon.ts';
 import { embeddingProxy } from './routes/embedding-proxy.ts';
 import { embeddingsHandler, rerankHandler } from './routes/embeddings.ts';
 import { healthHandler, liveHandler, readyHandler } from './routes/health.ts';
@@ -34,7 +26,7 @@ import { countResponseTokensHandler, createResponseHandler, deleteResponseHandle
 import { storeHealthHandler, storeListHandler, storePullHandler, storeRecalculateHandler, storeRemoveHandler, storeShowHandler } from './routes/store.ts';
 import { applyTemplateHandler, detokenizeHandler, tokenizeHandler } from './routes/tokenize.ts';
 import { storeCloneHandler, storeConvertHandler } from './routes/workspaces.ts';
-import type { DaemonControl, LogReader, Services } from './services.ts';
+import type { ConfigReloads, DaemonControl, LogReader, Services } from './services.ts';
 
 export interface ApiOptions {
   readonly gateway: Gateway;
@@ -54,11 +46,21 @@ export interface ApiOptions {
   readonly images?: Partial<Services['images']>;
   readonly embeddings?: Partial<Services['embeddings']>;
   readonly listeners?: () => readonly string[];
+  /** Absent: there are no keys, and none can be made. */
+  readonly keys?: ApiKeyStore;
+  readonly access?: Access;
+  readonly limits?: KeyLimits;
+  /** Reads the configuration again; absent: this process cannot. */
+  readonly reloads?: ConfigReloads;
   /** Absent: this process is no daemon. */
   readonly daemon?: DaemonControl;
   readonly logs?: LogReader;
   readonly logger?: Logger;
   readonly clock?: Clock;
+  /** Hears what becomes of each request; absent: nobody. */
+  readonly events?: EventSink;
+  /** Prompts and answers go into those events too, with secrets replaced. */
+  readonly observeContent?: boolean;
 }
 
 /** Where a request came from; without it the caller is the own process. */
@@ -69,10 +71,6 @@ export interface RequestOrigin {
   /** Ends the connection at once. */
   readonly cut?: () => void;
 }
-  /** Hears what becomes of each request; absent: nobody. */
-  readonly events?: EventSink;
-  /** Prompts and answers go into those events too, with secrets replaced. */
-  readonly observeContent?: boolean;
 
 export interface Api {
   request(request: Request, origin?: RequestOrigin): Promise<Response>;
@@ -87,6 +85,7 @@ const SECURITY_HEADERS = {
 export function createApi(options: ApiOptions): Api {
   const logger = options.logger ?? silentLogger;
   const clock = options.clock ?? systemClock;
+  const observer = createRequestObserver({ clock, events: options.events ?? { emit() {} }, logger });
   const services: Services = {
     gateway: observeGateway(options.gateway, { requests: observer.table, clock, content: options.observeContent ?? false }),
     requests: observer.table,
@@ -99,16 +98,22 @@ export function createApi(options: ApiOptions): Api {
     heartbeatMs: options.heartbeatMs ?? 8_000,
     headerHoldMs: options.headerHoldMs ?? 8_000,
     slowClientTimeoutMs: options.slowClientTimeoutMs ?? 30_000,
-  const observer = createRequestObserver({ clock, events: options.events ?? { emit() {} }, logger });
     maxBodyBytes: options.maxBodyBytes ?? 8 * 1024 * 1024,
     listeners: options.listeners ?? (() => []),
+    keys: options.keys ?? NO_API_KEYS,
+    reloads: options.reloads ?? NO_RELOADS,
     daemon: options.daemon ?? NO_DAEMON,
     logs: options.logs ?? NO_LOGS,
     logger,
     clock,
     startedAtMs: clock.now(),
   };
-  const app = createRoutes(services);
+  const access = options.access ?? createAccess({ keys: services.keys, clock, logger });
+  const limits = options.limits ?? createKeyLimits({ store: createMemoryStateStore(clock), clock });
+  const app = createRoutes(services, {
+    identify: access.identify,
+    enter: (caller) => createRequestGateway(services.gateway, limits, { id: callerId(caller), policy: policyOf(caller) }),
+  });
 
   return {
     async request(request, origin = { caller: IN_PROCESS }) {
@@ -127,8 +132,13 @@ export function createApi(options: ApiOptions): Api {
       }
       // A stream is over when its last byte is written; an error that came before its headers is no stream.
       live.streaming = note.stream !== undefined && response.ok;
-      if (note.stream && response.ok) void note.stream.then((end) => observer.end(live, response.status, end));
-      else observer.end(live, response.status, null);
+      for (const [name, value] of Object.entries(note.gateway?.limitHeaders() ?? {})) headers.set(name, value);
+      const end = (outcome: string | null) => {
+        note.gateway?.end();
+        observer.end(live, response.status, outcome);
+      };
+      if (note.stream && response.ok) void note.stream.then(end);
+      else end(null);
       return new Response(response.body, { status: response.status, headers });
     },
   };
@@ -138,11 +148,23 @@ const shapeOf = ({ url, headers }: Request) => errorShape(new URL(url).pathname,
 
 type Bindings = { readonly origin: RequestOrigin; readonly requestId: string; readonly note: RequestNote };
 
-function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }> {
+/** Who comes in, and what of the gateway is open to him. */
+interface Door {
+  readonly identify: Access['identify'];
+  enter(caller: Caller): RequestGateway;
+}
+
+function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings: Bindings }> {
   const app = new Hono<HonoEnv & { Bindings: Bindings }>();
   app.use(async (context, next) => {
-    context.set('caller', context.env.origin.caller);
-    context.set('note', context.env.note);
+    const { origin, note } = context.env;
+    context.set('caller', origin.caller);
+    const caller = door.identify(origin.caller, context.req.raw.headers, context.req.url);
+    note.gateway = door.enter(caller);
+    note.live.keyId = callerId(caller);
+    context.set('caller', caller);
+    context.set('gateway', note.gateway);
+    context.set('note', note);
     context.set('requestId', context.env.requestId);
     context.set('signal', context.req.raw.signal);
     context.set('cut', context.env.origin.cut ?? (() => {}));
@@ -150,6 +172,7 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
   });
   app.onError((error, context) => {
     const told = publicError(error, context.var.caller);
+    context.env.note.live.code = told.code;
     if (told.code === 'internal_error') services.logger.error('request-error', { request_id: context.env.requestId, reason: causeOf(error) });
     return errorResponse(told, context.env.requestId, {}, shapeOf(context.req.raw));
   });
@@ -157,7 +180,7 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
     const { pathname } = new URL(context.req.url);
     const shape = shapeOf(context.req.raw);
     const guarded = /^\/(admin|train)(\/|$)/.test(pathname);
-    const refusal = checkScope(context.env.origin.caller, guarded ? 'admin' : 'public', context.req.raw.headers);
+    const refusal = checkScope(context.var.caller, guarded ? 'admin' : 'public');
     if (refusal) return errorResponse(refusal, context.env.requestId, {}, shape);
     const methods = methodsOf(pathname);
     if (methods.length === 0)
@@ -166,7 +189,6 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
     return errorResponse(error, context.env.requestId, { allow: methods.join(', ') }, shape);
   });
 
-    context.env.note.live.code = told.code;
   const on = <E extends (typeof endpoints)[keyof typeof endpoints]>(endpoint: E, handler: Handler<E>) =>
     bind(app as unknown as Hono<HonoEnv>, endpoint, services.maxBodyBytes, handler);
   on(endpoints.chatCompletions, chatHandler(services));
@@ -200,6 +222,11 @@ function createRoutes(services: Services): Hono<HonoEnv & { Bindings: Bindings }
   on(endpoints.logs, logsHandler(services));
   on(endpoints.logLines, logLinesHandler(services));
   on(endpoints.logRotate, logRotateHandler(services));
+  on(endpoints.createApiKey, createApiKeyHandler(services));
+  on(endpoints.listApiKeys, listApiKeysHandler(services));
+  on(endpoints.revokeApiKey, revokeApiKeyHandler(services));
+  on(endpoints.reloadConfig, reloadConfigHandler(services));
+  on(endpoints.lastReload, lastReloadHandler(services));
   on(endpoints.storeList, storeListHandler(services));
   on(endpoints.storePull, storePullHandler(services));
   on(endpoints.storePush, storePushHandler(services));

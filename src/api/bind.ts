@@ -2,7 +2,7 @@ import type { Hono } from 'hono';
 import type { z } from 'zod';
 import type { EndpointDefinition, EndpointReply, EndpointRequest } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
-import type { Answer } from '../gateway/index.ts';
+import type { Answer, RequestGateway } from '../gateway/index.ts';
 import { type Caller, checkScope } from '../security/index.ts';
 import type { LiveRequest } from './observe/request-table.ts';
 import { readJsonBody } from './read-body.ts';
@@ -12,7 +12,10 @@ export interface CallContext {
   readonly requestId: string;
   /** As it came; its body is read already where the endpoint declares one. */
   readonly request: Request;
+  /** With its key, which was checked. */
   readonly caller: Caller;
+  /** What answers, within the models and limits of the caller. */
+  readonly gateway: RequestGateway;
   /** Aborted when the client goes away. */
   readonly signal: AbortSignal;
   /** Ends the connection at once. */
@@ -23,10 +26,12 @@ export interface CallContext {
 
 /** What a handler tells the access log. */
 export interface RequestNote {
+  /** Set once the caller is known. */
+  gateway?: RequestGateway;
+  readonly live: LiveRequest;
   /** The first answer of the request. */
   answer?: Answer;
   /** Settles at the end of a stream with how it ended: `ok`, `client_cancel`, `slow_client` or the code of the error in it. */
-  readonly live: LiveRequest;
   stream?: Promise<string>;
 }
 
@@ -40,16 +45,16 @@ export type Handler<E extends EndpointDefinition> = (input: EndpointRequest<E>, 
 export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint: E, maxBodyBytes: number, handler: Handler<E>): void {
   const paths = [endpoint.path, ...(endpoint.aliases ?? [])].map((path) => path.replaceAll(/\{(\w+)\+\}/g, ':$1{.+}').replaceAll(/\{(\w+)\}/g, ':$1'));
   app.on(endpoint.method, paths, async (context) => {
-    const { caller, requestId, signal, cut, note } = context.var;
-    const refusal = checkScope(caller, endpoint.scope, context.req.raw.headers);
+    const { caller, gateway, requestId, signal, cut, note } = context.var;
+    Object.assign(note.live, { route: endpoint.path, scope: endpoint.scope });
+    const refusal = checkScope(caller, endpoint.scope);
     if (refusal) throw refusal;
     const input = {
-    Object.assign(note.live, { route: endpoint.path, scope: endpoint.scope });
       ...(endpoint.params ? { params: validate(endpoint.params, context.req.param()) } : {}),
       ...(endpoint.query ? { query: validate(endpoint.query, singleValues(context.req.queries())) } : {}),
       ...(endpoint.body ? { body: validate(endpoint.body, objectOnly(await readJsonBody(context.req.raw, maxBodyBytes))) } : {}),
     } as EndpointRequest<E>;
-    const reply = await handler(input, { caller, requestId, request: context.req.raw, signal, cut, note });
+    const reply = await handler(input, { caller, gateway, requestId, request: context.req.raw, signal, cut, note });
     return reply instanceof Response ? reply : Response.json(reply);
   });
 }

@@ -73,18 +73,14 @@ export function tellError(error: HearthError, requestId: string, shape: ErrorSha
 }
 
 /** The answer of an error: Retry-After where waiting helps, `x-should-retry: false` where a repeat cannot. */
-export function errorResponse(
-  error: HearthError,
-  requestId: string,
-  headers: Readonly<Record<string, string>> = {},
-  shape: ErrorShape = 'openai',
-): Response {
+export function errorResponse(error: HearthError, requestId: string, headers: Readonly<Record<string, string>> = {}, shape: ErrorShape = 'openai'): Response {
   const { status, retryable } = error.row;
   const told = tellError(error, requestId, shape);
   const all = new Headers({ ...headers, ...told.headers });
   all.set('content-type', 'application/json');
-  if (retryable && (status === 429 || status === 503)) all.set('retry-after', String(retryAfterSeconds(error)));
-  if (status >= 500 && !retryable) all.set('x-should-retry', 'false');
+  if (status === 429 || (status === 503 && retryable)) all.set('retry-after', String(retryAfterSeconds(error)));
+  // A budget that is spent says when its window ends, which no client should wait for by itself.
+  if (!retryable && (status >= 500 || status === 429)) all.set('x-should-retry', 'false');
   if (status === 401) all.set('www-authenticate', 'Bearer');
   return new Response(told.body, { status: told.status, headers: all });
 }

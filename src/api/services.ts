@@ -1,9 +1,9 @@
 import type { Catalog } from '../catalog/index.ts';
-import type { DaemonState, GatewayState } from '../contract/index.ts';
+import type { DaemonState, GatewayState, ReloadResult } from '../contract/index.ts';
 import type { Clock, Logger } from '../core/index.ts';
 import type { Gateway, ImageMetadataOptions, ResponseStore } from '../gateway/index.ts';
+import type { ApiKeyStore } from '../security/index.ts';
 import type { Store } from '../store/index.ts';
-
 import type { RequestTable } from './observe/request-table.ts';
 
 /** What drives the daemon itself; the process that is not one refuses most of it. */
@@ -37,6 +37,14 @@ export interface LogReader {
   all(service: string): AsyncIterable<{ readonly file: string } | { readonly line: string }>;
   follow(service: string, signal: AbortSignal): AsyncIterable<string>;
 }
+
+/** Reads the configuration again. */
+export interface ConfigReloads {
+  /** Throws config_invalid with every problem; then nothing has changed. */
+  reload(cause: 'file' | 'signal' | 'admin'): Promise<ReloadResult>;
+  last(): ReloadResult;
+}
+
 /** What drives the daemon itself; the process that is not one refuses most of it. */
 export interface DaemonControl {
   state(): DaemonState;
@@ -72,9 +80,9 @@ export interface LogReader {
 /** What the routes work with. */
 export interface Services {
   readonly gateway: Gateway;
-  readonly store: Store;
   /** Requests that this process answers now. */
   readonly requests: RequestTable;
+  readonly store: Store;
   readonly catalog: Catalog | null;
   /** What is read out of pictures, and told to models. */
   readonly images: ImageMetadataOptions;
@@ -88,6 +96,8 @@ export interface Services {
   readonly headerHoldMs: number;
   readonly slowClientTimeoutMs: number;
   readonly maxBodyBytes: number;
+  readonly keys: ApiKeyStore;
+  readonly reloads: ConfigReloads;
   readonly daemon: DaemonControl;
   readonly logs: LogReader;
   /** Addresses that this process listens on, for the status. */

@@ -53,6 +53,7 @@ export const ERRORS = {
   embedding_failed: row(500, 1, 'Run again with `--log-level debug` for more.'),
   template_limit: row(400, 1, 'The chat template of this model could not be rendered within its limits.'),
   invalid_api_key: row(401, 1, 'Send a valid key as `Authorization: Bearer`.'),
+  api_key_not_found: row(404, 1, '`hearth keys api list` shows the ids of all keys.'),
   permission_denied: row(403, 3, 'Check who owns the file or directory that the message names.'),
   host_not_allowed: row(403, 1, 'Use the address that hearth listens on, or add the name to `access.hosts`.'),
   origin_not_allowed: row(403, 1, 'Add the origin to `access.origins` if this page may use hearth.'),

@@ -24,8 +24,8 @@ export interface Gateway extends AsyncDisposable {
   withSession<T>(model: ResolvedModel, signal: AbortSignal, use: (session: EngineSession, contextTokens: number) => Promise<T>): Promise<T>;
   load(model: ResolvedModel, plan: ResidentPlan, signal: AbortSignal): Promise<ResidentModel>;
   unload(model: ResolvedModel, force: boolean): Promise<boolean>;
-  /** Ends a running or waiting request; false when there is none of that id. */
-  cancel(requestId: string): boolean;
+  /** Ends a running or waiting request; false when there is none of that id, or it is not one of this requester. */
+  cancel(requestId: string, by?: string): boolean;
   list(signal: AbortSignal): Promise<readonly ListedModel[]>;
   snapshot(): { readonly seq: number; readonly models: readonly ResidentModel[] };
   /** State of one model; undefined before its first use. */
@@ -41,6 +41,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   const loop = createRunLoop(settings);
   const byPath = new Map<string, ResolvedModel>();
   const requests = new Map<string, AbortController>();
+  /** Whose each request is. */
+  const owners = new Map<string, string>();
   let closing: Promise<void> | null = null;
   let drainUntil = Number.POSITIVE_INFINITY;
 
@@ -55,10 +57,12 @@ export function createGateway(options: GatewayOptions): Gateway {
     const tooLong = new HearthError('request_timeout', `The request took longer than ${settings.requestMs / 1000} seconds.`);
     const timer = setTimeout(() => controller.abort(tooLong), settings.requestMs).unref();
     requests.set(request.requestId, controller);
+    owners.set(request.requestId, requester?.id ?? 'owner');
     const forget = () => {
       clearTimeout(timer);
       signal.removeEventListener('abort', forward);
       requests.delete(request.requestId);
+      owners.delete(request.requestId);
     };
     try {
       const lease = await loop.acquire(resident, request.choices, controller.signal, { owner: requester?.id, priority: requester?.policy.priority });
@@ -168,7 +172,8 @@ export function createGateway(options: GatewayOptions): Gateway {
       return resident ? await loop.unload(resident, force) : false;
     },
 
-    cancel(requestId) {
+    cancel(requestId, by) {
+      if (by !== undefined && owners.get(requestId) !== by) return false;
       const controller = requests.get(requestId);
       controller?.abort(new HearthError('cancelled', 'The request was cancelled.'));
       return controller !== undefined;

@@ -15,10 +15,15 @@ export { conversationAfter, createResponseStore, previousNotFound, type Response
 export { embed, rerank } from './embeddings/embed.ts';
 export { createGateway, type Gateway } from './gateway.ts';
 export type { GatewayOptions } from './gateway-options.ts';
+export { createKeyLimits, type KeyLimits, type KeyLimitsOptions } from './limits/key-limits.ts';
+export { createRequestGateway, type RequestGateway } from './limits/request-gateway.ts';
 export { answerBatches, type ImageMetadataOptions, planImageBatches } from './media/image-batches.ts';
 export { createMediaReader, type FetchedMedia, type MediaReader } from './media/media-reader.ts';
 export { encodeWholeChat } from './media/whole-chat.ts';
 export type { ListedModel, ModelSource, ResolvedModel } from './model-source.ts';
 export type { ResidentPlan } from './resident.ts';
+export { createMemoryStateStore } from './routing/state/memory-state-store.ts';
+export type { StateStore } from './state-store.ts';
 export { createStoreModels } from './store-models.ts';
 export type { Upstream, UpstreamAnswer, UpstreamHealth } from './upstream.ts';
+export { createUpstream, type UpstreamOptions } from './upstreams/create-upstream.ts';

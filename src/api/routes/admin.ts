@@ -54,7 +54,7 @@ export const unloadModelHandler =
     return { id: model.id, unloaded: await gateway.unload(model, body.force ?? false) };
   };
 
-/** DELETE /v1/requests/{id}. Without keys every local caller is the same one, so each may cancel what it knows the id of. */
+/** DELETE /v1/requests/{id}: the caller's own one; callers without a key are one. `admin` may cancel any. */
 export const cancelRequestHandler =
-  ({ gateway }: Services): Handler<typeof endpoints.cancelRequest> =>
-  async ({ params }) => ({ id: params.id, cancelled: gateway.cancel(params.id) });
+  (_services: Services): Handler<typeof endpoints.cancelRequest> =>
+  async ({ params }, { gateway }) => ({ id: params.id, cancelled: gateway.cancel(params.id) });

@@ -10,9 +10,9 @@ import { OPENAI_EVENTS } from '../sse-dialect.ts';
 export const chatHandler =
   (services: Services): Handler<typeof endpoints.chatCompletions> =>
   async ({ body }, context) => {
-    const { gateway } = services;
+    const { gateway } = context;
     const batches = planImageBatches(body, services.images);
-    if (batches !== null) return await answerImages(services, context, body, batches);
+    if (batches !== null) return await answerImages(context, body, batches);
     let choices = 1;
     const decode = (target: Target) => {
       const request = { ...decodeChat(body, target, context.requestId, gateway.sampling), cacheSalt: cacheSaltOf(context.caller) };
@@ -30,12 +30,8 @@ export const chatHandler =
   };
 
 /** Pictures in batches: one answer after the other, joined; a stream gets each as one piece when it is there. */
-async function answerImages(
-  { gateway }: Services,
-  context: CallContext,
-  body: ChatRequest,
-  batches: NonNullable<ReturnType<typeof planImageBatches>>,
-): Promise<Response> {
+async function answerImages(context: CallContext, body: ChatRequest, batches: NonNullable<ReturnType<typeof planImageBatches>>): Promise<Response> {
+  const { gateway } = context;
   const reply = await answerBatches(batches, async (part) => {
     const decode = (target: Target) => ({ ...decodeChat(part, target, context.requestId, gateway.sampling), cacheSalt: cacheSaltOf(context.caller) });
     const answer = await gateway.answer({ name: part.model, decode, stream: false, signal: context.signal });

@@ -2,7 +2,7 @@ import type { endpoints, GenerateRequest } from '../../contract/index.ts';
 import { type Answer, type CompletionEncoding, decodeCompletion, encodeCompletionStream, foldCompletion, type Target } from '../../gateway/index.ts';
 import { cacheSaltOf } from '../../security/index.ts';
 import { answerHeaders, streamedFrames } from '../answer-response.ts';
-import type { Handler } from '../bind.ts';
+import type { CallContext, Handler } from '../bind.ts';
 import type { Services } from '../services.ts';
 import { OPENAI_EVENTS } from '../sse-dialect.ts';
 
@@ -10,7 +10,7 @@ import { OPENAI_EVENTS } from '../sse-dialect.ts';
 export const completionsHandler =
   (services: Services): Handler<typeof endpoints.completions> =>
   async ({ body }, context) => {
-    const { gateway } = services;
+    const { gateway } = context;
     const gone = new AbortController();
     const signal = AbortSignal.any([context.signal, gone.signal]);
     const target = await gateway.target(await gateway.resolve(body.model, signal));
@@ -20,7 +20,7 @@ export const completionsHandler =
     const encoding: CompletionEncoding = {
       choices: requests[0]!.choices,
       includeUsage: body.stream_options?.include_usage === true,
-      echo: body.echo === true ? await echoTexts(services, target, requests, signal) : [],
+      echo: body.echo === true ? await echoTexts(gateway, target, requests, signal) : [],
     };
     const stream = body.stream === true;
     const { promise: admitted, resolve: onAdmitted } = Promise.withResolvers<void>();
@@ -40,7 +40,7 @@ export const completionsHandler =
     return await streamedFrames(services, context, { frames: encodeCompletionStream(answers(), encoding), gone, dialect: OPENAI_EVENTS, admitted });
   };
 
-async function echoTexts({ gateway }: Services, target: Target, requests: readonly GenerateRequest[], signal: AbortSignal): Promise<string[]> {
+async function echoTexts(gateway: CallContext['gateway'], target: Target, requests: readonly GenerateRequest[], signal: AbortSignal): Promise<string[]> {
   if (requests.every(({ prompt }) => prompt !== undefined)) return requests.map(({ prompt }) => prompt!);
   return await gateway.withSession(target.model!, signal, (session) =>
     Promise.all(requests.map(({ prompt, tokens }) => prompt ?? session.detokenize(tokens ?? []))),

@@ -5,15 +5,19 @@ import type { Services } from '../services.ts';
 
 /** POST /v1/embeddings. What was cut is told in a header too (docs/spec/serving.md §2.5). */
 export const embeddingsHandler =
-  ({ gateway, embeddings }: Services): Handler<typeof endpoints.embeddings> =>
-  async ({ body }, { signal }) => {
+  ({ embeddings }: Services): Handler<typeof endpoints.embeddings> =>
+  async ({ body }, { signal, gateway }) => {
     const reply = await embed(gateway, { body, signal, truncate: embeddings.truncate });
+    gateway.charge(reply.usage.total_tokens);
     const truncated = reply.hearth?.truncated ?? [];
     return Response.json(reply, truncated.length === 0 ? {} : { headers: { 'x-hearth-truncated': truncated.join(',') } });
   };
 
 /** POST /v1/rerank. */
 export const rerankHandler =
-  ({ gateway }: Services): Handler<typeof endpoints.rerank> =>
-  async ({ body }, { signal }) =>
-    await rerank(gateway, body, signal);
+  (_services: Services): Handler<typeof endpoints.rerank> =>
+  async ({ body }, { signal, gateway }) => {
+    const reply = await rerank(gateway, body, signal);
+    gateway.charge(reply.usage.total_tokens);
+    return reply;
+  };

@@ -1,14 +1,14 @@
 import type { endpoints, ModelItem, ResidentModel } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import type { ListedModel } from '../../gateway/index.ts';
-import type { Handler } from '../bind.ts';
+import type { CallContext, Handler } from '../bind.ts';
 import type { Services } from '../services.ts';
 
 /** GET /v1/models: loaded models first, then by name (docs/spec/serving.md §2.5). */
 export const listModelsHandler =
-  (services: Services): Handler<typeof endpoints.listModels> =>
-  async (_, { signal }) => {
-    const items = (await services.gateway.list(signal)).map((model) => modelItem(model, services.gateway.stateOf(model)));
+  (_services: Services): Handler<typeof endpoints.listModels> =>
+  async (_, { signal, gateway }) => {
+    const items = (await gateway.list(signal)).map((model) => modelItem(model, gateway.stateOf(model)));
     const order = (item: ModelItem) => (item.hearth.loaded ? 0 : 1);
     items.sort((a, b) => order(a) - order(b) || (a.id < b.id ? -1 : 1));
     return { object: 'list', data: items };
@@ -16,15 +16,15 @@ export const listModelsHandler =
 
 /** GET /v1/models/{id}: an exact id of the list, else what the name leads to. */
 export const getModelHandler =
-  (services: Services): Handler<typeof endpoints.getModel> =>
-  async ({ params }, { signal }) => {
-    const models = await services.gateway.list(signal);
-    const named = models.find(({ id }) => id === params.id) ?? (await byName(services, models, params.id, signal));
+  (_services: Services): Handler<typeof endpoints.getModel> =>
+  async ({ params }, { signal, gateway }) => {
+    const models = await gateway.list(signal);
+    const named = models.find(({ id }) => id === params.id) ?? (await byName(gateway, models, params.id, signal));
     if (!named) throw new HearthError('model_not_found', `There is no model ${params.id} here that can answer.`, { details: { param: 'id' } });
-    return modelItem(named, services.gateway.stateOf(named));
+    return modelItem(named, gateway.stateOf(named));
   };
 
-async function byName({ gateway }: Services, models: readonly ListedModel[], name: string, signal: AbortSignal): Promise<ListedModel | undefined> {
+async function byName(gateway: CallContext['gateway'], models: readonly ListedModel[], name: string, signal: AbortSignal): Promise<ListedModel | undefined> {
   const { facts } = await gateway.resolve(name, signal);
   return models.find((model) => model.facts.directory === facts.directory);
 }

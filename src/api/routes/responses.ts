@@ -24,7 +24,8 @@ import { responsesEvents } from '../sse-dialect.ts';
 export const createResponseHandler =
   (services: Services): Handler<typeof endpoints.createResponse> =>
   async ({ body }, context) => {
-    const { gateway, responses } = services;
+    const { responses } = services;
+    const { gateway } = context;
     const owner = callerId(context.caller);
     const { dropped } = responseTools(body);
     let decoded: DecodedResponse | null = null;
@@ -54,8 +55,8 @@ export const createResponseHandler =
 
 /** POST /v1/responses/input_tokens: loads the model, since its files decide. */
 export const countResponseTokensHandler =
-  ({ gateway, responses }: Services): Handler<typeof endpoints.countResponseTokens> =>
-  async ({ body }, { caller, requestId, signal }) => {
+  ({ responses }: Services): Handler<typeof endpoints.countResponseTokens> =>
+  async ({ body }, { caller, gateway, requestId, signal }) => {
     const model = await gateway.resolve(body.model, signal);
     const target = await gateway.target(model);
     const given = body as ResponseRequest;

@@ -6,8 +6,8 @@ import type { Services } from '../services.ts';
 
 /** POST /tokenize: `content` by llama.cpp's field names, `prompt` or `messages` by vLLM's. */
 export const tokenizeHandler =
-  ({ gateway }: Services): Handler<typeof endpoints.tokenize> =>
-  async ({ body }, { signal }) => {
+  (_services: Services): Handler<typeof endpoints.tokenize> =>
+  async ({ body }, { signal, gateway }) => {
     const given = [body.content, body.prompt, body.messages].filter((value) => value !== null && value !== undefined);
     if (given.length !== 1) throw new HearthError('invalid_value', 'Exactly one of content, prompt and messages is needed.', { details: { param: 'content' } });
     const input = body.messages
@@ -31,16 +31,16 @@ export const tokenizeHandler =
   };
 
 export const detokenizeHandler =
-  ({ gateway }: Services): Handler<typeof endpoints.detokenize> =>
-  async ({ body }, { signal }) =>
+  (_services: Services): Handler<typeof endpoints.detokenize> =>
+  async ({ body }, { signal, gateway }) =>
     await gateway.withSession(await gateway.resolve(body.model, signal), signal, async (session) => {
       const content = await session.detokenize(body.tokens);
       return { content, prompt: content };
     });
 
 export const applyTemplateHandler =
-  ({ gateway }: Services): Handler<typeof endpoints.applyTemplate> =>
-  async ({ body }, { signal }) => {
+  (_services: Services): Handler<typeof endpoints.applyTemplate> =>
+  async ({ body }, { signal, gateway }) => {
     const tools = body.tools ?? [];
     const messages = decodeMessages(body.messages);
     const model = await gateway.resolve(body.model, signal);
