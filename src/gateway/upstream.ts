@@ -38,6 +38,8 @@ export interface Upstream {
   readonly weight: number;
   /** Requests that it gets at a time; null = no limit of ours. */
   readonly maxConcurrent: number | null;
+  /** false: it has no key, and a cloud without one is not asked; absent: nobody said. */
+  readonly hasKey?: boolean;
   /** US dollars for a million tokens; absent where nobody said. */
   readonly pricePerMillionTokens?: { readonly input: number; readonly cached: number; readonly output: number };
   /** Names that hearth's users call its models by, without the prefix `<name>/`. Of a peer: what its list said last. */
@@ -48,6 +50,8 @@ export interface Upstream {
   ownName(model: string): string;
   /** Whether a request of this API can go there as it is. */
   speaks(api: WireApi, path: string): boolean;
+  /** Brings `models()` of a peer up to date, at most every 30 s; of others it does nothing. Throws UpstreamFault. */
+  refresh(signal: AbortSignal): Promise<void>;
   /** Asks for its health now; never throws but for the signal. */
   probe(signal: AbortSignal): Promise<UpstreamHealth>;
   /** One attempt. Settles at the commit point of a stream, or when a JSON answer is whole and checked. Throws UpstreamFault, or the signal's reason. */
