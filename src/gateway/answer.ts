@@ -1,6 +1,6 @@
 import { type ErrorCode, type GenerateEvent, type GenerateRequest, isErrorCode, type KeyPolicy } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
-import type { Capabilities } from '../engines/index.ts';
+import type { Capabilities, WireRequest } from '../engines/index.ts';
 import type { GenerationConfig } from './generation-config.ts';
 import type { ResolvedModel } from './model-source.ts';
 
@@ -59,6 +59,13 @@ export interface Answer {
   timings(): AnswerTimings;
   /** Tokens so far as the engine counted them; null before its count. */
   usage(): { readonly promptTokens: number; readonly cachedTokens: number; readonly completionTokens: number } | null;
+  /**
+   * The answer of an upstream that speaks the client's own API, checked, in its own bytes: they go out in place of `events`. A stream's
+   * terminator is among them. Throws where the answer breaks off. Only for calls with `raw`.
+   */
+  readonly bytes?: { readonly status: number; readonly contentType: string; readonly body: AsyncIterable<Uint8Array> };
+  /** Headers of the upstream that go back to the client, such as its rate limits. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** On whose behalf a request runs (docs/spec/serving.md §6.6). */
@@ -72,6 +79,16 @@ export interface Requester {
 export interface AnswerCall {
   /** Name of the model as the request gives it. */
   readonly name: string;
+  /** What the client says about where its request may go (`x-hearth-privacy: local`, `x-hearth-no-fallback: true`). */
+  readonly wishes?: { readonly localOnly?: boolean; readonly noFallback?: boolean };
+  /** The request as it came: upstreams that speak its API get it so, and may answer in `bytes`. */
+  readonly raw?: WireRequest;
+  /** Id of the request, where `raw` may go out without being decoded. */
+  readonly requestId?: string;
+  /** Headers of the client, names in lower case; an upstream gets those of them that docs/spec/serving.md §6.5 names. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** How many hearths it came through already. */
+  readonly hops?: number;
   /** Absent: the owner. Its id and priority decide the turn in a queue; `privacy: local-only` keeps the request on this machine. */
   readonly requester?: Requester;
   /** Called with the first request that was decoded, before it waits for anything: throws 429 when the requester's limits are reached. */
