@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { byAffinity, byBusyness, byWeight, type Credits, type Weighted } from './balance.ts';
+import { byAffinity, byBusyness, byWeight, type Credits, type Ordered, type Weighted } from './balance.ts';
 
 const REQUESTS = 10_000;
 const WEIGHTS = { a: 5, b: 3, c: 2 } as const;
@@ -8,14 +8,16 @@ const WEIGHTS = { a: 5, b: 3, c: 2 } as const;
  * 10,000 requests on a fake clock: one each millisecond, each takes `serviceMs`. Answers how many each target got, and the
  * largest number that ran on each at a time.
  */
-function simulate(order: (targets: readonly Weighted[], index: number) => readonly string[], serviceMs: (index: number) => number) {
+function simulate(order: (targets: readonly Weighted[], index: number) => Ordered, serviceMs: (index: number) => number) {
   const counts: Record<string, number> = { a: 0, b: 0, c: 0 };
   const peaks: Record<string, number> = { a: 0, b: 0, c: 0 };
   let running: { readonly id: string; readonly untilMs: number }[] = [];
   for (let nowMs = 0; nowMs < REQUESTS; nowMs += 1) {
     running = running.filter(({ untilMs }) => untilMs > nowMs);
     const targets = Object.entries(WEIGHTS).map(([id, weight]) => ({ id, weight, queued: 0, inFlight: running.filter((each) => each.id === id).length }));
-    const id = order(targets, nowMs)[0]!;
+    const ordered = order(targets, nowMs);
+    const id = ordered.ids[0]!;
+    ordered.picked(id);
     counts[id] = counts[id]! + 1;
     running.push({ id, untilMs: nowMs + serviceMs(nowMs) });
     peaks[id] = Math.max(peaks[id]!, running.filter((each) => each.id === id).length);
@@ -38,7 +40,7 @@ describe('[serving V71] balancing over 10,000 requests', () => {
     const { counts } = simulate(
       (targets) => {
         const order = byWeight(targets, credits);
-        picks.push(order[0]!);
+        picks.push(order.ids[0]!);
         return order;
       },
       () => 1,
@@ -69,7 +71,7 @@ describe('[serving V71] balancing over 10,000 requests', () => {
       { id: 'b', weight: 2, inFlight: 6, queued: 0 },
       { id: 'c', weight: 1, inFlight: 4, queued: 0 },
     ];
-    expect(byBusyness(busy, new Map())).toEqual(['b', 'c', 'a']);
+    expect(byBusyness(busy, new Map()).ids).toEqual(['b', 'c', 'a']);
   });
 
   // A hash draws: its own error at a share of 2 in 10 is 2 % (one standard deviation).
@@ -84,7 +86,7 @@ describe('[serving V71] balancing over 10,000 requests', () => {
     );
     expectShares(counts);
     const idle = Object.entries(WEIGHTS).map(([id, weight]) => ({ id, weight, inFlight: 0, queued: 0 }));
-    for (let index = 0; index < 500; index += 1) expect(byAffinity(idle.toReversed(), `chat-${index}`)).toEqual(byAffinity(idle, `chat-${index}`));
+    for (let index = 0; index < 500; index += 1) expect(byAffinity(idle.toReversed(), `chat-${index}`).ids).toEqual(byAffinity(idle, `chat-${index}`).ids);
   });
 
   it('[serving V71] prefix-affine under load: bounded, still as the weights say; one hot conversation does not drown its target', () => {
@@ -105,15 +107,15 @@ describe('[serving V71] balancing over 10,000 requests', () => {
   it('leaves the others where they are when a target goes, and gives way at a queue over 4', () => {
     const all = Object.entries(WEIGHTS).map(([id, weight]) => ({ id, weight, inFlight: 0, queued: 0 }));
     for (let index = 0; index < 500; index += 1) {
-      const order = byAffinity(all, `k${index}`);
+      const order = byAffinity(all, `k${index}`).ids;
       expect(
         byAffinity(
           all.filter(({ id }) => id !== order[2]),
           `k${index}`,
         ),
-      ).toEqual(order.slice(0, 2));
+      ).toMatchObject({ ids: order.slice(0, 2) });
       const queued = all.map((each) => (each.id === order[0] ? { ...each, queued: 5 } : each));
-      expect(byAffinity(queued, `k${index}`)).toEqual([order[1], order[2], order[0]]);
+      expect(byAffinity(queued, `k${index}`).ids).toEqual([order[1], order[2], order[0]]);
     }
   });
 });

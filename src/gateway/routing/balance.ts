@@ -18,43 +18,49 @@ const BOUND = 1.25;
 /** Credits of smooth weighted round-robin, kept between picks. */
 export type Credits = Map<string, number>;
 
-/**
- * Smooth weighted round-robin: every target earns its weight, the richest one is picked and pays what all earned.
- * Changes `credits`; answers the ids, the picked one first.
- */
-export function byWeight(targets: readonly Weighted[], credits: Credits): string[] {
-  const order = richestFirst(targets, credits);
-  const total = targets.reduce((sum, { weight }) => sum + weight, 0);
-  for (const { id, weight } of targets) credits.set(id, (credits.get(id) ?? 0) + weight);
-  if (order[0] !== undefined) credits.set(order[0], credits.get(order[0])! - total);
-  return order;
+/** Targets in the order in which they should be asked. */
+export interface Ordered {
+  readonly ids: readonly string[];
+  /** Tells which one was taken: it need not be the first, since loaded models go before others. */
+  picked(id: string): void;
 }
 
-const richestFirst = (targets: readonly Weighted[], credits: Credits): string[] =>
-  targets
-    .map(({ id, weight }) => ({ id, credit: (credits.get(id) ?? 0) + weight }))
-    .sort((a, b) => b.credit - a.credit)
-    .map(({ id }) => id);
+/** Smooth weighted round-robin: for each pick every target earns its weight, and the one that is taken pays what all earned; the richest is first. */
+export function byWeight(targets: readonly Weighted[], credits: Credits): Ordered {
+  const earned = targets.map(({ id, weight }) => ({ id, credit: (credits.get(id) ?? 0) + weight }));
+  return {
+    ids: earned.toSorted((a, b) => b.credit - a.credit).map(({ id }) => id),
+    picked(taken) {
+      const total = targets.reduce((sum, { weight }) => sum + weight, 0);
+      if (!targets.some(({ id }) => id === taken)) return;
+      for (const { id, weight } of targets) credits.set(id, (credits.get(id) ?? 0) + weight - (id === taken ? total : 0));
+    },
+  };
+}
 
 /** Least (in flight + queued) for its weight first; equal ones take turns by weight. */
-export function byBusyness(targets: readonly Weighted[], credits: Credits): string[] {
+export function byBusyness(targets: readonly Weighted[], credits: Credits): Ordered {
   const busy = ({ inFlight, queued, weight }: Weighted) => (inFlight + queued) / weight;
   const least = Math.min(...targets.map(busy));
-  const ties = targets.filter((target) => busy(target) === least);
+  const ties = byWeight(
+    targets.filter((target) => busy(target) === least),
+    credits,
+  );
   const rest = targets.filter((target) => busy(target) !== least).sort((a, b) => busy(a) - busy(b));
-  return [...byWeight(ties, credits), ...rest.map(({ id }) => id)];
+  return { ...ties, ids: [...ties.ids, ...rest.map(({ id }) => id)] };
 }
 
 /**
  * Rendezvous hashing: requests with the same beginning meet the same target, whose prefix cache holds it. A target that would have
  * more than 1.25 times its share of what runs, or a queue, gives way to the next one.
  */
-export function byAffinity(targets: readonly Weighted[], key: string): string[] {
+export function byAffinity(targets: readonly Weighted[], key: string): Ordered {
   const weights = targets.reduce((sum, { weight }) => sum + weight, 0);
   const total = targets.reduce((sum, { inFlight }) => sum + inFlight, 0);
   const fits = ({ inFlight, queued, weight }: Weighted) => queued <= AFFINE_QUEUE && inFlight + 1 <= Math.ceil((BOUND * (total + 1) * weight) / weights);
   const scored = targets.map((target) => ({ target, score: -target.weight / Math.log(unit(`${key}\n${target.id}`)) })).sort((a, b) => b.score - a.score);
-  return [...scored.filter(({ target }) => fits(target)), ...scored.filter(({ target }) => !fits(target))].map(({ target }) => target.id);
+  const ids = [...scored.filter(({ target }) => fits(target)), ...scored.filter(({ target }) => !fits(target))].map(({ target }) => target.id);
+  return { ids, picked() {} };
 }
 
 /** A number in (0, 1) from a text, the same on every machine. */

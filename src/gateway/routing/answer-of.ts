@@ -1,0 +1,87 @@
+import type { GenerateEvent } from '../../contract/index.ts';
+import type { Answer, Attempt } from '../answer.ts';
+import type { UpstreamAnswer, UpstreamUsage } from '../upstream.ts';
+
+export interface AnswerFacts {
+  readonly attempts: readonly Attempt[];
+  /** When the attempt began, and when its request was sent: between them it waited for a place. */
+  readonly arrivedAt: number;
+  readonly sentAt: number;
+  readonly nowMs: () => number;
+  readonly signal: AbortSignal;
+  /** The answer broke off after its commit point. */
+  readonly onFault: () => void;
+  /** Once, whatever happened: what it used, and whether it came to its end. */
+  readonly onEnd: (usage: UpstreamUsage | null, complete: boolean) => void;
+}
+
+/** An upstream's answer as every other answer of the gateway. */
+export function answerOf(given: UpstreamAnswer, facts: AnswerFacts): Answer {
+  let lastAt = facts.nowMs();
+  let open = true;
+  const finish = (complete: boolean) => {
+    if (!open) return;
+    open = false;
+    facts.signal.removeEventListener('abort', gone);
+    facts.onEnd(given.usage(), complete);
+  };
+  // Also when nobody reads it any more.
+  const gone = () => finish(false);
+  facts.signal.addEventListener('abort', gone, { once: true });
+
+  async function* events(source: AsyncIterable<GenerateEvent>): AsyncGenerator<GenerateEvent, void> {
+    let complete = false;
+    try {
+      for await (const event of source) {
+        lastAt = facts.nowMs();
+        if (event.kind === 'error') facts.onFault();
+        // Before the reader has seen the end: who waits for it finds the cost booked.
+        if (event.kind === 'end') {
+          complete = true;
+          finish(true);
+        }
+        yield event;
+      }
+    } finally {
+      finish(complete);
+    }
+  }
+
+  async function* bytes(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+    let complete = false;
+    try {
+      for await (const piece of source) {
+        lastAt = facts.nowMs();
+        yield piece;
+      }
+      complete = true;
+    } catch (error) {
+      if (!facts.signal.aborted) facts.onFault();
+      throw error;
+    } finally {
+      finish(complete);
+    }
+  }
+
+  const common = {
+    source: given.source,
+    attempts: facts.attempts,
+    headers: given.headers,
+    usage: () => given.usage(),
+    timings: () => ({
+      loadMs: 0,
+      queueMs: facts.sentAt - facts.arrivedAt,
+      prefillMs: given.firstTokenMs,
+      decodeMs: Math.max(0, lastAt - facts.sentAt - given.firstTokenMs),
+      firstTokenMs: facts.sentAt - facts.arrivedAt + given.firstTokenMs,
+    }),
+  };
+  if (given.kind === 'events') return { ...common, events: events(given.events) };
+  const { status, contentType, body } = given;
+  return { ...common, events: nothing(), bytes: { status, contentType, body: bytes(body) } };
+}
+
+/** Nobody reads the events of an answer that goes through as it is. */
+async function* nothing(): AsyncGenerator<GenerateEvent, void> {
+  yield { kind: 'error', code: 'internal_error', message: 'This answer goes through as it came.' };
+}
