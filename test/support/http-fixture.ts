@@ -1,3 +1,4 @@
+import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { type Api, type ApiOptions, createApi, type Listener, type ListenOptions, listen } from '../../src/api/index.ts';
 import { type Client, createClient } from '../../src/client/index.ts';
@@ -15,6 +16,8 @@ export interface HttpFixture extends AsyncDisposable {
   readonly baseUrl: string;
   /** The official client, without its own retries. */
   readonly openai: OpenAI;
+  /** The same of the other API. */
+  readonly anthropic: Anthropic;
   /** Children started so far. */
   starts(): number;
   /** The most children that were alive when another one was started, that one included. */
@@ -64,6 +67,7 @@ export async function startHttp(flags: FakeEngineFlags = {}, options: HttpFixtur
     starts: () => starts,
     mostAlive: () => mostAlive,
     openai: new OpenAI({ baseURL: `${baseUrl}/v1`, apiKey: 'any', maxRetries: 0 }),
+    anthropic: new Anthropic({ baseURL: baseUrl, apiKey: 'any', maxRetries: 0 }),
     client: createClient({ baseUrl: 'http://hearth', fetch: (request) => api.request(request) }),
     async [Symbol.asyncDispose]() {
       await listener.close();

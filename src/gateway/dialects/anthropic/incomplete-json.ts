@@ -28,8 +28,9 @@ export function readIncompleteObject(json: string): Record<string, unknown> {
       if (afterColon) keep(end);
       i = end - 1;
     } else if (/[-\dtfn]/.test(char)) {
-      const scalar = /^(?:true|false|null|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/.exec(json.slice(i))?.[0];
-      if (scalar === undefined) break;
+      const scalar = /^(?:true|false|null|-?\d[\d.eE+-]*)/.exec(json.slice(i))?.[0];
+      // More digits may have been to come.
+      if (scalar === undefined || (!/[a-z]$/.test(scalar) && i + scalar.length === json.length)) break;
       keep(i + scalar.length);
       i += scalar.length - 1;
     }
