@@ -45,38 +45,6 @@ export interface ConfigReloads {
   last(): ReloadResult;
 }
 
-/** What drives the daemon itself; the process that is not one refuses most of it. */
-export interface DaemonControl {
-  state(): DaemonState;
-  /** Begins to stop once the answer is out; false for `onlyIdle` when somebody would miss it. */
-  stop(how: { readonly onlyIdle?: boolean; readonly now?: boolean }): boolean;
-  /** Throws port_in_use, operation_in_progress. */
-  up(): Promise<{ readonly alreadyRunning: boolean; readonly gateway: GatewayState }>;
-  down(how: { readonly now?: boolean }): Promise<StackDown>;
-  /** Puts the current file of a log aside; throws service_not_found. */
-  rotate(service: string): boolean;
-}
-
-export interface StackDown {
-  readonly wasUp: boolean;
-  readonly services: readonly {
-    readonly service: string;
-    readonly pid: number | null;
-    readonly status: 'stopped' | 'not running' | 'still stopping';
-    readonly method: string;
-  }[];
-  /** The daemon ends now: it was there for the stack alone. */
-  readonly exits: boolean;
-}
-
-/** The logs of the home. */
-export interface LogReader {
-  list(): readonly { readonly service: string; readonly sizeBytes: number; readonly modifiedAt: string; readonly archives: number }[];
-  tail(service: string, lines: number): readonly string[];
-  all(service: string): AsyncIterable<{ readonly file: string } | { readonly line: string }>;
-  follow(service: string, signal: AbortSignal): AsyncIterable<string>;
-}
-
 /** What the routes work with. */
 export interface Services {
   readonly gateway: Gateway;

@@ -90,6 +90,8 @@ export interface SessionStats {
   readonly lastProgressAtMs: number;
   /** Memory of the adapters that are loaded. */
   readonly adapterBytes?: number | undefined;
+  /** Of the key-value cache of full attention, in tokens: all, those of running requests, those that hold prefixes alone. */
+  readonly cache?: { readonly totalCells: number; readonly heldCells: number; readonly prefixCells: number } | undefined;
 }
 
 /** A low-rank adapter that is held beside the base (docs/spec/engines.md §2.7). */
@@ -181,6 +183,8 @@ export interface Engine {
   readonly optionsSchema: z.ZodType;
   /** Options that name another model. Whoever loads resolves the name, prepares that model, and puts its directory in place of the name. */
   readonly modelOptions?: readonly string[];
+  /** Its key-value cache takes memory while requests run, not at the load: each request needs room for what it may come to (docs/spec/serving.md §4). */
+  readonly growsCache?: boolean;
   /** Optional conversion before a load, cached and cancellable. */
   prepare(facts: ModelFacts, onProgress: (doneBytes: number, totalBytes: number) => void, signal: AbortSignal, options?: unknown): Promise<PreparedModel>;
   /** null when the engine has no process. */

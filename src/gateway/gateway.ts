@@ -3,11 +3,16 @@ import type { GenerateRequest, ResidentModel } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
 import type { EngineSession, SessionStats } from '../engines/index.ts';
 import { type Answer, type AnswerCall, type Requester, type Target, untilCommit } from './answer.ts';
+import { factsOf } from './companions.ts';
 import { type GatewayOptions, type GatewaySettings, withDefaults } from './gateway-options.ts';
 import { type Generation, startGeneration } from './generation.ts';
+import { createMemoryGuard } from './memory/memory-guard.ts';
+import { projectedTokens } from './memory/projected-tokens.ts';
 import { type ListedModel, modelKey, type ResolvedModel } from './model-source.ts';
+import { checkReconfiguration, type Reconfiguration, reconfigure } from './reconfigure.ts';
 import { engineOptionsOf, type Resident, type ResidentPlan } from './resident.ts';
 import { createRunLoop, type Lease } from './run-loop.ts';
+import type { MemoryState, QueueRow } from './run-loop-types.ts';
 import { vocabularySize } from './vocabulary-size.ts';
 
 export interface Gateway extends AsyncDisposable {
@@ -31,7 +36,20 @@ export interface Gateway extends AsyncDisposable {
   /** State of one model; undefined before its first use. */
   stateOf(model: ResolvedModel): ResidentModel | undefined;
   stats(model: ResolvedModel): Promise<SessionStats | null>;
+  /** The same of a loaded model by its id; null when it is not loaded. */
+  statsOf(id: string): Promise<SessionStats | null>;
+  memory(): MemoryState;
+  /** Requests that wait, model by model. */
+  queue(): readonly QueueRow[];
+  /** Drops evaluated prefixes, of one model or of all; answers the ids of those that had any. */
+  clearCaches(id?: string): Promise<readonly string[]>;
+  /** No new requests from now on; running ones go on. */
+  drain(): void;
   readonly draining: boolean;
+  /** Throws what is wrong with these values; changes nothing. */
+  checkReconfiguration(next: Reconfiguration): void;
+  /** In force from the next request on; models whose engine options change are drained and loaded again. */
+  reconfigure(next: Reconfiguration): Promise<void>;
   /** No new requests; running ones get `drainTimeoutMs`, then every child ends. */
   close(options?: { readonly drainTimeoutMs?: number }): Promise<void>;
 }
@@ -43,6 +61,13 @@ export function createGateway(options: GatewayOptions): Gateway {
   const requests = new Map<string, AbortController>();
   /** Whose each request is. */
   const owners = new Map<string, string>();
+  const guard = createMemoryGuard({
+    budgetBytes: settings.memoryBudgetBytes,
+    usedBytes: () => loop.memory().usedBytes ?? loop.memory().chargedBytes,
+    waitMs: settings.queueWaitMs,
+  });
+  let drained = false;
+  const stopped = new AbortController();
   let closing: Promise<void> | null = null;
   let drainUntil = Number.POSITIVE_INFINITY;
 
@@ -67,6 +92,11 @@ export function createGateway(options: GatewayOptions): Gateway {
     try {
       const lease = await loop.acquire(resident, request.choices, controller.signal, { owner: requester?.id, priority: requester?.policy.priority });
       const leaveAdapter = await takeAdapter(lease, request, controller.signal);
+      const freeMemory = await takeMemory(resident, lease, request, controller.signal).catch((error: unknown) => {
+        leaveAdapter();
+        lease.release();
+        throw error;
+      });
       return startGeneration({
         loaded: lease.loaded,
         request: { ...request, maxTokens: request.maxTokens ?? settings.maxTokens ?? Math.max(1, Math.floor(lease.loaded.report.contextTokens / 2)) },
@@ -81,6 +111,7 @@ export function createGateway(options: GatewayOptions): Gateway {
         },
         onEnd() {
           forget();
+          freeMemory();
           leaveAdapter();
           lease.release();
         },
@@ -107,6 +138,13 @@ export function createGateway(options: GatewayOptions): Gateway {
     }
   }
 
+  /** An engine whose cache grows while it answers is let in only with room for what this request may need (docs/spec/serving.md §4 item 2). */
+  async function takeMemory({ engine, model, plan, companions }: Resident, lease: Lease, request: GenerateRequest, signal: AbortSignal): Promise<() => void> {
+    if (engine.growsCache !== true) return () => {};
+    const { kvBytesPerToken } = engine.estimate(model.facts, engineOptionsOf(settings, { engine, plan, companions }), factsOf(companions));
+    return await guard.reserve((await projectedTokens(lease.loaded, request)) * kvBytesPerToken, signal);
+  }
+
   async function reload(resident: Resident, plan: ResidentPlan): Promise<void> {
     const { contextTokens, parallelSequences } = resident.plan;
     const moved = plan.engine !== undefined && plan.engine !== resident.engine.id;
@@ -124,7 +162,9 @@ export function createGateway(options: GatewayOptions): Gateway {
   }
 
   return {
-    sampling: settings.sampling,
+    get sampling() {
+      return settings.sampling;
+    },
     resolve,
     target: targetOf,
 
@@ -194,8 +234,28 @@ export function createGateway(options: GatewayOptions): Gateway {
       return (await loop.find(modelKey(model))?.loaded?.session.stats()) ?? null;
     },
 
+    async statsOf(id) {
+      return (await loop.byId(id)?.loaded?.session.stats()) ?? null;
+    },
+
+    memory: () => loop.memory(),
+    queue: () => loop.queue(),
+
+    async clearCaches(id) {
+      const resident = id === undefined ? undefined : loop.byId(id);
+      return id !== undefined && resident === undefined ? [] : await loop.clearCaches('admin', resident);
+    },
+
+    drain() {
+      drained = true;
+      loop.drain();
+    },
+
+    checkReconfiguration: (next) => checkReconfiguration(settings, loop, next),
+    reconfigure: (next) => reconfigure(settings, loop, next, stopped.signal),
+
     get draining() {
-      return closing !== null;
+      return drained || closing !== null;
     },
 
     close(close = {}) {
@@ -203,6 +263,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       drainUntil = Math.min(drainUntil, performance.now() + (close.drainTimeoutMs ?? settings.drainTimeoutMs));
       closing ??= (async () => {
         loop.drain();
+        stopped.abort(new HearthError('draining', 'The server is stopping.'));
         while (loop.running() > 0 && performance.now() < drainUntil) await new Promise((resolve) => setTimeout(resolve, 20));
         for (const controller of requests.values()) controller.abort(new HearthError('draining', 'The server stopped before the answer was complete.'));
         await loop.stopAll();

@@ -269,6 +269,8 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
     },
 
     find: (key) => residents.get(key),
+    residents: () => residents.values(),
+    byId: (id) => [...residents.values()].find(({ model }) => model.id === id),
 
     acquire(resident, sequences, signal, how = {}) {
       return new Promise((resolve, reject) => {

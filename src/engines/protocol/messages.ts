@@ -148,6 +148,7 @@ export const sessionStats = z.object({
   lastStepMs: z.number(),
   lastProgressAtMs: z.number(),
   adapterBytes: count.optional(),
+  cache: z.object({ totalCells: count, heldCells: count, prefixCells: count }).optional(),
 });
 
 export const adapterReport = z.object({

@@ -174,6 +174,7 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
       waiting: loop.waiting + tokenising.size,
       ...loop.counters,
       adapterBytes: adapters.bytes,
+      cache: loop.cells,
       batchSizes: Array.from(loop.counters.batchSizes, (n) => n ?? 0),
     }),
   };

@@ -62,6 +62,8 @@ export interface StepLoop {
   readonly running: number;
   readonly waiting: number;
   readonly counters: LoopCounters;
+  /** Cells of the first group; absent where there is none. */
+  readonly cells: { readonly totalCells: number; readonly heldCells: number; readonly prefixCells: number } | undefined;
 }
 
 /**
@@ -350,6 +352,12 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
       waiting = waiting.filter((sequence) => !sequence.request.cancelled);
     },
     clear: () => prefixes.clear(),
+    get cells() {
+      const pool = cache.groups[0]?.pool;
+      if (pool === undefined) return undefined;
+      const prefixCells = prefixes.idle * PAGE_TOKENS;
+      return { totalCells: pool.pageCount * PAGE_TOKENS, heldCells: Math.max(0, (pool.pageCount - pool.free) * PAGE_TOKENS - prefixCells), prefixCells };
+    },
     get running() {
       return running.length;
     },
