@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { registerSecret } from '../../core/index.ts';
 import type { UpstreamCall } from './call.ts';
 import type { WireDialect } from './dialects.ts';
 import type { RemoteOptions } from './remote-options.ts';
@@ -29,6 +30,8 @@ export function requestHeaders(
   out['content-type'] = 'application/json';
   const key = options.apiKey?.();
   if (key !== undefined) {
+    // The server may repeat it in a message.
+    registerSecret('upstream-key', key);
     if (forAnthropic && !dialect.bearerOnly && options.kind === 'anthropic') out['x-api-key'] = key;
     else out['authorization'] = `Bearer ${key}`;
   }
