@@ -147,7 +147,7 @@ export function createResponseEncoder(shell: () => ResponseShell, onEnd: (reply:
   function* finishWith({ reason }: FinishEvent, usage: UsageEvent): Generator<ResponseEvent> {
     const status = reason === 'length' || reason === 'content_filter' ? 'incomplete' : 'completed';
     // An answer without a word is a message without text: clients look for one.
-    if (output.length === 0) yield* speak('message');
+    if (output.every(({ type }) => type === 'reasoning')) yield* speak('message');
     yield* closeSpeech(status);
     for (const toolIndex of [...calls.keys()]) yield* closeCall(toolIndex, status);
     end = {
@@ -200,7 +200,7 @@ const wireLogprob = ({ token, logprob, bytes, top }: TokenLogprob) => ({
 
 const wireUsage = ({ promptTokens, cachedTokens, completionTokens, reasoningTokens }: UsageEvent) => ({
   input_tokens: promptTokens,
-  input_tokens_details: { cached_tokens: cachedTokens },
+  input_tokens_details: { cached_tokens: cachedTokens, cache_write_tokens: 0 },
   output_tokens: completionTokens,
   output_tokens_details: { reasoning_tokens: reasoningTokens },
   total_tokens: promptTokens + completionTokens,
