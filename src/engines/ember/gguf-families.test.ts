@@ -18,8 +18,16 @@ const RECORDED = JSON.parse(readFileSync(join(import.meta.dirname, '../../../tes
 async function logProbabilities(directory: string): Promise<Float64Array> {
   await using ember = await loadEmber({ directory, ranks: 1, activations: 'f32', kvType: 'f32', contextTokens: 64, batchTokens: 64 });
   await ember.step([
-    { pages: Uint32Array.of(0, 1), position: 0, tokens: RECORDED.prompt, output: 'last', temperature: 0, adjustments: [], candidates: 1 },
-  ] as never);
+    {
+      pages: ember.pageGroups.map(() => Uint32Array.of(0, 1)),
+      position: 0,
+      tokens: RECORDED.prompt,
+      output: 'last',
+      temperature: 0,
+      adjustments: [],
+      candidates: 1,
+    },
+  ]);
   const logits = Float64Array.from(await ember.logits(0));
   const largest = Math.max(...logits);
   const sum = logits.reduce((total, logit) => total + Math.exp(logit - largest), 0);
