@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { remotes } from './remotes.ts';
 
 /** Commas separate the items of a list in the environment and on the command line. */
 const list = z.array(z.string());
@@ -117,6 +118,27 @@ export const configSchema = z.strictObject({
       requireKey: z.boolean().default(false).describe('Ask for a key also where the listener would answer without one: inference on loopback.'),
       hosts: list.default([]).describe('Further host names under which the listener may be addressed.'),
       origins: list.default([]).describe('Web origins whose pages may call the listener.'),
+      rateLimitRpm: z
+        .int()
+        .min(0)
+        .default(0)
+        .describe('Requests a minute of a key that names no number of its own, and of all callers without a key together; 0 = no limit.'),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      bodyBytes: positive.default(8 * 1024 * 1024).describe('Largest JSON body of a request, after decompression, in bytes.'),
+      queuePerKey: positive.default(64).describe('Requests of one API key that may wait for a model; one more is answered 429.'),
+      queueTotal: positive.default(512).describe('Requests that may wait for a model; one more is answered 503.'),
+      authFailures: positive.default(5).describe('Wrong API keys that one address may send in a minute, before it has to wait.'),
+    })
+    .prefault({}),
+  prefixCache: z
+    .strictObject({
+      isolation: z
+        .enum(['key', 'shared'])
+        .default('key')
+        .describe('Who may use a prompt again that was evaluated before: requests of the same API key only, or all.'),
     })
     .prefault({}),
   logs: z
@@ -125,6 +147,32 @@ export const configSchema = z.strictObject({
       json: z.boolean().default(false).describe('Log lines as JSON objects.'),
       maxSizeMib: positive.default(50).describe('A log file is put aside before it grows larger than this, in MiB.'),
       maxFiles: positive.max(1000).default(5).describe('Packed older files that are kept of each log.'),
+    })
+    .prefault({}),
+  captures: z
+    .strictObject({
+      enabled: z
+        .boolean()
+        .default(false)
+        .describe('Keep requests and answers of the last day, at most 200, with secrets replaced, in files that only you can read.'),
+    })
+    .prefault({}),
+  metrics: z
+    .strictObject({
+      aliases: z
+        .array(z.enum(['vllm', 'llamacpp']))
+        .default([])
+        .describe('Servers under whose names /metrics tells the same once more.'),
+    })
+    .prefault({}),
+  telemetry: z
+    .strictObject({
+      otlpEndpoint: z
+        .url({ protocol: /^https?$/ })
+        .nullable()
+        .default(null)
+        .describe('Base URL of an OpenTelemetry collector that takes OTLP over HTTP as JSON; null = no traces leave.'),
+      content: z.boolean().default(false).describe('Put prompts and answers into traces, with secrets replaced.'),
     })
     .prefault({}),
   hub: z
@@ -140,6 +188,7 @@ export const configSchema = z.strictObject({
         .describe('Repositories (`org/model`, `*` for any part) that may be pushed to; a push over HTTP is refused unless one of them matches.'),
     })
     .prefault({}),
+  remotes,
   workspaces: z
     .strictObject({ home: z.string().nullable().default(null).describe('Directory of editable models; ignored when it does not exist.') })
     .prefault({}),

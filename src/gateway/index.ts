@@ -21,6 +21,7 @@ export { answerBatches, type ImageMetadataOptions, planImageBatches } from './me
 export { createMediaReader, type FetchedMedia, type MediaReader } from './media/media-reader.ts';
 export { encodeWholeChat } from './media/whole-chat.ts';
 export type { ListedModel, ModelSource, ResolvedModel } from './model-source.ts';
+export type { Reconfiguration } from './reconfigure.ts';
 export type { ResidentPlan } from './resident.ts';
 export { createMemoryStateStore } from './routing/state/memory-state-store.ts';
 export type { StateStore } from './state-store.ts';

@@ -43,6 +43,7 @@ export interface RunLoop {
   /** The model as the loop knows it; made on first use. A plan replaces the one given before. */
   open(model: ResolvedModel, plan?: ResidentPlan): Promise<Resident>;
   find(key: string): Resident | undefined;
+  residents(): Iterable<Resident>;
   byId(id: string): Resident | undefined;
   /** EnsureReady: loads if needed and waits for a place; rejects with the reason. `sequences` 0 takes no place; `patient` has no longest wait. */
   acquire(resident: Resident, sequences: number, signal: AbortSignal, how?: AcquireHow): Promise<Lease>;

@@ -102,7 +102,7 @@ describe('quiet streams', () => {
 
 describe('a listener that requires keys', () => {
   test('closes inference too, and leaves health open', async () => {
-    await using server = await startHttp({}, { listen: { requireKey: true } });
+    await using server = await startHttp({}, { listen: { access: { requireKey: true } } });
     await expect(server.openai.models.list()).rejects.toMatchObject({ status: 401, code: 'invalid_api_key' });
     expect((await fetch(`${server.baseUrl}/health`)).status).toBe(200);
   });

@@ -1,14 +1,11 @@
-import { type Clock, HearthError } from '../../core/index.ts';
+import { HearthError } from '../../core/index.ts';
 import type { Requester } from '../answer.ts';
 import type { StateStore, TakenTokens } from '../state-store.ts';
 
 export interface KeyLimitsOptions {
   readonly store: StateStore;
-  readonly clock: Clock;
   /** Requests a minute of a key that names no number, and of all callers without a key together; 0 = no limit. Read at each request. */
   readonly defaultRpm?: () => number;
-  /** What the requests of a key have cost since this time, in US dollars. */
-  readonly spentUsd?: (keyId: string, sinceMs: number) => number | Promise<number>;
 }
 
 export interface KeyLimits {
@@ -19,8 +16,7 @@ export interface KeyLimits {
 /** Keeps one HTTP request within the limits of its key. */
 export interface RequestMeter {
   /**
-   * Before anything is queued: the first call takes a place and a request, every call takes tokens. Throws rate_limit_exceeded or
-   * insufficient_quota.
+   * Before anything is queued: the first call takes a place and a request, every call takes tokens. Throws rate_limit_exceeded.
    */
   admit(reservedTokens: number): Promise<void>;
   /** Gives the place back, and settles the tokens: what was reserved against what was used. */
@@ -36,14 +32,14 @@ interface Bucket {
 
 const MINUTE_MS = 60_000;
 
-/** Token buckets for requests and tokens a minute, places, and budgets, each for one API key (docs/spec/serving.md §6.6). */
-export function createKeyLimits({ store, clock, defaultRpm = () => 0, spentUsd = () => 0 }: KeyLimitsOptions): KeyLimits {
+/** Token buckets for requests and tokens a minute, and places, each for one API key (docs/spec/serving.md §6.6). Budgets: routing/budgets.ts. */
+export function createKeyLimits({ store, defaultRpm = () => 0 }: KeyLimitsOptions): KeyLimits {
   const running = new Map<string, number>();
 
   return {
     begin({ id, policy }) {
       const rpm = policy.rpm ?? (id === 'owner' ? 0 : defaultRpm());
-      const { tpm, maxConcurrent, budgetUsd } = policy;
+      const { tpm, maxConcurrent } = policy;
       let requests: Bucket | null = null;
       let tokens: Bucket | null = null;
       let reserved = 0;
@@ -57,14 +53,6 @@ export function createKeyLimits({ store, clock, defaultRpm = () => 0, spentUsd =
         }
         running.set(id, others + 1);
         placed = true;
-        if (budgetUsd !== null) {
-          const { startMs, endMs } = windowOf(budgetUsd.window, clock.now());
-          if ((await spentUsd(id, startMs)) >= budgetUsd.amount) {
-            throw new HearthError('insufficient_quota', `The budget of this key is spent: ${budgetUsd.amount} US dollars a ${budgetUsd.window}.`, {
-              details: { retryAfterS: Math.ceil((endMs - clock.now()) / 1000) },
-            });
-          }
-        }
         if (rpm > 0) {
           requests = { limit: rpm, taken: await store.takeTokens(`rpm:${id}`, 1, rpm / 60, rpm) };
           if (!requests.taken.granted) throw limited(`This key may send ${rpm} requests a minute.`, requests.taken.retryAfterMs);
@@ -115,13 +103,4 @@ function bucketHeaders(name: 'requests' | 'tokens', bucket: Bucket | null): Reco
     [`x-ratelimit-remaining-${name}`]: String(remaining),
     [`x-ratelimit-reset-${name}`]: `${Math.round(seconds * 1000) / 1000}s`,
   };
-}
-
-/** The window of UTC time that holds this moment. */
-export function windowOf(window: 'hour' | 'day' | 'month', nowMs: number): { readonly startMs: number; readonly endMs: number } {
-  const now = new Date(nowMs);
-  const [year, month, day, hour] = [now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate(), now.getUTCHours()];
-  if (window === 'month') return { startMs: Date.UTC(year, month), endMs: Date.UTC(year, month + 1) };
-  if (window === 'day') return { startMs: Date.UTC(year, month, day), endMs: Date.UTC(year, month, day + 1) };
-  return { startMs: Date.UTC(year, month, day, hour), endMs: Date.UTC(year, month, day, hour + 1) };
 }

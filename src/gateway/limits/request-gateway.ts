@@ -53,6 +53,8 @@ export function createRequestGateway(gateway: Gateway, limits: KeyLimits, reques
         requester,
         decode: (target) => capped(call.decode(check(target, call.name)), target),
         async admit(request, target) {
+          // A body that goes on as it came was not decoded.
+          check(target, call.name);
           await call.admit?.(request, target);
           account.prompt = promptEstimate(request);
           const wanted = request.maxTokens ?? Math.floor(target.capabilities.contextTokens / 2);
