@@ -61,6 +61,7 @@ export const ERRORS = {
   previous_response_not_found: row(400, 1, 'Send the whole conversation; answers are kept for an hour, by key.'),
   response_not_found: row(404, 1, 'Answers are kept for an hour, by key, where `store` is not false.'),
   model_not_found: row(404, 1, '`hearth list --all` shows what is here; `hearth pull <model>` fetches one.'),
+  capture_not_found: row(404, 1, '`GET /admin/v1/captures` lists those that are kept; they go after a day.'),
   route_not_found: row(404, 1, 'docs/openapi.json lists the routes.'),
   method_not_allowed: row(405, 1, 'docs/openapi.json lists the methods of each route.'),
   operation_in_progress: row(409, 1, 'Wait for the running operation to end.', again),
@@ -160,6 +161,8 @@ export const ERRORS = {
   daemon_version_mismatch: row(409, 1, 'Restart the daemon: `hearth down --daemon`, then the command again.'),
   engine_options_invalid: row(400, 1, 'Remove or correct the option that the message names.'),
   server_unreachable: row(502, 1, 'Check that the server runs: `hearth serve` starts one.', again),
+  engine_tampered: row(409, 1, 'Remove the environment and install it again: `hearth engines remove mlx`, `hearth engines install mlx`.'),
+  engine_install_failed: row(502, 1, 'The message tells what went wrong; the same command again starts over.', again),
   engine_protocol: row(500, 1, 'The engine process sent something that is not its protocol and was ended.', again),
 
   // Adapters (docs/spec/agents-training.md §10)

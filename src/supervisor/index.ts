@@ -12,4 +12,5 @@ export {
 } from './launch-journal.ts';
 export { type ProcessIdentity, type ProcessTable, processTable } from './process-identity.ts';
 export * from './process-spec.ts';
+export { type Command, type CommandResult, runCommand } from './run-command.ts';
 export { createSupervisor, type SupervisorOptions } from './supervisor.ts';
