@@ -7,8 +7,10 @@ import { type Access, type ApiKeyStore, type Caller, callerId, checkScope, creat
 import type { Store } from '../store/index.ts';
 import { bind, type Handler, type HonoEnv, type RequestNote } from './bind.ts';
 import { errorResponse, errorShape, publicError } from './errors.ts';
+import { captureAnswer } from './observe/capture.ts';
 import { observeGateway } from './observe/observe-gateway.ts';
 import { createRequestObserver } from './observe/observe-requests.ts';
+import { NO_TELEMETRY, type TelemetryReader } from './observe/telemetry-port.ts';
 import { createApiKeyHandler, lastReloadHandler, listApiKeysHandler, NO_RELOADS, reloadConfigHandler, revokeApiKeyHandler } from './routes/access.ts';
 import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHandler, unloadModelHandler, versionHandler } from './routes/admin.ts';
 import { getModelInShape, listModelsInShape } from './routes/anthropic-models.ts';
@@ -21,6 +23,22 @@ import { embeddingsHandler, rerankHandler } from './routes/embeddings.ts';
 import { healthHandler, liveHandler, readyHandler } from './routes/health.ts';
 import { countMessageTokensHandler, createMessageHandler } from './routes/messages.ts';
 import { getModelHandler, listModelsHandler } from './routes/models.ts';
+import {
+  cacheHandler,
+  cancelAnyRequestHandler,
+  captureHandler,
+  capturesHandler,
+  clearCacheHandler,
+  drainHandler,
+  endReasoningHandler,
+  eventsHandler,
+  limitsHandler,
+  liveRequestsHandler,
+  metricsHandler,
+  pinModelHandler,
+  queueHandler,
+  usageHandler,
+} from './routes/observe.ts';
 import { storePushHandler } from './routes/push.ts';
 import { countResponseTokensHandler, createResponseHandler, deleteResponseHandler, getResponseHandler, responseStore } from './routes/responses.ts';
 import { storeHealthHandler, storeListHandler, storePullHandler, storeRecalculateHandler, storeRemoveHandler, storeShowHandler } from './routes/store.ts';
@@ -59,6 +77,8 @@ export interface ApiOptions {
   readonly clock?: Clock;
   /** Hears what becomes of each request; absent: nobody. */
   readonly events?: EventSink;
+  /** What was observed, for the routes that tell it. */
+  readonly telemetry?: TelemetryReader;
   /** Prompts and answers go into those events too, with secrets replaced. */
   readonly observeContent?: boolean;
 }
@@ -85,10 +105,12 @@ const SECURITY_HEADERS = {
 export function createApi(options: ApiOptions): Api {
   const logger = options.logger ?? silentLogger;
   const clock = options.clock ?? systemClock;
+  const telemetry = options.telemetry ?? NO_TELEMETRY;
   const observer = createRequestObserver({ clock, events: options.events ?? { emit() {} }, logger });
   const services: Services = {
     gateway: observeGateway(options.gateway, { requests: observer.table, clock, content: options.observeContent ?? false }),
     requests: observer.table,
+    telemetry,
     store: options.store,
     catalog: options.catalog ?? null,
     images: { exif: true, context: true, ...options.images },
@@ -120,8 +142,11 @@ export function createApi(options: ApiOptions): Api {
       const requestId = newRequestId();
       const live = observer.begin(request, requestId, origin.caller);
       const note: RequestNote = { live };
-      const response = await app.fetch(request, { origin, requestId, note });
-      const headers = new Headers(response.headers);
+      const { captures } = telemetry;
+      const copy = captures !== null && request.method === 'POST' ? request.clone() : null;
+      const answered = await app.fetch(request, { origin, requestId, note });
+      const response = captures !== null && copy !== null && live.scope === 'inference' ? captureAnswer(captures, live, copy, answered, clock) : answered;
+      const headers = writable(response);
       for (const [name, value] of Object.entries(SECURITY_HEADERS)) headers.set(name, value);
       if (!headers.has('cache-control')) headers.set('cache-control', 'no-store');
       headers.set('x-request-id', requestId);
@@ -227,6 +252,7 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
   on(endpoints.revokeApiKey, revokeApiKeyHandler(services));
   on(endpoints.reloadConfig, reloadConfigHandler(services));
   on(endpoints.lastReload, lastReloadHandler(services));
+  bindObservation(on, services);
   on(endpoints.storeList, storeListHandler(services));
   on(endpoints.storePull, storePullHandler(services));
   on(endpoints.storePush, storePushHandler(services));
@@ -237,6 +263,23 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
   on(endpoints.storeClone, storeCloneHandler(services));
   on(endpoints.storeConvert, storeConvertHandler(services));
   return app;
+}
+
+function bindObservation(on: <E extends (typeof endpoints)[keyof typeof endpoints]>(endpoint: E, handler: Handler<E>) => void, services: Services): void {
+  on(endpoints.metrics, metricsHandler(services));
+  on(endpoints.liveRequests, liveRequestsHandler(services));
+  on(endpoints.cancelAnyRequest, cancelAnyRequestHandler(services));
+  on(endpoints.endReasoning, endReasoningHandler(services));
+  on(endpoints.queue, queueHandler(services));
+  on(endpoints.cache, cacheHandler(services));
+  on(endpoints.clearCache, clearCacheHandler(services));
+  on(endpoints.limits, limitsHandler(services));
+  on(endpoints.drain, drainHandler(services));
+  on(endpoints.pinModel, pinModelHandler(services));
+  on(endpoints.events, eventsHandler(services));
+  on(endpoints.usage, usageHandler(services));
+  on(endpoints.captures, capturesHandler(services));
+  on(endpoints.capture, captureHandler(services));
 }
 
 /** With a backend the body is only passed on: the other server checks it. */

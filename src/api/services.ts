@@ -5,6 +5,8 @@ import type { Gateway, ImageMetadataOptions, ResponseStore } from '../gateway/in
 import type { ApiKeyStore } from '../security/index.ts';
 import type { Store } from '../store/index.ts';
 import type { RequestTable } from './observe/request-table.ts';
+import type { EngineInstalls } from './routes/engines.ts';
+import type { TelemetryReader } from './observe/telemetry-port.ts';
 
 /** What drives the daemon itself; the process that is not one refuses most of it. */
 export interface DaemonControl {
@@ -50,6 +52,7 @@ export interface Services {
   readonly gateway: Gateway;
   /** Requests that this process answers now. */
   readonly requests: RequestTable;
+  readonly telemetry: TelemetryReader;
   readonly store: Store;
   readonly catalog: Catalog | null;
   /** What is read out of pictures, and told to models. */

@@ -1,3 +1,4 @@
+import type { TelemetryReader } from '../api/index.ts';
 import type { Gateway } from '../gateway/index.ts';
 import type { Telemetry } from '../telemetry/index.ts';
 
@@ -16,7 +17,7 @@ const PER_MODEL = [
 const STATS_MS = 500;
 
 /** Reads the gauges from the run loop whenever `/metrics` is read: all of one moment. */
-export function collectGauges({ registry }: Telemetry, gateway: Gateway, streams: () => number): void {
+export function collectGauges({ registry }: Telemetry, gateway: Gateway): void {
   registry.onCollect(async () => {
     for (const name of PER_MODEL) registry.clear(name);
     const memory = gateway.memory();
@@ -24,7 +25,6 @@ export function collectGauges({ registry }: Telemetry, gateway: Gateway, streams
     registry.set('hearth_memory_budget_bytes', [], memory.budgetBytes);
     registry.set('hearth_memory_used_bytes', [], memory.usedBytes ?? memory.chargedBytes);
     registry.set('hearth_memory_pressure_level', [], { normal: 0, soft: 1, hard: 2 }[memory.level]);
-    registry.set('hearth_stream_clients', [], streams());
     for (const { id, inFlight, waiting, pid } of models) {
       registry.set('hearth_requests_running', [id], inFlight);
       registry.set('hearth_requests_waiting', [id], waiting);
@@ -57,6 +57,18 @@ export function collectGauges({ registry }: Telemetry, gateway: Gateway, streams
     }
   });
 }
+
+/** What the routes of observation read. */
+export const readerOf = (telemetry: Telemetry): TelemetryReader => ({
+  metricsText(streams) {
+    telemetry.registry.set('hearth_stream_clients', [], streams);
+    return telemetry.metricsText();
+  },
+  lastEventId: () => telemetry.feed.lastId,
+  readEvents: (afterId, signal) => telemetry.feed.read(afterId, signal),
+  readUsage: (wanted) => telemetry.usage.read(wanted),
+  captures: telemetry.captures,
+});
 
 async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T | null> {
   let timer: NodeJS.Timeout | undefined;

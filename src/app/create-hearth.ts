@@ -3,11 +3,13 @@ import { createApi } from '../api/index.ts';
 import { createCatalog } from '../catalog/index.ts';
 import { readHubEnvironment } from '../config/index.ts';
 import { registerSecret, silentLogger, systemClock } from '../core/index.ts';
-import { createGateway, createStoreModels } from '../gateway/index.ts';
-import { memoryTotalBytes } from '../hardware/index.ts';
+import { createGateway, createKeyLimits, createMemoryStateStore, createStoreModels } from '../gateway/index.ts';
+import { createMemoryPressure, memoryTotalBytes } from '../hardware/index.ts';
+import { createAccess, createApiKeyStore } from '../security/index.ts';
 import { createLaunchJournal, createSupervisor } from '../supervisor/index.ts';
-import { createLogBook, createLogger } from '../telemetry/index.ts';
+import { createLogBook, createLogger, createTelemetry } from '../telemetry/index.ts';
 import { withCatalog } from './catalogued-store.ts';
+import { collectGauges, readerOf } from './collect-gauges.ts';
 import { createEngines, engineOptionsOf, probeOf } from './create-engines.ts';
 import { createHearthStore } from './create-hearth-store.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
@@ -29,6 +31,16 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   const engineOptions = engineOptionsOf(config);
   const catalog = createCatalog();
   const store = withCatalog(createHearthStore(options, hub, probeOf(engines, engineOptions), logger), catalog, config.models.defaultQuant);
+  const telemetry = createTelemetry({
+    version: options.version,
+    aliases: config.metrics.aliases,
+    otlpEndpoint: config.telemetry.otlpEndpoint,
+    latestNames: (options.env['OTEL_SEMCONV_STABILITY_OPT_IN'] ?? '').split(',').includes('gen_ai_latest_experimental'),
+    captureDirectory: config.captures.enabled ? join(options.home, 'captures') : null,
+    usagePath: options.daemon ? join(options.home, 'state', 'usage.sqlite') : null,
+    clock: systemClock,
+    logger,
+  });
   const gateway = createGateway({
     models: createStoreModels(store),
     engines,
@@ -45,6 +57,9 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     progressTimeoutMs: config.gateway.progressTimeoutMs,
     drainTimeoutMs: config.gateway.drainTimeoutMs,
     memoryBudgetBytes: Math.floor(((await memoryTotalBytes()) * config.memory.hardLimitPct) / 100),
+    routing: { upstreams: createUpstreams(config.remotes, options.env, logger) },
+    memory: createMemoryPressure(),
+    events: telemetry.events,
     clock: systemClock,
     logger,
   });
@@ -60,10 +75,14 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     slowClientTimeoutMs: config.gateway.slowClientTimeoutMs,
     logger,
     clock: systemClock,
+    events: telemetry.events,
+    observeContent: config.telemetry.content,
+    telemetry: readerOf(telemetry),
     logs: options.logs ?? createLogBook(join(options.home, 'logs')),
     ...(options.daemon ? { daemon: options.daemon } : {}),
     ...(options.listeners ? { listeners: options.listeners } : {}),
   });
+  collectGauges(telemetry, gateway);
   return {
     request: (request, origin) => api.request(request, origin),
     logger,
@@ -71,6 +90,8 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     async close(how = {}) {
       await gateway.close(how.drainTimeoutMs === undefined ? {} : { drainTimeoutMs: how.drainTimeoutMs });
       await supervisor[Symbol.asyncDispose]();
+      keys.close();
+      await telemetry[Symbol.asyncDispose]();
     },
   };
 }

@@ -16,6 +16,8 @@ import { anthropicEndpoints } from './anthropic/endpoints.ts';
 import { daemonEndpoints } from './daemon-endpoints.ts';
 import { embeddingEndpoints } from './embedding-endpoints.ts';
 import { defineEndpoint } from './endpoint.ts';
+import { engineEndpoints } from './engine-endpoints.ts';
+import { observeEndpoints } from './observe-endpoints.ts';
 import { chatChunk, chatReply, chatRequest } from './openai/chat.ts';
 import {
   applyTemplateReply,
@@ -177,6 +179,7 @@ export const endpoints = {
   ...daemonEndpoints,
   ...accessEndpoints,
   ...daemonEndpoints,
+  ...observeEndpoints,
   ...storeEndpoints,
   ...workspaceEndpoints,
   ...pushEndpoints,

@@ -114,3 +114,10 @@ export type ProductEvent =
   | { readonly kind: 'security-event'; readonly type: string; readonly severity: string }
   | { readonly kind: 'model-verify'; readonly result: string; readonly durationMs: number }
   | { readonly kind: 'config-reload'; readonly ok: boolean; readonly problems: number };
+
+/** An event with its place in the order of all events of this process. */
+export interface NumberedProductEvent {
+  readonly id: number;
+  readonly atMs: number;
+  readonly event: ProductEvent;
+}

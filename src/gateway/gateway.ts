@@ -29,6 +29,8 @@ export interface Gateway extends AsyncDisposable {
   withSession<T>(model: ResolvedModel, signal: AbortSignal, use: (session: EngineSession, contextTokens: number) => Promise<T>): Promise<T>;
   load(model: ResolvedModel, plan: ResidentPlan, signal: AbortSignal): Promise<ResidentModel>;
   unload(model: ResolvedModel, force: boolean): Promise<boolean>;
+  /** A pinned model is neither unloaded by time nor to make room. It takes effect with its next load where it is not loaded. */
+  pin(model: ResolvedModel, pinned: boolean): Promise<void>;
   /** Ends a running or waiting request; false when there is none of that id, or it is not one of this requester. */
   cancel(requestId: string, by?: string): boolean;
   list(signal: AbortSignal): Promise<readonly ListedModel[]>;
@@ -169,14 +171,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     target: targetOf,
 
     async answer(call) {
-      const target = await targetOf(await resolve(call.name, call.signal));
-      const request = call.decode(target);
-      await call.admit?.(request, target);
-      const generation = await generate(target.model, request, call.signal, call.requester);
-      call.onAdmitted?.();
-      const events = await untilCommit(generation.events, call);
-      const { source, timings, usage } = generation;
-      return { source, attempts: [{ upstream: source.upstream, outcome: 'ok' }], events, timings, usage };
+      if (closing !== null || drained) throw new HearthError('draining', 'The server is stopping; it takes no new requests.');
+      return await routing.answer(call);
     },
 
     async resolvePath(path, signal) {
@@ -205,6 +201,10 @@ export function createGateway(options: GatewayOptions): Gateway {
       const lease = await loop.acquire(resident, 0, signal, { patient: true });
       lease.release();
       return loop.describe(resident);
+    },
+
+    async pin(model, pinned) {
+      await loop.open(model, { ...(await loop.open(model)).plan, pinned });
     },
 
     async unload(model, force) {

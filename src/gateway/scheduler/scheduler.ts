@@ -200,7 +200,7 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
       return;
     }
     const model = models.get(target);
-    if (kind === 'ttl' && model && isIdle(model)) beginUnload(model, false, 'ttl');
+    if (kind === 'ttl' && model && isIdle(model) && !model.plan.pinned) beginUnload(model, false, 'ttl');
     if (kind === 'retry' && model) pump(model, now);
     if (kind === 'fairness') pumpAll(now);
   }
