@@ -4,6 +4,7 @@ import type { Engine } from '../engines/index.ts';
 import type { Supervisor } from '../supervisor/index.ts';
 import type { MemorySource } from './memory/memory-watch.ts';
 import type { ModelSource } from './model-source.ts';
+import type { RoutingOptions } from './routing/create-routing.ts';
 
 export interface GatewayOptions {
   readonly models: ModelSource;
@@ -34,6 +35,8 @@ export interface GatewayOptions {
   readonly crashLimit?: number;
   readonly crashWindowMs?: number;
   readonly breakerMs?: number;
+  /** Upstreams, routes, aliases and what clouds may cost; absent: models of this machine alone. */
+  readonly routing?: RoutingOptions;
   readonly clock?: Clock;
   readonly logger?: Logger;
   /** Hears of loads, unloads, crashes and memory; absent: nobody. */

@@ -9,8 +9,10 @@ import { type Generation, startGeneration } from './generation.ts';
 import { createMemoryGuard } from './memory/memory-guard.ts';
 import { projectedTokens } from './memory/projected-tokens.ts';
 import { type ListedModel, modelKey, type ResolvedModel } from './model-source.ts';
+import { createOpenRequests } from './open-requests.ts';
 import { checkReconfiguration, type Reconfiguration, reconfigure } from './reconfigure.ts';
 import { engineOptionsOf, type Resident, type ResidentPlan } from './resident.ts';
+import { createRouting, type Routing } from './routing/create-routing.ts';
 import { createRunLoop, type Lease } from './run-loop.ts';
 import type { MemoryState, QueueRow } from './run-loop-types.ts';
 import { vocabularySize } from './vocabulary-size.ts';
@@ -23,6 +25,10 @@ export interface Gateway extends AsyncDisposable {
   resolvePath(path: string, signal: AbortSignal): Promise<ResolvedModel>;
   /** What can be asked of the model; loads nothing. */
   target(model: ResolvedModel): Promise<Target>;
+  /** What can be asked of the first target that a name of the API leads to, here or at an upstream. */
+  targetOf(name: string, signal: AbortSignal): Promise<Target>;
+  /** Names, upstreams and attempts. */
+  readonly routing: Routing;
   /** Settles at the first content of a stream, or when the answer is complete. Throws what came before. */
   answer(call: AnswerCall): Promise<Answer>;
   /** Tokenising and the like, on a loaded model. */
@@ -60,9 +66,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const settings = withDefaults(options);
   const loop = createRunLoop(settings);
   const byPath = new Map<string, ResolvedModel>();
-  const requests = new Map<string, AbortController>();
-  /** Whose each request is. */
-  const owners = new Map<string, string>();
+  const requests = createOpenRequests(() => settings.requestMs);
   const guard = createMemoryGuard({
     budgetBytes: settings.memoryBudgetBytes,
     usedBytes: () => loop.memory().usedBytes ?? loop.memory().chargedBytes,
@@ -77,24 +81,11 @@ export function createGateway(options: GatewayOptions): Gateway {
   async function generate(model: ResolvedModel, request: GenerateRequest, signal: AbortSignal, requester?: Requester): Promise<Generation> {
     const resident = await loop.open(model);
     const arrivedAtMs = settings.clock.monotonic();
-    const controller = new AbortController();
-    const forward = () => controller.abort(signal.reason);
-    if (signal.aborted) forward();
-    signal.addEventListener('abort', forward, { once: true });
-    const tooLong = new HearthError('request_timeout', `The request took longer than ${settings.requestMs / 1000} seconds.`);
-    const timer = setTimeout(() => controller.abort(tooLong), settings.requestMs).unref();
-    requests.set(request.requestId, controller);
-    owners.set(request.requestId, requester?.id ?? 'owner');
-    const forget = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', forward);
-      requests.delete(request.requestId);
-      owners.delete(request.requestId);
-    };
+    const open = requests.open(request.requestId, requester?.id ?? 'owner', signal);
     try {
-      const lease = await loop.acquire(resident, request.choices, controller.signal, { owner: requester?.id, priority: requester?.policy.priority });
-      const leaveAdapter = await takeAdapter(lease, request, controller.signal);
-      const freeMemory = await takeMemory(resident, lease, request, controller.signal).catch((error: unknown) => {
+      const lease = await loop.acquire(resident, request.choices, open.signal, { owner: requester?.id, priority: requester?.policy.priority });
+      const leaveAdapter = await takeAdapter(lease, request, open.signal);
+      const freeMemory = await takeMemory(resident, lease, request, open.signal).catch((error: unknown) => {
         leaveAdapter();
         lease.release();
         throw error;
@@ -105,14 +96,14 @@ export function createGateway(options: GatewayOptions): Gateway {
         arrivedAtMs,
         loadMs: lease.loadMs,
         queueMs: lease.queueMs,
-        signal: controller.signal,
+        signal: open.signal,
         onDeath: listenTo(resident.deathListeners),
         onWait(waiting) {
           resident.awaited += waiting ? 1 : -1;
           if (!waiting || resident.awaited === 1) resident.lastProgressAt = settings.clock.monotonic();
         },
         onEnd() {
-          forget();
+          open.close();
           freeMemory();
           leaveAdapter();
           lease.release();
@@ -120,7 +111,7 @@ export function createGateway(options: GatewayOptions): Gateway {
         nowMs: () => settings.clock.monotonic(),
       });
     } catch (error) {
-      forget();
+      open.close();
       throw error;
     }
   }
@@ -163,12 +154,40 @@ export function createGateway(options: GatewayOptions): Gateway {
     return { id: model.id, upstream: engine.id, model, capabilities, generationConfig, vocabularySize: vocabularySize(model.facts.config) };
   }
 
+  async function answerLocal(target: Target & { readonly model: ResolvedModel }, request: GenerateRequest, call: AnswerCall): Promise<Answer> {
+    const generation = await generate(target.model, request, call.signal, call.requester);
+    call.onAdmitted?.();
+    const events = await untilCommit(generation.events, call);
+    const { source, timings, usage } = generation;
+    return { source, attempts: [{ upstream: source.upstream, outcome: 'ok' }], events, timings, usage };
+  }
+
+  const routing = createRouting(options.routing ?? {}, {
+    local: {
+      resolve,
+      target: targetOf,
+      view(model) {
+        const resident = loop.find(modelKey(model));
+        const state = resident && loop.describe(resident);
+        return { loaded: state?.loadedAt != null, inFlight: state?.inFlight ?? 0, queued: state?.waiting ?? 0 };
+      },
+      answer: answerLocal,
+      open: (requestId, { requester, signal }) => requests.open(requestId, requester?.id ?? 'owner', signal),
+    },
+    clock: settings.clock,
+    logger: settings.logger,
+    events: settings.events,
+    queueWaitMs: settings.queueWaitMs,
+  });
+
   return {
+    routing,
     get sampling() {
       return settings.sampling;
     },
-    resolve,
+    resolve: async (name, signal) => await resolve(await routing.localName(name, signal), signal),
     target: targetOf,
+    targetOf: (name, signal) => routing.firstTarget(name, signal),
 
     async answer(call) {
       if (closing !== null || drained) throw new HearthError('draining', 'The server is stopping; it takes no new requests.');
@@ -212,12 +231,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       return resident ? await loop.unload(resident, force) : false;
     },
 
-    cancel(requestId, by) {
-      if (by !== undefined && owners.get(requestId) !== by) return false;
-      const controller = requests.get(requestId);
-      controller?.abort(new HearthError('cancelled', 'The request was cancelled.'));
-      return controller !== undefined;
-    },
+    cancel: (requestId, by) => requests.cancel(requestId, by),
 
     async list(signal) {
       return await settings.models.list(signal);
@@ -264,8 +278,9 @@ export function createGateway(options: GatewayOptions): Gateway {
       closing ??= (async () => {
         loop.drain();
         stopped.abort(new HearthError('draining', 'The server is stopping.'));
-        while (loop.running() > 0 && performance.now() < drainUntil) await new Promise((resolve) => setTimeout(resolve, 20));
-        for (const controller of requests.values()) controller.abort(new HearthError('draining', 'The server stopped before the answer was complete.'));
+        while (loop.running() + routing.running() > 0 && performance.now() < drainUntil) await new Promise((resolve) => setTimeout(resolve, 20));
+        requests.endAll(new HearthError('draining', 'The server stopped before the answer was complete.'));
+        routing.close();
         await loop.stopAll();
       })();
       return closing;

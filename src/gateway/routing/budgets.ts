@@ -1,6 +1,6 @@
-import type { GenerateRequest } from '../../contract/index.ts';
+import { type GenerateRequest, GREEDY_SAMPLING } from '../../contract/index.ts';
 import { type Clock, HearthError, type Logger } from '../../core/index.ts';
-import type { Requester } from '../answer.ts';
+import type { AnswerCall, Requester } from '../answer.ts';
 import type { StateStore } from '../state-store.ts';
 import type { Upstream, UpstreamUsage } from '../upstream.ts';
 import { type SpendEntry, type SpendLedger, type SpendLimit, windowEndMs, windowStartMs } from './spend-ledger.ts';
@@ -23,20 +23,19 @@ const WINDOW_MS = { hour: 3_600_000, day: 86_400_000, month: 31 * 86_400_000 } a
 
 export interface Budgets {
   /** Sets aside what the request may cost. Throws insufficient_quota with the time when the window ends, state_store_unavailable. */
-  reserve(upstream: Upstream, request: BudgetedRequest, cloud: CloudSettings): Promise<Reservation>;
+  reserve(upstream: Upstream, asked: BudgetedRequest, cloud: CloudSettings): Promise<Reservation>;
+  /** The error that `reserve` would throw now, as far as this machine knows. */
+  peek(upstream: Upstream, asked: BudgetedRequest, cloud: CloudSettings): HearthError | null;
 }
 
 export interface BudgetedRequest {
-  readonly requestId: string;
   readonly model: string;
   readonly requester: Requester | undefined;
-  readonly promptBytes: number;
-  readonly maxTokens: number | undefined;
-  readonly choices: number;
+  readonly request: GenerateRequest;
 }
 
 export interface BudgetsOptions {
-  readonly ledger: SpendLedger;
+  readonly ledger: () => SpendLedger;
   readonly store: () => StateStore;
   readonly clock: Pick<Clock, 'now'>;
   readonly logger: Logger;
@@ -58,42 +57,52 @@ export function createBudgets({ ledger, store, clock, logger }: BudgetsOptions):
     return null;
   }
 
+  function plan(upstream: Upstream, { model, request, requester }: BudgetedRequest, cloud: CloudSettings) {
+    const price = upstream.pricePerMillionTokens;
+    if (price === undefined) return null;
+    const key = requester?.id ?? 'owner';
+    const budget = requester?.policy.budgetUsd ?? null;
+    const isCloud = upstream.privacy === 'cloud';
+    const caps: SpendLimit[] = [
+      { scope: 'cloud', window: 'day', capUsd: cloud.dailyCapUsd },
+      { scope: 'cloud', window: 'month', capUsd: cloud.monthlyCapUsd },
+    ];
+    const limits: SpendLimit[] = [...(isCloud ? caps : []), ...(budget === null ? [] : [{ scope: { key }, window: budget.window, capUsd: budget.amount }])];
+    const promptTokens = Math.ceil(promptBytes(request) / 3);
+    const amountUsd = (promptTokens * price.input + request.choices * (request.maxTokens ?? UNLIMITED_TOKENS) * price.output) / 1e6;
+    const entry: SpendEntry = { requestId: request.requestId, key, upstream: upstream.name, model, cloud: isCloud, amountUsd };
+    return { price, limits, amountUsd, entry };
+  }
+
   return {
-    async reserve(upstream, request, cloud) {
-      const price = upstream.pricePerMillionTokens;
-      if (price === undefined) return FREE;
+    peek(upstream, asked, cloud) {
+      const planned = plan(upstream, asked, cloud);
       const nowMs = clock.now();
-      const key = request.requester?.id ?? 'owner';
-      const budget = request.requester?.policy.budgetUsd ?? null;
-      const isCloud = upstream.privacy === 'cloud';
-      const limits: SpendLimit[] = [
-        ...(isCloud
-          ? ([
-              { scope: 'cloud', window: 'day', capUsd: cloud.dailyCapUsd },
-              { scope: 'cloud', window: 'month', capUsd: cloud.monthlyCapUsd },
-            ] as const)
-          : []),
-        ...(budget === null ? [] : [{ scope: { key }, window: budget.window, capUsd: budget.amount }]),
-      ];
-      const promptTokens = Math.ceil(request.promptBytes / 3);
-      const amountUsd = (promptTokens * price.input + request.choices * (request.maxTokens ?? UNLIMITED_TOKENS) * price.output) / 1e6;
-      const entry: SpendEntry = { requestId: request.requestId, key, upstream: upstream.name, model: request.model, cloud: isCloud, amountUsd };
+      const over = planned?.limits.find(({ scope, window, capUsd }) => ledger().spentUsd(scope, window, nowMs) + planned.amountUsd > capUsd);
+      return over ? budgetSpent(over, nowMs) : null;
+    },
+
+    async reserve(upstream, asked, cloud) {
+      const planned = plan(upstream, asked, cloud);
+      if (planned === null) return FREE;
+      const { price, limits, amountUsd, entry } = planned;
+      const nowMs = clock.now();
       const shared = store().shared;
       const over = shared ? await reserveShared(entry, limits, nowMs) : null;
-      const reserved = over === null ? ledger.reserve(entry, shared ? [] : limits, nowMs) : { refused: over };
+      const reserved = over === null ? ledger().reserve(entry, shared ? [] : limits, nowMs) : { refused: over };
       if ('refused' in reserved) throw budgetSpent(reserved.refused, nowMs);
       return {
         settle(usage, { complete, answered }) {
           const cost = usage === null ? 0 : costUsd(price, usage);
           // Nobody knows what a stream that was cut has cost: what was set aside, unless it cost more.
           const booked = !answered ? 0 : complete && usage !== null ? cost : Math.max(cost, amountUsd);
-          const difference = ledger.settle(reserved.id, booked, usage);
+          const difference = ledger().settle(reserved.id, booked, usage);
           if (difference === null) return 0;
           if (shared)
             for (const limit of limits)
               store()
                 .increment(sharedKey(limit, nowMs), difference, WINDOW_MS[limit.window] * 2)
-                .catch(() => logger.warning('a cost was not told to the shared state', { request_id: request.requestId }));
+                .catch(() => logger.warning('a cost was not told to the shared state', { request_id: entry.requestId }));
           return booked;
         },
       };
@@ -109,8 +118,22 @@ export const costUsd = (
 ): number =>
   (Math.max(0, usage.promptTokens - usage.cachedTokens) * price.input + usage.cachedTokens * price.cached + usage.completionTokens * price.output) / 1e6;
 
+/** A request that goes out without being decoded, as far as limits and budgets look at it. */
+export function asItCame({ raw, requestId = '' }: Pick<AnswerCall, 'raw' | 'requestId'>): GenerateRequest {
+  const limit = ['max_completion_tokens', 'max_output_tokens', 'max_tokens'].map((field) => raw?.body[field]).find((value) => typeof value === 'number');
+  const choices = raw?.body['n'];
+  return {
+    requestId,
+    prompt: raw === undefined ? '' : new TextDecoder().decode(raw.bytes),
+    stop: [],
+    sampling: GREEDY_SAMPLING,
+    choices: typeof choices === 'number' ? choices : 1,
+    ...(typeof limit === 'number' ? { maxTokens: limit } : {}),
+  };
+}
+
 /** Bytes of the texts of a prompt. Media count as nothing: what they cost is known only afterwards. */
-export function promptBytes(request: GenerateRequest): number {
+function promptBytes(request: GenerateRequest): number {
   if (request.prompt !== undefined) return Buffer.byteLength(request.prompt);
   if (request.tokens !== undefined) return request.tokens.length * 3;
   let bytes = Buffer.byteLength(JSON.stringify(request.tools?.definitions ?? ''));

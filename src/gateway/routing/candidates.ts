@@ -65,19 +65,21 @@ export function exclusion(
   return null;
 }
 
+/** Besides what a decision sees, what the balance looks at. */
+export interface CandidateView extends TargetView {
+  readonly inFlight: number;
+  readonly weight: number;
+}
+
 export interface ViewSources {
   readonly states: UpstreamStates;
   readonly local: (model: ResolvedModel) => LocalView;
   readonly clock: Clock;
 }
 
-export function viewOf(
-  candidate: Candidate,
-  order: number,
-  { states, local }: ViewSources,
-): TargetView & { readonly order: number; readonly inFlight: number; readonly weight: number } {
+export function viewOf(candidate: Candidate, { states, local }: ViewSources): CandidateView {
   const { id, level, named, out, target } = candidate;
-  const base = { id, level, order, out: out?.reason ?? null, doubtful: false, openUntilMs: 0, probing: false, coolUntilMs: 0 };
+  const base = { id, level, out: out?.reason ?? null, doubtful: false, openUntilMs: 0, probing: false, coolUntilMs: 0 };
   if (named.kind === 'local') {
     const view = target?.model ? local(target.model) : { loaded: false, inFlight: 0, queued: 0 };
     return { ...base, warm: view.loaded, queued: view.queued, inFlight: view.inFlight, weight: 1 };
@@ -107,10 +109,10 @@ export function balanced(
   turns: Turns,
   affinity: () => string,
   sources: ViewSources,
-): { readonly views: readonly TargetView[]; picked(id: string): void } {
+): { readonly views: readonly CandidateView[]; picked(id: string): void } {
   const nowMs = sources.clock.now();
   const levels = Map.groupBy(
-    candidates.map((candidate, index) => viewOf(candidate, index, sources)),
+    candidates.map((candidate) => viewOf(candidate, sources)),
     ({ level }) => level,
   );
   const ordered: Ordered[] = [];

@@ -18,7 +18,7 @@ const FINAL = new Set(['client_closed_request', 'cancelled', 'request_timeout', 
 /** The name of a target leads nowhere: others of the route may still answer. */
 const ABSENT = new Set(['model_not_found', 'model_not_cached']);
 /** What one target cannot do, another one may: the target is passed over without an attempt. */
-const UNFIT = new Set(['capability_mismatch', 'unsupported_parameter', 'context_length_exceeded', 'not_an_embedder']);
+const UNFIT = new Set(['capability_mismatch', 'unsupported_parameter', 'context_length_exceeded', 'not_an_embedder', 'permission_denied']);
 
 export function classify(thrown: unknown): Failure {
   if (thrown instanceof UpstreamFault)

@@ -3,13 +3,12 @@ import type { GenerateRequest } from '../../contract/index.ts';
 import { type Clock, type EventSink, HearthError, isHearthError, type Logger } from '../../core/index.ts';
 import type { Answer, AnswerCall, Attempt, Target } from '../answer.ts';
 import type { ResolvedModel } from '../model-source.ts';
-import type { StateStore } from '../state-store.ts';
 import type { Upstream, UpstreamTimeouts } from '../upstream.ts';
 import { affinityKey } from './affinity-key.ts';
 import { answerOf } from './answer-of.ts';
-import { type Budgets, type CloudSettings, promptBytes } from './budgets.ts';
+import { asItCame, type Budgets, type CloudSettings } from './budgets.ts';
 import { balanced, type Candidate, candidatesOf, exclusion, type LocalTarget, type LocalView, type Turns } from './candidates.ts';
-import { classify, type Failure, isUnfit, withAttempts } from './classify.ts';
+import { classify, type Failure, isUnfit } from './classify.ts';
 import { ATTEMPT_RULES, type AttemptRules, backoffMs, decideAttempt, type PastAttempt } from './decide-attempt.ts';
 import { failureOf } from './failure-of.ts';
 import { type NameTable, planOf, type RoutePlan } from './names.ts';
@@ -39,7 +38,7 @@ export interface RouterOptions {
   readonly local: LocalDoor;
   readonly states: UpstreamStates;
   readonly budgets: Budgets;
-  readonly store: () => StateStore;
+  readonly turns: Turns;
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
@@ -52,6 +51,7 @@ export interface Router {
   plan(name: string, signal: AbortSignal): Promise<RoutePlan | null>;
   /** The target that is asked first when nothing is in the way; for what has to be known of a model before a request is decoded. */
   firstTarget(name: string, signal: AbortSignal): Promise<Target>;
+  localName(name: string, signal: AbortSignal): Promise<string>;
   rules(plan: RoutePlan, call: Pick<AnswerCall, 'wishes'>): AttemptRules;
 }
 
@@ -59,8 +59,7 @@ export interface Router {
 const ABSENT_MS = 1000;
 
 export function createRouter(options: RouterOptions): Router {
-  const { settings, local, states, budgets, clock, random, events } = options;
-  const turns: Turns = new Map();
+  const { settings, local, states, budgets, clock, random, events, turns } = options;
   const absent = new Map<string, number>();
 
   async function plan(name: string, signal: AbortSignal): Promise<RoutePlan | null> {
@@ -102,27 +101,34 @@ export function createRouter(options: RouterOptions): Router {
       candidate.target ??= await targetOf(candidate, signal);
       const known = decoded.get(candidate.id);
       if (known) return known;
-      const passes = candidate.named.kind === 'upstream' && call.raw !== undefined && candidate.named.upstream.speaks(call.raw.api, call.raw.path);
+      const passes =
+        candidate.named.kind === 'upstream' && call.raw !== undefined && !cappedByKey(call) && candidate.named.upstream.speaks(call.raw.api, call.raw.path);
       let request: GenerateRequest | null;
       try {
         request = call.decode(candidate.target);
         decoded.set(candidate.id, request);
       } catch (error) {
-        if (!passes || !isHearthError(error)) throw error;
+        // Only what the canonical form lacks is left to the upstream; a refusal of this caller stays one.
+        if (!passes || !isHearthError(error) || error.row.status !== 400) throw error;
         request = null;
       }
       if (opened === null) {
         opened = local.open(request?.requestId ?? call.requestId ?? '', call);
         signal = opened.signal;
       }
-      if (!admitted && request !== null) await call.admit?.(request, candidate.target);
+      if (!admitted) await call.admit?.(request ?? asItCame(call), candidate.target);
       admitted = true;
       return request;
     }
 
     async function attempt(candidate: Candidate, request: GenerateRequest | null, probe: (() => void) | null): Promise<Answer> {
       const { named } = candidate;
-      if (named.kind === 'local') return await local.answer(candidate.target as LocalTarget, request!, { ...call, signal });
+      if (named.kind === 'local') {
+        // It has a longest time of its own, and can be cancelled by the same id.
+        const answer = await local.answer(candidate.target as LocalTarget, request!, call);
+        opened?.close();
+        return answer;
+      }
       return await askUpstream(named.upstream, candidate, request, probe);
     }
 
@@ -132,12 +138,9 @@ export function createRouter(options: RouterOptions): Router {
       const reservation = await budgets.reserve(
         upstream,
         {
-          requestId: request?.requestId ?? call.requestId ?? '',
           model,
           requester: call.requester,
-          promptBytes: request === null ? (call.raw?.bytes.byteLength ?? 0) : promptBytes(request),
-          maxTokens: request?.maxTokens,
-          choices: request?.choices ?? 1,
+          request: request ?? asItCame(call),
         },
         settings().cloud,
       );
@@ -152,7 +155,8 @@ export function createRouter(options: RouterOptions): Router {
           timeouts: settings().timeouts,
           signal,
           ...(request === null ? {} : { request }),
-          ...(call.raw === undefined ? {} : { raw: call.raw }),
+          // A limit of the key is in the decoded request only.
+          ...(call.raw === undefined || cappedByKey(call) ? {} : { raw: call.raw }),
           ...(call.headers === undefined ? {} : { headers: call.headers }),
           ...(call.hops === undefined ? {} : { hops: call.hops }),
           ...(call.onProgress === undefined ? {} : { onProgress: call.onProgress }),
@@ -280,6 +284,13 @@ export function createRouter(options: RouterOptions): Router {
     plan,
     rules,
 
+    async localName(name, signal) {
+      const route = await plan(name, signal);
+      const first = route?.levels.flat().find(({ kind }) => kind === 'local');
+      if (route === null || first?.kind === 'local') return first?.kind === 'local' ? first.name : name;
+      throw new HearthError('model_not_found', `${name} is not on this machine, and this cannot be asked of others.`, { details: { param: 'model' } });
+    },
+
     async firstTarget(name, signal) {
       const route = await plan(name, signal);
       if (route === null) return await local.target(await local.resolve(name, signal));
@@ -322,11 +333,11 @@ async function tryPrepare(candidates: readonly Candidate[], prepare: (candidate:
   }
 }
 
+const cappedByKey = ({ requester }: AnswerCall): boolean => (requester?.policy.maxTokens ?? null) !== null;
+
 const EMPTY_REQUEST = { requestId: '', stop: [], choices: 1 } as unknown as GenerateRequest;
 
 function throwIfGone(signal: AbortSignal): void {
   if (!signal.aborted) return;
   throw isHearthError(signal.reason) ? signal.reason : new HearthError('client_closed_request', 'The client went away.');
 }
-
-export { withAttempts };
