@@ -46,6 +46,8 @@ export const messagesRequest = z.looseObject({
   temperature: z.number().min(0).max(1).nullish(),
   top_p: z.number().gt(0).max(1).nullish(),
   top_k: z.int().min(0).max(1_000_000).nullish(),
+  /** Extension, as in the other API. */
+  seed: z.int().min(Number.MIN_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER).nullish(),
   metadata: z.looseObject({ user_id: z.string().max(512).nullish() }).nullish(),
 });
 export type MessagesRequest = z.infer<typeof messagesRequest>;

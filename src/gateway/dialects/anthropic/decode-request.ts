@@ -12,7 +12,7 @@ type Prompt = Pick<GenerateRequest, 'messages' | 'tools' | 'format' | 'reasoning
 
 /** A request to /v1/messages as a canonical one; throws 400 naming the first field that model or engine cannot honour. */
 export function decodeMessagesRequest(body: MessagesRequest, target: Target, requestId: string, defaults: Gateway['sampling']): GenerateRequest {
-  const { temperature, top_p, top_k } = body;
+  const { temperature, top_p, top_k, seed } = body;
   const effort = body.output_config?.effort;
   const userId = body.metadata?.user_id;
   return {
@@ -20,11 +20,11 @@ export function decodeMessagesRequest(body: MessagesRequest, target: Target, req
     ...decodePrompt(body, target),
     maxTokens: body.max_tokens,
     stop: decodeStops(body.stop_sequences ?? []),
-    sampling: decodeSampling({ temperature, top_p, top_k }, target, defaults),
+    sampling: decodeSampling({ temperature, top_p, top_k, seed }, target, defaults),
     choices: 1,
     stopAtRoleMarks: true,
     remote: {
-      asked: askedSampling({ temperature, top_p, top_k }),
+      asked: askedSampling({ temperature, top_p, top_k, seed }),
       ...(isPresent(userId) ? { userId } : {}),
       ...(isPresent(effort) ? { effort } : {}),
     },
