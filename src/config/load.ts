@@ -76,7 +76,10 @@ export function fromText(key: ConfigKey, text: string): unknown {
 }
 
 function reason(key: ConfigKey, error: z.ZodError): string {
-  return `must be ${key.allowed} (${error.issues[0]?.message ?? 'invalid'}).`;
+  const issue = error.issues[0];
+  // A key that holds groups of names: the message has to say where in it.
+  const at = issue === undefined || issue.path.length === 0 ? '' : `at ${issue.path.join('.')}: `;
+  return `must be ${key.allowed} (${at}${issue?.message ?? 'invalid'}).`;
 }
 
 function place(tree: Record<string, unknown>, path: readonly string[], value: unknown): void {
