@@ -28,6 +28,8 @@ export interface SseOptions {
 }
 
 const HEADERS = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache', 'x-accel-buffering': 'no' };
+/** Of events that go out in one write. */
+const TOGETHER_CHARACTERS = 16 * 1024;
 /** Bytes that may wait for a slow reader before the source is no longer pulled. */
 const BUFFER_BYTES = 256 * 1024;
 
@@ -67,15 +69,21 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
         const outcome = await raceTimeout(pending, options.heartbeatMs);
         if (closed) return;
         if (outcome.kind === 'timeout') return write(dialect.heartbeat(source.comment() ?? options.comment() ?? 'keep-alive', begun));
-        pending = null;
-        if (outcome.kind === 'value' && !outcome.value.done) {
-          const { data, event } = outcome.value.value;
-          const late = begun || told ? '' : lateHeaders(options.answerHeaders());
+        // Events that are there already go out together: one write for what came in one piece.
+        const turn = nextTurn();
+        let now: Outcome<IteratorResult<DataFrame<T>, void>> | null = outcome;
+        let text = '';
+        while (now?.kind === 'value' && !now.value.done) {
+          const { data, event } = now.value.value;
+          text += (begun || told ? '' : lateHeaders(options.answerHeaders())) + dialect.data(data, event);
           begun = true;
-          return write(late + dialect.data(data, event));
+          pending = source.next();
+          now = text.length < TOGETHER_CHARACTERS ? await Promise.race([outcomeOf(pending), turn]) : null;
+          if (closed) return;
         }
-        const error = outcome.kind === 'thrown' ? publicError(outcome.error, options.caller) : null;
-        write(error ? dialect.error(error, options.requestId) : dialect.end);
+        if (now === null) return write(text);
+        const error = now.kind === 'thrown' ? publicError(now.error, options.caller) : null;
+        write(text + (error ? dialect.error(error, options.requestId) : dialect.end));
         options.onEnd(error?.code ?? 'ok');
         closed = true;
         clearTimeout(slow);
@@ -101,20 +109,29 @@ const lateHeaders = (headers: Readonly<Record<string, string>> | null): string =
 
 type Outcome<T> = { readonly kind: 'value'; readonly value: T } | { readonly kind: 'thrown'; readonly error: unknown } | { readonly kind: 'timeout' };
 
-async function raceTimeout<T>(promise: Promise<T>, ms: number): Promise<Outcome<T>> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<Outcome<T>>((resolve) => {
-    timer = setTimeout(resolve, ms, { kind: 'timeout' });
-  });
-  const settled = promise.then(
-    (value): Outcome<T> => ({ kind: 'value', value }),
-    (error: unknown): Outcome<T> => ({ kind: 'thrown', error }),
+const outcomeOf = <T>(promise: Promise<T>): Promise<Outcome<T>> =>
+  promise.then(
+    (value) => ({ kind: 'value', value }),
+    (error: unknown) => ({ kind: 'thrown', error }),
   );
-  try {
-    return await Promise.race([settled, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
+
+/** null once everything that is ready by now has had its turn. */
+const nextTurn = (): Promise<null> => new Promise((resolve) => setImmediate(resolve, null));
+
+function raceTimeout<T>(promise: Promise<T>, ms: number): Promise<Outcome<T>> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms, { kind: 'timeout' });
+    promise.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve({ kind: 'value', value });
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        resolve({ kind: 'thrown', error });
+      },
+    );
+  });
 }
 
 type DataFrame<T> = Extract<Frame<T>, { kind: 'data' }>;

@@ -71,7 +71,7 @@ export function startGeneration(order: GenerationOrder): Generation {
       const failure = isHearthError(error) ? error : new HearthError('internal_error', 'The engine failed in an unexpected way.', { cause: error });
       yield { kind: 'error', code: failure.code, message: failure.message };
     } finally {
-      abort.abort(new HearthError('client_closed_request', 'The answer is no longer wanted.'));
+      if (!ended) abort.abort(new HearthError('client_closed_request', 'The answer is no longer wanted.'));
       void source.return?.()?.catch(() => {});
       interruption.dispose();
       finish();

@@ -1,5 +1,6 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { HearthExtension, Usage } from '../../../contract/index.ts';
+import { pooledRandom } from '../../../core/index.ts';
 import type { Answer } from '../../answer.ts';
 import type { FinishEvent, UsageEvent } from '../answer-steps.ts';
 
@@ -13,16 +14,27 @@ export interface AnswerHead {
 }
 
 export function answerHead(prefix: 'chatcmpl' | 'cmpl', answer: Answer, nowMs = Date.now()): AnswerHead {
-  const { upstream, version, model, hash, device } = answer.source;
-  const fingerprint = createHash('sha256')
-    .update(JSON.stringify([upstream, version, model, hash, device]))
-    .digest('hex');
   return {
-    id: `${prefix}-${randomBytes(16).toString('hex')}`,
+    id: `${prefix}-${pooledRandom(16).toString('hex')}`,
     created: Math.floor(nowMs / 1000),
-    model,
-    system_fingerprint: `fp_${fingerprint.slice(0, 12)}`,
+    model: answer.source.model,
+    system_fingerprint: fingerprintOf(answer.source),
   };
+}
+
+/** Made once for each model, engine and device. */
+const fingerprints = new Map<string, string>();
+const FINGERPRINTS = 1_000;
+
+function fingerprintOf({ upstream, version, model, hash, device }: Answer['source']): string {
+  const facts = JSON.stringify([upstream, version, model, hash, device]);
+  let fingerprint = fingerprints.get(facts);
+  if (fingerprint === undefined) {
+    fingerprint = `fp_${createHash('sha256').update(facts).digest('hex').slice(0, 12)}`;
+    if (fingerprints.size >= FINGERPRINTS) fingerprints.clear();
+    fingerprints.set(facts, fingerprint);
+  }
+  return fingerprint;
 }
 
 export const wireUsage = (event: UsageEvent): Usage => ({

@@ -1,0 +1,96 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { HearthError, requestId } from '../core/index.ts';
+import type { Caller } from '../security/index.ts';
+import type { Api, RequestOrigin } from './api.ts';
+import { errorResponse, publicError } from './errors.ts';
+import { incomingRequest } from './incoming-request.ts';
+import { TextResponse } from './text-response.ts';
+
+/** Carries requests of Node's server to the API, and its responses back. A write that fails is the client's going, never an error of ours. */
+export function bridge(api: Api, originOf: (incoming: IncomingMessage) => RequestOrigin): RequestListener {
+  return (incoming, outgoing) => {
+    incoming.on('error', ignore);
+    outgoing.on('error', ignore);
+    void answer(api, incoming, outgoing, originOf).catch(() => outgoing.destroy());
+  };
+}
+
+const ignore = (): void => {};
+
+async function answer(api: Api, incoming: IncomingMessage, outgoing: ServerResponse, originOf: (incoming: IncomingMessage) => RequestOrigin): Promise<void> {
+  const gone = new AbortController();
+  outgoing.once('close', () => {
+    if (!outgoing.writableFinished) gone.abort();
+  });
+  await write(await respond(api, incoming, gone.signal, originOf), outgoing);
+}
+
+async function respond(api: Api, incoming: IncomingMessage, signal: AbortSignal, originOf: (incoming: IncomingMessage) => RequestOrigin): Promise<Response> {
+  try {
+    return await api.request(incomingRequest(incoming, signal), originOf(incoming));
+  } catch (error) {
+    const caller: Caller = { kind: 'tcp', remoteAddress: '', requireKey: true };
+    const known = error instanceof TypeError && 'code' in error && error.code === 'ERR_INVALID_URL' ? malformed() : error;
+    return errorResponse(publicError(known, caller), requestId());
+  }
+}
+
+const malformed = (): HearthError => new HearthError('invalid_value', 'The request line or the Host header is malformed.');
+
+async function write(response: Response, outgoing: ServerResponse): Promise<void> {
+  const { body } = response instanceof TextResponse ? { body: null } : response;
+  if (outgoing.destroyed) return void (await body?.cancel().catch(ignore));
+  const head: string[] = [];
+  response.headers.forEach((value, name) => {
+    head.push(name, value);
+  });
+  if (response instanceof TextResponse) {
+    const bytes = Buffer.from(response.wholeText);
+    if (!response.headers.has('content-length')) head.push('content-length', String(bytes.length));
+    outgoing.writeHead(response.status, head);
+    outgoing.end(bytes);
+    return;
+  }
+  outgoing.writeHead(response.status, head);
+  if (body === null) {
+    outgoing.end();
+    return;
+  }
+  outgoing.flushHeaders();
+  await copy(body, outgoing);
+}
+
+/** Reads only as fast as the client takes it: what waits for it stays in the stream. */
+async function copy(body: ReadableStream<Uint8Array>, outgoing: ServerResponse): Promise<void> {
+  const reader = body.getReader();
+  const cancel = (): void => void reader.cancel().catch(ignore);
+  outgoing.once('close', cancel);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      if (!outgoing.write(value) && !(await drained(outgoing))) return;
+    }
+    outgoing.off('close', cancel);
+    outgoing.end();
+  } catch {
+    // The source failed in a way that it could not tell any more.
+    outgoing.destroy();
+  }
+}
+
+/** False when the connection closes instead. */
+function drained(outgoing: ServerResponse): Promise<boolean> {
+  return new Promise((resolve) => {
+    const settle = (open: boolean) => () => {
+      outgoing.off('drain', onDrain);
+      outgoing.off('close', onClose);
+      resolve(open);
+    };
+    const onDrain = settle(true);
+    const onClose = settle(false);
+    if (outgoing.destroyed) return resolve(false);
+    outgoing.once('drain', onDrain);
+    outgoing.once('close', onClose);
+  });
+}
