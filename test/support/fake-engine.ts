@@ -100,7 +100,7 @@ export function fakeProcessSpec(flags: FakeEngineFlags): ProcessSpec {
   };
 }
 
-const fakeCapabilities = (contextTokens: number): Capabilities => ({
+export const fakeCapabilities = (contextTokens: number): Capabilities => ({
   tools: false,
   forcedToolChoice: false,
   jsonSchema: false,
