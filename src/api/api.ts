@@ -62,6 +62,8 @@ export interface ApiOptions {
   /** Decompressed size of a JSON body; 8 MiB. */
   readonly maxBodyBytes?: number;
   readonly images?: Partial<Services['images']>;
+  /** Links of images are refused when it is absent. */
+  readonly media?: Services['media'];
   readonly embeddings?: Partial<Services['embeddings']>;
   readonly listeners?: () => readonly string[];
   /** Absent: there are no keys, and none can be made. */
@@ -115,6 +117,7 @@ export function createApi(options: ApiOptions): Api {
     catalog: options.catalog ?? null,
     images: { exif: true, context: true, ...options.images },
     embeddings: { backend: null, truncate: false, ...options.embeddings },
+    media: options.media ?? { remoteUrls: 'off' },
     responses: responseStore(clock),
     version: options.version,
     heartbeatMs: options.heartbeatMs ?? 8_000,

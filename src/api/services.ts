@@ -3,6 +3,7 @@ import type { DaemonState, GatewayState, ReloadResult } from '../contract/index.
 import type { Clock, Logger } from '../core/index.ts';
 import type { Gateway, ImageMetadataOptions, ResponseStore } from '../gateway/index.ts';
 import type { ApiKeyStore } from '../security/index.ts';
+import type { GuardedFetchOptions } from '../security/index.ts';
 import type { Store } from '../store/index.ts';
 import type { RequestTable } from './observe/request-table.ts';
 import type { EngineInstalls } from './routes/engines.ts';
@@ -59,6 +60,8 @@ export interface Services {
   readonly images: ImageMetadataOptions;
   /** `backend`: /v1/embeddings goes to this base URL; `truncate`: inputs that are too long are cut. */
   readonly embeddings: { readonly backend: string | null; readonly truncate: boolean };
+  /** Links of images: refused, or followed with care; `network` is for tests. */
+  readonly media: { readonly remoteUrls: 'off' | 'public'; readonly network?: Pick<GuardedFetchOptions, 'resolve' | 'dial' | 'timeoutMs'> };
   /** Answers that a later request may go on from. */
   readonly responses: ResponseStore;
   /** Of the product. */

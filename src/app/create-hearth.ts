@@ -68,6 +68,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     store,
     catalog,
     version: options.version,
+    media: { remoteUrls: config.media.remoteUrls },
     images: { exif: config.run.exifMetadata, context: config.run.metadataContext },
     embeddings: { backend: config.serve.embedBackend, truncate: config.embeddings.truncate },
     heartbeatMs: config.gateway.heartbeatMs,

@@ -55,6 +55,14 @@ export const configSchema = z.strictObject({
         .describe('Links of images in requests: `off` refuses them; `public` fetches those that lead into the open internet.'),
     })
     .prefault({}),
+  media: z
+    .strictObject({
+      remoteUrls: z
+        .enum(['off', 'public'])
+        .default('off')
+        .describe('Links of images in requests: `off` refuses them; `public` fetches those that lead into the open internet.'),
+    })
+    .prefault({}),
   serve: z
     .strictObject({
       host: z.string().min(1).default('127.0.0.1').describe('Address that `hearth serve` listens on.'),

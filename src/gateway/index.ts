@@ -18,6 +18,7 @@ export type { GatewayOptions } from './gateway-options.ts';
 export { createKeyLimits, type KeyLimits, type KeyLimitsOptions } from './limits/key-limits.ts';
 export { createRequestGateway, type RequestGateway } from './limits/request-gateway.ts';
 export { answerBatches, type ImageMetadataOptions, planImageBatches } from './media/image-batches.ts';
+export { MEDIA_LIMITS, type MediaLimits } from './media/media-limits.ts';
 export { createMediaReader, type FetchedMedia, type MediaReader } from './media/media-reader.ts';
 export { encodeWholeChat } from './media/whole-chat.ts';
 export type { ListedModel, ModelSource, ResolvedModel } from './model-source.ts';

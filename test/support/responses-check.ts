@@ -46,7 +46,7 @@ export function accumulate(events: readonly NamedEvent[]): Item[] {
   const closed = new Set<number>();
   const opened = new Set<string>();
   for (const { data } of events) {
-    const { type, output_index: index, item_id: id } = data as { type: string; output_index: number; item_id?: string };
+    const { type, output_index: index, item_id: id } = data as unknown as { type: string; output_index: number; item_id?: string };
     const fail = (reason: string): never => {
       throw new Error(`${type} (${data.sequence_number}): ${reason}`);
     };

@@ -3,6 +3,7 @@ import { answerBatches, decodeChat, encodeChatStream, encodeWholeChat, foldChat,
 import { cacheSaltOf } from '../../security/index.ts';
 import { answerHeaders, streamedAnswer } from '../answer-response.ts';
 import type { CallContext, Handler } from '../bind.ts';
+import { fetchLinks } from '../remote-media.ts';
 import type { Services } from '../services.ts';
 import { OPENAI_EVENTS } from '../sse-dialect.ts';
 
@@ -13,9 +14,10 @@ export const chatHandler =
     const { gateway } = context;
     const batches = planImageBatches(body, services.images);
     if (batches !== null) return await answerImages(context, body, batches);
+    const fetched = await fetchLinks(services, context, body);
     let choices = 1;
     const decode = (target: Target) => {
-      const request = { ...decodeChat(body, target, context.requestId, gateway.sampling), cacheSalt: cacheSaltOf(context.caller) };
+      const request = { ...decodeChat(body, target, context.requestId, gateway.sampling, fetched), cacheSalt: cacheSaltOf(context.caller) };
       choices = request.choices;
       return request;
     };

@@ -7,6 +7,7 @@ import {
   createResponseStore,
   type DecodedResponse,
   decodeResponse,
+  type FetchedMedia,
   previousNotFound,
   type ResponseContext,
   type ResponseStore,
@@ -17,6 +18,7 @@ import {
 import { cacheSaltOf, callerId } from '../../security/index.ts';
 import { answerHeaders, streamedAnswer } from '../answer-response.ts';
 import type { Handler } from '../bind.ts';
+import { fetchLinks } from '../remote-media.ts';
 import type { Services } from '../services.ts';
 import { responsesEvents } from '../sse-dialect.ts';
 
@@ -28,9 +30,10 @@ export const createResponseHandler =
     const { gateway } = context;
     const owner = callerId(context.caller);
     const { dropped } = responseTools(body);
+    const fetched = await fetchLinks(services, context, body);
     let decoded: DecodedResponse | null = null;
     const decode = (target: Target): GenerateRequest => {
-      decoded = decodeResponse(body, target, context.requestId, gateway.sampling, contextOf(responses, owner, body, target));
+      decoded = decodeResponse(body, target, context.requestId, gateway.sampling, contextOf(responses, owner, body, target, fetched));
       return { ...decoded.request, cacheSalt: cacheSaltOf(context.caller) };
     };
     const encoder = createResponseEncoder(
@@ -81,13 +84,13 @@ export const deleteResponseHandler =
   };
 
 /** What the request refers to: the answer that it goes on from, and items of earlier ones. */
-function contextOf(responses: ResponseStore, owner: string, body: ResponseRequest, target: Target): ResponseContext {
+function contextOf(responses: ResponseStore, owner: string, body: ResponseRequest, target: Target, fetched?: FetchedMedia): ResponseContext {
   const id = body.previous_response_id;
   const previous = id === null || id === undefined ? null : responses.get(owner, id);
   if (id !== null && id !== undefined && previous === null) throw previousNotFound(id);
   return {
     earlier: previous === null ? [] : conversationAfter(previous),
-    media: createMediaReader(target),
+    media: createMediaReader(target, fetched === undefined ? {} : { fetched }),
     itemOf: (itemId) => responses.item(owner, itemId),
   };
 }

@@ -54,6 +54,8 @@ export function createMediaReader(target: Target, options: MediaReaderOptions = 
       needImages(at);
       const fetched = options.fetched?.get(url);
       if (fetched !== undefined) return checked(fetched.bytes, imageTypeOf(fetched.mediaType), at);
+      // A remote follows links by itself; nothing is connected from here.
+      if (target.model === undefined && /^https?:/i.test(url)) return { kind: 'image', source: { kind: 'url', url } };
       if (!url.startsWith('data:')) throw wrong(at, 'Only data: URLs are taken here; links are followed where `media.remoteUrls` is `public`.');
       const { mediaType, base64 } = parseDataUrl(url, at);
       return checked(decodeBase64(base64, limits.imageBytes, at), imageTypeOf(mediaType), at);

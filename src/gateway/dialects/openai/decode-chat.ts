@@ -1,14 +1,15 @@
-import type { ChatMessage, ChatRequest, GenerateRequest, TextPart, ToolCall } from '../../../contract/index.ts';
+import type { ChatMessage, ChatRequest, ContentPart, GenerateRequest, ToolCall } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import { checkAnswerWishes } from '../../../engines/index.ts';
 import type { Target } from '../../answer.ts';
 import type { Gateway } from '../../gateway.ts';
+import { createMediaReader, type FetchedMedia, type MediaReader } from '../../media/media-reader.ts';
 import { askedSampling, decodeChoices, decodeSampling, decodeStop, invalid, isPresent, unsupported } from '../sampling.ts';
 import { decodeAdapter } from './adapter.ts';
 import { decodeFormat, decodeLogprobs, decodeReasoning, decodeTools } from './structure.ts';
 
 /** A chat request as a canonical one; throws 400 naming the first field that model or engine cannot honour. */
-export function decodeChat(body: ChatRequest, target: Target, requestId: string, defaults: Gateway['sampling']): GenerateRequest {
+export function decodeChat(body: ChatRequest, target: Target, requestId: string, defaults: Gateway['sampling'], fetched?: FetchedMedia): GenerateRequest {
   refuseUnsupported(body, target);
   const maxTokens = body.max_completion_tokens ?? body.max_tokens;
   const { templateArguments, reasoning } = decodeReasoning(body, target);
@@ -17,7 +18,7 @@ export function decodeChat(body: ChatRequest, target: Target, requestId: string,
   checkAnswerWishes(wishes);
   return {
     requestId,
-    messages: decodeMessages(body.messages),
+    messages: decodeMessages(body.messages, createMediaReader(target, fetched === undefined ? {} : { fetched })),
     ...(templateArguments === undefined ? {} : { templateArguments }),
     ...(reasoning === undefined ? {} : { reasoning }),
     ...wishes,
@@ -42,8 +43,8 @@ function refuseUnsupported(body: ChatRequest, target: Target): void {
   if (Array.isArray(modalities) && modalities.some((modality) => modality !== 'text')) throw unsupported('modalities', target);
 }
 
-/** Messages of the wire as canonical ones; `developer` is `system`. */
-export function decodeMessages(messages: ChatRequest['messages']): ChatMessage[] {
+/** Messages of the wire as canonical ones; `developer` is `system`. Without a reader only text is taken. */
+export function decodeMessages(messages: ChatRequest['messages'], media?: MediaReader): ChatMessage[] {
   return messages.map((message, index) => {
     const at = `messages.${index}`;
     if (message.role === 'function') throw invalid(`${at}.role`, 'The role function is no longer taken; use tool.');
@@ -54,13 +55,20 @@ export function decodeMessages(messages: ChatRequest['messages']): ChatMessage[]
     }
     return {
       role: message.role === 'developer' ? 'system' : message.role,
-      content: decodeContent(message.content, `${at}.content`),
+      content: decodeContent(message.content, `${at}.content`, media),
       ...(isPresent(message.name) ? { name: message.name } : {}),
       ...(isPresent(message.tool_call_id) ? { toolCallId: message.tool_call_id } : {}),
       ...(toolCalls.length === 0 ? {} : { toolCalls }),
       ...(typeof reasoning === 'string' && reasoning !== '' ? { reasoning } : {}),
     };
   });
+}
+
+/** A text of a part, such as `image_url.url`. */
+function textAt(part: Readonly<Record<string, unknown>>, outer: string, inner: string, at: string): string {
+  const text = (part[outer] as Readonly<Record<string, unknown>> | null | undefined)?.[inner];
+  if (typeof text !== 'string') throw invalid(`${at}.${outer}.${inner}`, `The part needs its ${outer}.${inner}.`);
+  return text;
 }
 
 /** A call that the model made earlier; arguments are a JSON text, or already an object. */
@@ -71,7 +79,7 @@ function decodeToolCall(call: Readonly<Record<string, unknown>>, at: string): To
   return { id: typeof call['id'] === 'string' ? call['id'] : '', name, arguments: json === '' ? '{}' : json };
 }
 
-function decodeContent(content: ChatRequest['messages'][number]['content'], at: string): TextPart[] {
+function decodeContent(content: ChatRequest['messages'][number]['content'], at: string, media: MediaReader | undefined): ContentPart[] {
   if (!isPresent(content)) return [];
   if (typeof content === 'string') return [{ kind: 'text', text: content }];
   return content.map((part, index) => {
@@ -79,6 +87,11 @@ function decodeContent(content: ChatRequest['messages'][number]['content'], at: 
       const text = part.type === 'text' ? part.text : part['refusal'];
       if (typeof text !== 'string') throw invalid(`${at}.${index}.text`, 'A text part needs its text.');
       return { kind: 'text', text };
+    }
+    if (media !== undefined && part.type === 'image_url') return media.image(textAt(part, 'image_url', 'url', `${at}.${index}`), `${at}.${index}`);
+    if (media !== undefined && part.type === 'input_audio') {
+      const data = textAt(part, 'input_audio', 'data', `${at}.${index}`);
+      return media.audio(data, textAt(part, 'input_audio', 'format', `${at}.${index}`), `${at}.${index}`);
     }
     if (/^(image_url|input_image|input_audio|audio_url|video_url|file)$/.test(part.type)) {
       throw new HearthError('capability_mismatch', `The model takes text only, and part ${index} of the message is ${part.type}.`, {
