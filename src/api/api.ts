@@ -20,6 +20,7 @@ import { completionsHandler } from './routes/completions.ts';
 import { daemonStopHandler, logLinesHandler, logRotateHandler, logsHandler, NO_DAEMON, NO_LOGS, stackDownHandler, stackUpHandler } from './routes/daemon.ts';
 import { embeddingProxy } from './routes/embedding-proxy.ts';
 import { embeddingsHandler, rerankHandler } from './routes/embeddings.ts';
+import { bindEngines, type EngineInstalls, NO_ENGINE_INSTALLS } from './routes/engines.ts';
 import { healthHandler, liveHandler, readyHandler } from './routes/health.ts';
 import { countMessageTokensHandler, createMessageHandler } from './routes/messages.ts';
 import { getModelHandler, listModelsHandler } from './routes/models.ts';
@@ -51,8 +52,11 @@ export interface ApiOptions {
   readonly store: Store;
   /** Absent: the list of known models is empty. */
   readonly catalog?: Catalog;
+  /** Absent: nothing can be installed here. */
+  readonly engines?: EngineInstalls;
   /** Of the product. */
   readonly version: string;
+  // Times and sizes are read at each request: getters follow a reload of the configuration.
   /** Comments on a quiet stream; 8 s. */
   readonly heartbeatMs?: number;
   /** Headers of a stream wait this long for the first token; 8 s. */
@@ -115,15 +119,24 @@ export function createApi(options: ApiOptions): Api {
     telemetry,
     store: options.store,
     catalog: options.catalog ?? null,
+    engines: options.engines ?? NO_ENGINE_INSTALLS,
     images: { exif: true, context: true, ...options.images },
     embeddings: { backend: null, truncate: false, ...options.embeddings },
     media: options.media ?? { remoteUrls: 'off' },
     responses: responseStore(clock),
     version: options.version,
-    heartbeatMs: options.heartbeatMs ?? 8_000,
-    headerHoldMs: options.headerHoldMs ?? 8_000,
-    slowClientTimeoutMs: options.slowClientTimeoutMs ?? 30_000,
-    maxBodyBytes: options.maxBodyBytes ?? 8 * 1024 * 1024,
+    get heartbeatMs() {
+      return options.heartbeatMs ?? 8_000;
+    },
+    get headerHoldMs() {
+      return options.headerHoldMs ?? 8_000;
+    },
+    get slowClientTimeoutMs() {
+      return options.slowClientTimeoutMs ?? 30_000;
+    },
+    get maxBodyBytes() {
+      return options.maxBodyBytes ?? 8 * 1024 * 1024;
+    },
     listeners: options.listeners ?? (() => []),
     keys: options.keys ?? NO_API_KEYS,
     reloads: options.reloads ?? NO_RELOADS,
@@ -134,7 +147,7 @@ export function createApi(options: ApiOptions): Api {
     startedAtMs: clock.now(),
   };
   const access = options.access ?? createAccess({ keys: services.keys, clock, logger });
-  const limits = options.limits ?? createKeyLimits({ store: createMemoryStateStore(clock), clock });
+  const limits = options.limits ?? createKeyLimits({ store: createMemoryStateStore(clock) });
   const app = createRoutes(services, {
     identify: access.identify,
     enter: (caller) => createRequestGateway(services.gateway, limits, { id: callerId(caller), policy: policyOf(caller) }),
@@ -167,9 +180,19 @@ export function createApi(options: ApiOptions): Api {
       };
       if (note.stream && response.ok) void note.stream.then(end);
       else end(null);
-      return new Response(response.body, { status: response.status, headers });
+      return headers === response.headers ? response : new Response(response.body, { status: response.status, headers });
     },
   };
+}
+
+/** The response's own headers; a copy where they cannot be changed, as in an answer that another server gave. */
+function writable({ headers }: Response): Headers {
+  try {
+    headers.set('x-content-type-options', 'nosniff');
+    return headers;
+  } catch {
+    return new Headers(headers);
+  }
 }
 
 const shapeOf = ({ url, headers }: Request) => errorShape(new URL(url).pathname, headers.get('anthropic-version'));
@@ -218,7 +241,7 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
   });
 
   const on = <E extends (typeof endpoints)[keyof typeof endpoints]>(endpoint: E, handler: Handler<E>) =>
-    bind(app as unknown as Hono<HonoEnv>, endpoint, services.maxBodyBytes, handler);
+    bind(app as unknown as Hono<HonoEnv>, endpoint, services, handler);
   on(endpoints.chatCompletions, chatHandler(services));
   on(endpoints.completions, completionsHandler(services));
   on(endpoints.createMessage, createMessageHandler(services));
@@ -244,6 +267,7 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
   on(endpoints.loadModel, loadModelHandler(services));
   on(endpoints.unloadModel, unloadModelHandler(services));
   on(endpoints.catalog, catalogHandler(services));
+  bindEngines(on, services);
   on(endpoints.daemonStop, daemonStopHandler(services));
   on(endpoints.stackUp, stackUpHandler(services));
   on(endpoints.stackDown, stackDownHandler(services));
@@ -287,11 +311,10 @@ function bindObservation(on: <E extends (typeof endpoints)[keyof typeof endpoint
 
 /** With a backend the body is only passed on: the other server checks it. */
 function bindEmbeddings(app: Hono<HonoEnv>, services: Services): void {
-  const { maxBodyBytes } = services;
   const { backend } = services.embeddings;
   const { body: _, ...unread } = endpoints.embeddings;
-  if (backend === null) bind(app, endpoints.embeddings, maxBodyBytes, embeddingsHandler(services));
-  else bind(app, unread, maxBodyBytes, embeddingProxy({ backend, maxBodyBytes }));
+  if (backend === null) bind(app, endpoints.embeddings, services, embeddingsHandler(services));
+  else bind(app, unread, services, embeddingProxy({ backend, maxBodyBytes: services.maxBodyBytes }));
 }
 
 const PATTERNS = Object.values(endpoints).flatMap(({ method, path, ...rest }) =>

@@ -2,12 +2,12 @@ import type { Catalog } from '../catalog/index.ts';
 import type { DaemonState, GatewayState, ReloadResult } from '../contract/index.ts';
 import type { Clock, Logger } from '../core/index.ts';
 import type { Gateway, ImageMetadataOptions, ResponseStore } from '../gateway/index.ts';
-import type { ApiKeyStore } from '../security/index.ts';
+import type { ApiKeyStore, GuardedFetchOptions } from '../security/index.ts';
 import type { GuardedFetchOptions } from '../security/index.ts';
 import type { Store } from '../store/index.ts';
 import type { RequestTable } from './observe/request-table.ts';
-import type { EngineInstalls } from './routes/engines.ts';
 import type { TelemetryReader } from './observe/telemetry-port.ts';
+import type { EngineInstalls } from './routes/engines.ts';
 
 /** What drives the daemon itself; the process that is not one refuses most of it. */
 export interface DaemonControl {
@@ -56,6 +56,8 @@ export interface Services {
   readonly telemetry: TelemetryReader;
   readonly store: Store;
   readonly catalog: Catalog | null;
+  /** What is installed for engines. */
+  readonly engines: EngineInstalls;
   /** What is read out of pictures, and told to models. */
   readonly images: ImageMetadataOptions;
   /** `backend`: /v1/embeddings goes to this base URL; `truncate`: inputs that are too long are cut. */

@@ -59,6 +59,7 @@ export const endpoints = {
   }),
   ...anthropicEndpoints,
   ...embeddingEndpoints,
+  ...engineEndpoints,
   ...responsesEndpoints,
   listModels: defineEndpoint({
     id: 'listModels',

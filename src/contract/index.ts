@@ -10,6 +10,7 @@ export * from './daemon-endpoints.ts';
 export * from './embedding-endpoints.ts';
 export * from './endpoint.ts';
 export * from './endpoints.ts';
+export * from './engine-endpoints.ts';
 export * from './error-reply.ts';
 export * from './errors.ts';
 export * from './generation.ts';

@@ -3,6 +3,12 @@
 // Called by: gateway, training, stack (through the port) and app.
 export { chooseEngineFor, type EngineCandidate, type EngineChoice, type EngineQuestion } from './choose-engine.ts';
 export { createEmberEngine, type EmberEngineSettings } from './ember/ember-engine.ts';
+export {
+  createMlxEnvironments,
+  type EnvironmentState,
+  type MlxEnvironments,
+  type MlxEnvironmentsOptions,
+} from './mlx/environment/environments.ts';
 export { createMlxEngine, type MlxEngineSettings, type MlxEnvironment, type MlxEnvironmentSource } from './mlx/mlx-engine.ts';
 export * from './port.ts';
 export { connectWorker, SESSION_LIMITS, type SessionLimits } from './protocol/session.ts';
