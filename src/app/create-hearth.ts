@@ -3,7 +3,7 @@ import { createApi } from '../api/index.ts';
 import { createCatalog } from '../catalog/index.ts';
 import { readHubEnvironment } from '../config/index.ts';
 import { registerSecret, silentLogger, systemClock } from '../core/index.ts';
-import { createGateway, createKeyLimits, createMemoryStateStore, createStoreModels } from '../gateway/index.ts';
+import { createGateway, createKeyLimits, createStoreModels } from '../gateway/index.ts';
 import { createMemoryPressure, memoryTotalBytes } from '../hardware/index.ts';
 import { createAccess, createApiKeyStore } from '../security/index.ts';
 import { createLaunchJournal, createSupervisor } from '../supervisor/index.ts';
@@ -12,11 +12,16 @@ import { withCatalog } from './catalogued-store.ts';
 import { collectGauges, readerOf } from './collect-gauges.ts';
 import { createEngines, engineOptionsOf, probeOf } from './create-engines.ts';
 import { createHearthStore } from './create-hearth-store.ts';
+import { gatewayTimes } from './gateway-times.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
+import { createListenerAccess } from './listener-access.ts';
+import { createLiveConfig } from './live-config.ts';
+import { wireRouting } from './routing-options.ts';
 
 /** The only place that constructs everything: config in, the product out. */
 export async function createHearth(options: HearthOptions): Promise<Hearth> {
   const { config } = options;
+  const home = options.home;
   const hub = readHubEnvironment(options.env, options.userHome);
   if (hub.token !== undefined) registerSecret('hub-token', hub.token);
   const logger = options.silent
@@ -27,6 +32,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     ...(options.journalPath === undefined ? {} : { journal: createLaunchJournal({ path: options.journalPath, logger }) }),
     onLine: (line, child) => logger.debug(line, { pid: child.pid, stream: child.stream }),
   });
+  const live = createLiveConfig({ config, clock: systemClock, logger, ...(options.readConfig ? { read: options.readConfig } : {}) });
   const engines = createEngines(options.home);
   const engineOptions = engineOptionsOf(config);
   const catalog = createCatalog();
@@ -41,28 +47,29 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     clock: systemClock,
     logger,
   });
+  const routing = await wireRouting({ config, env: options.env, home, clock: systemClock, logger });
   const gateway = createGateway({
     models: createStoreModels(store),
     engines,
     supervisor,
-    engineOptions,
-    contextTokens: config.gateway.contextTokens,
-    parallelSequences: config.gateway.parallelSequences,
-    ttlSeconds: config.gateway.ttlSeconds,
-    maxTokens: config.serve.maxTokens,
-    sampling: { temperature: config.sampling.temperature, topP: config.sampling.topP, repetitionPenalty: config.sampling.repetitionPenalty },
-    queueWaitMs: config.gateway.queueWaitMs,
-    requestMs: config.gateway.requestMs,
-    fairnessMs: config.gateway.fairnessMs,
-    progressTimeoutMs: config.gateway.progressTimeoutMs,
+    ...gatewayTimes(config),
     drainTimeoutMs: config.gateway.drainTimeoutMs,
     memoryBudgetBytes: Math.floor(((await memoryTotalBytes()) * config.memory.hardLimitPct) / 100),
-    routing: { upstreams: createUpstreams(config.remotes, options.env, logger) },
+    routing: routing.options,
     memory: createMemoryPressure(),
     events: telemetry.events,
     clock: systemClock,
     logger,
   });
+  live.follow({
+    check: (next) => gateway.checkReconfiguration(gatewayTimes(next)),
+    async apply(next) {
+      gateway.routing.configure(routing.settings(next));
+      await gateway.reconfigure(gatewayTimes(next));
+    },
+  });
+  const keys = createApiKeyStore({ path: join(home, 'state', 'access.sqlite'), clock: systemClock });
+  const access = createListenerAccess({ live, keys, logger });
   const api = createApi({
     gateway,
     store,
@@ -71,9 +78,28 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     media: { remoteUrls: config.media.remoteUrls },
     images: { exif: config.run.exifMetadata, context: config.run.metadataContext },
     embeddings: { backend: config.serve.embedBackend, truncate: config.embeddings.truncate },
-    heartbeatMs: config.gateway.heartbeatMs,
-    headerHoldMs: config.gateway.headerHoldMs,
-    slowClientTimeoutMs: config.gateway.slowClientTimeoutMs,
+    get heartbeatMs() {
+      return live.config.gateway.heartbeatMs;
+    },
+    get headerHoldMs() {
+      return live.config.gateway.headerHoldMs;
+    },
+    get slowClientTimeoutMs() {
+      return live.config.gateway.slowClientTimeoutMs;
+    },
+    get maxBodyBytes() {
+      return live.config.limits.bodyBytes;
+    },
+    keys,
+    access: createAccess({
+      keys,
+      clock: systemClock,
+      logger,
+      authFailures: () => live.config.limits.authFailures,
+      prefixIsolation: () => live.config.prefixCache.isolation,
+    }),
+    limits: createKeyLimits({ store: routing.limitStore, defaultRpm: () => live.config.access.rateLimitRpm }),
+    reloads: live,
     logger,
     clock: systemClock,
     events: telemetry.events,
@@ -87,9 +113,12 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   return {
     request: (request, origin) => api.request(request, origin),
     logger,
+    access,
+    reloads: live,
     models: () => gateway.snapshot().models,
     async close(how = {}) {
       await gateway.close(how.drainTimeoutMs === undefined ? {} : { drainTimeoutMs: how.drainTimeoutMs });
+      await routing[Symbol.asyncDispose]();
       await supervisor[Symbol.asyncDispose]();
       keys.close();
       await telemetry[Symbol.asyncDispose]();

@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import type { DaemonControl, LogReader, RequestOrigin } from '../api/index.ts';
+import type { ConfigReloads, DaemonControl, ListenerAccess, LogReader, RequestOrigin } from '../api/index.ts';
 import type { Config } from '../config/index.ts';
 import type { ResidentModel } from '../contract/index.ts';
 import type { Logger } from '../core/index.ts';
@@ -10,6 +10,8 @@ export interface HearthOptions {
   /** Absolute path of the hearth home; made when something is written. */
   readonly home: string;
   readonly userHome: string;
+  /** Reads the configuration again for a reload, with the same flags and environment; throws config_invalid. Absent: it is read once. */
+  readonly readConfig?: () => Promise<Config>;
   /** Base of relative paths. */
   readonly cwd: string;
   /** Read for the variables of the Hugging Face tools only (docs/spec/store.md §1). */
@@ -33,6 +35,9 @@ export interface Hearth {
   /** Answers as the server does; a listener tells where the request came from. Without an origin the caller is this process, with all scopes. */
   request(request: Request, origin?: RequestOrigin): Promise<Response>;
   readonly logger: Logger;
+  /** Whom TCP listeners let in. */
+  readonly access: ListenerAccess;
+  readonly reloads: ConfigReloads;
   /** What the run loop knows, at this moment. */
   models(): readonly ResidentModel[];
   /** No new requests; running ones get their time, then every child ends. */

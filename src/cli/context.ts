@@ -36,6 +36,8 @@ export interface ProcessFacts {
   readonly onInterrupt: (listener: () => void) => () => void;
   /** Calls the listener at each SIGTERM. */
   readonly onTerminate: (listener: () => void) => () => void;
+  /** Calls the listener at each SIGHUP, which ends a process where nobody listens. */
+  readonly onHangup: (listener: () => void) => () => void;
   /** Ends the process at once: the second Ctrl-C of somebody who does not want to wait. */
   readonly exitNow: (code: number) => void;
 }
@@ -56,6 +58,7 @@ export interface Context {
   readonly signal: AbortSignal;
   readonly onInterrupt: ProcessFacts['onInterrupt'];
   readonly onTerminate: ProcessFacts['onTerminate'];
+  readonly onHangup: ProcessFacts['onHangup'];
   /** The configuration; `flags` are canonical keys with values of this command line. */
   loadConfig(flags?: Readonly<Record<string, unknown>>): Promise<LoadedConfig>;
   /** The daemon when one answers, else the product in this process. Made at the first call. */

@@ -37,6 +37,7 @@ export function createContext(facts: ProcessFacts, common: CommonOptions & { rea
     common: { json: common.json, quiet: common.quiet, yes: common.yes },
     stdin: facts.stdin,
     signal: abort.signal,
+    onHangup: facts.onHangup,
     onTerminate(listener) {
       stopTerminate();
       stopTerminate = facts.onTerminate(listener);

@@ -42,6 +42,10 @@ const facts: ProcessFacts = {
   },
   onInterrupt: listenOn(interruptListeners),
   onTerminate: listenOn(terminateListeners),
+  onHangup(listener) {
+    process.on('SIGHUP', listener);
+    return () => void process.off('SIGHUP', listener);
+  },
   exitNow: (code) => process.exit(code),
 };
 

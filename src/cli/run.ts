@@ -122,18 +122,20 @@ function buildParser(facts: ProcessFacts, commands: readonly Command[], action: 
   for (const command of commands) {
     const words = command.name.split(' ');
     let parent = root;
-    for (const word of words.slice(0, -1)) {
-      let node = parents.get(word);
+    for (let depth = 1; depth < words.length; depth += 1) {
+      const word = words[depth - 1]!;
+      const path = words.slice(0, depth).join(' ');
+      let node = parents.get(path);
       if (node === undefined) {
         node = parent.command(word).helpGroup(`${command.group}:`).helpCommand(false);
-        const seconds = commands.filter((other) => firstWord(other) === word).map((other) => other.name.slice(word.length + 1));
+        const seconds = [...new Set(commands.filter((other) => other.name.startsWith(`${path} `)).map((other) => other.name.split(' ')[depth]!))];
         node.description(seconds.join(', ')).argument('[verb]').allowExcessArguments();
         addCommonOptions(node);
         node.action((second?: string) => {
-          const told = second === undefined ? `\`hearth ${word}\` needs a verb` : `\`hearth ${word}\` has no verb "${second}"`;
+          const told = second === undefined ? `\`hearth ${path}\` needs a verb` : `\`hearth ${path}\` has no verb "${second}"`;
           throw new HearthError('usage', `${told}; there are ${seconds.join(', ')}.`);
         });
-        parents.set(word, node);
+        parents.set(path, node);
       }
       parent = node;
     }

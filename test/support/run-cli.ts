@@ -56,6 +56,7 @@ export async function runInProcess(argv: readonly string[], facts: InProcessFact
       return () => void listeners.delete(listener);
     },
     onTerminate: () => () => {},
+    onHangup: () => () => {},
     exitNow: () => {},
   });
   return { code, stdout: writes.join(''), stderr, writes };

@@ -29,9 +29,11 @@ async function main(): Promise<void> {
   if (mode === 'version') return void process.stdout.write(`hearthd ${version}\n`);
   const userHome = homedir();
   const home = hearthHome(process.env, userHome);
-  const { config } = await load({ flags: {}, env: process.env, userFile: findConfigFile(home) });
+  const readConfig = async () => (await load({ flags: {}, env: process.env, userFile: findConfigFile(home) })).config;
+  const config = await readConfig();
   const daemon = await runDaemon({
     config,
+    readConfig,
     version,
     home,
     userHome,
@@ -39,6 +41,7 @@ async function main(): Promise<void> {
     env: process.env,
     stderr: process.stderr,
     mode,
+    onReload: (listener) => void process.on('SIGHUP', listener),
     onStop(listener) {
       process.on('SIGINT', listener);
       process.on('SIGTERM', listener);

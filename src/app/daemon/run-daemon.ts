@@ -7,6 +7,7 @@ import { type DaemonState, endpoints } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import type { LogFile } from '../../telemetry/index.ts';
 import type { Hearth, HearthOptions } from '../hearth-options.ts';
+import { watchConfig } from '../watch-config.ts';
 import type { OwnedControl } from './daemon-control.ts';
 import { watchClients } from './idle-clients.ts';
 import { type DaemonLock, takeDaemonLock } from './lock.ts';
@@ -19,6 +20,8 @@ export interface DaemonOptions extends Omit<HearthOptions, 'daemon' | 'logs' | '
   readonly mode: Exclude<DaemonState['mode'], 'in-process'>;
   /** Called at once; its listener is called for each request to stop. The second one skips the drain. */
   readonly onStop: (listener: () => void) => void;
+  /** Called once; its listener is called for each request to read the configuration again. */
+  readonly onReload?: (listener: () => void) => void;
   /** An on-demand daemon that nobody wants to be up ends after this time without a client; 300 s. */
   readonly idleExitMs?: number;
 }
@@ -96,6 +99,7 @@ async function construct(options: DaemonOptions, lock: DaemonLock, socket: strin
   const book = createLogBook(logs);
   let hearth: Hearth | undefined;
   let listener: Listener | undefined;
+  let watching: Disposable | undefined;
   let control: OwnedControl | undefined;
   const journalPath = join(home, 'run', 'children.json');
   try {
@@ -115,7 +119,7 @@ async function construct(options: DaemonOptions, lock: DaemonLock, socket: strin
       journalPath,
     });
     hearth = own;
-    const access = { requireKey: config.access.requireKey, hosts: config.access.hosts, origins: config.access.origins };
+    const { access } = own;
     const watched = { request: clients.watch(own.request.bind(own)) };
     control = createDaemonControl({
       home,
@@ -124,7 +128,7 @@ async function construct(options: DaemonOptions, lock: DaemonLock, socket: strin
       port: config.gateway.port,
       drainTimeoutMs: config.gateway.drainTimeoutMs,
       logger: own.logger,
-      open: () => listen(own, { host: config.gateway.host, port: config.gateway.port, ...access }),
+      open: () => listen(own, { host: config.gateway.host, port: config.gateway.port, access }),
       models: () => own.models(),
       unload: (id, force) => clientOf(own).call(endpoints.unloadModel, { body: { model: id, force } }),
       // The one that asks is a client too.
@@ -143,12 +147,21 @@ async function construct(options: DaemonOptions, lock: DaemonLock, socket: strin
       host: config.serve.host,
       port: mode === 'serve' ? config.serve.port : null,
       socketPath: socket,
-      ...access,
+      access,
     });
+    watching = watchConfig({ home, reloads: own.reloads, logger: own.logger });
+    // A refused reload is told in the log, and by GET /admin/v1/config/reload.
+    options.onReload?.(() => void own.reloads.reload('signal').catch(() => {}));
     own.logger.info('The daemon runs.', { version: options.version, pid: process.pid, mode });
     if (mode === 'on-demand') exitWhenIdle(control, clients.lastAt, options.idleExitMs ?? IDLE_EXIT_MS, stop);
-    return { hearth: own, listener, control, lock, stop, closeLog: async () => logFile?.close() };
+    const watch = watching;
+    const closeLog = async () => {
+      watch[Symbol.dispose]();
+      await logFile?.close();
+    };
+    return { hearth: own, listener, control, lock, stop, closeLog };
   } catch (error) {
+    watching?.[Symbol.dispose]();
     await listener?.close();
     await hearth?.close({ drainTimeoutMs: 0 });
     await logFile?.close();

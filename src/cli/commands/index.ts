@@ -12,6 +12,7 @@ import { runCommand } from './models/run.ts';
 import { showCommand } from './models/show.ts';
 import { versionCommand } from './models/version.ts';
 import { PLANNED } from './planned.ts';
+import { API_KEY_COMMANDS } from './security/keys-api.ts';
 import { serveCommand } from './server/serve.ts';
 import { catalogCommand } from './stack/catalog.ts';
 import { completionCommand } from './stack/completion.ts';
@@ -42,6 +43,7 @@ export const COMMANDS: readonly Command[] = [
   logsCommand,
   catalogCommand,
   ...CONFIG_COMMANDS,
+  ...API_KEY_COMMANDS,
   completionCommand(() => COMMANDS),
   ...PLANNED,
 ];

@@ -32,17 +32,19 @@ export const serveCommand = defineCommand({
   async run(context, _args, given) {
     if (given.chunk !== undefined) throw new HearthError('not_implemented', '`hearth serve --chunk` is not part of this version yet.');
     if (!given.sandbox) throw new HearthError('not_implemented', '`hearth serve --no-sandbox` is not part of this version yet.');
-    const { config } = await context.loadConfig({
+    const flags = {
       'serve.model': given.model,
       'serve.host': given.host,
       'serve.port': given.port,
       'serve.maxTokens': given.maxTokens,
       'serve.embedBackend': given.embedBackend,
       'logs.json': given.logJson ? true : undefined,
-    });
+    };
+    const { config } = await context.loadConfig(flags);
     const { runDaemon } = await import('../../../app/index.ts');
     const daemon = await runDaemon({
       config,
+      readConfig: async () => (await context.loadConfig(flags)).config,
       version: context.version,
       home: context.home,
       userHome: context.userHome,
@@ -50,6 +52,7 @@ export const serveCommand = defineCommand({
       env: context.env,
       stderr: context.output.stderr,
       mode: 'serve',
+      onReload: (listener) => void context.onHangup(listener),
       onStop: (listener) => {
         context.onInterrupt(listener);
         context.onTerminate(listener);
