@@ -6,7 +6,7 @@ type RemoteConfig = Config['remotes'][string];
 
 /** `remotes` of the configuration as upstreams; keys are looked up before each request and never written anywhere. */
 export function createUpstreams(
-  remotes: Config['remotes'],
+  { remotes, gateway }: Pick<Config, 'remotes' | 'gateway'>,
   env: Readonly<Record<string, string | undefined>>,
   logger: Logger,
 ): readonly (Upstream & Disposable)[] {
@@ -23,7 +23,13 @@ export function createUpstreams(
       weight: remote.weight,
       maxConcurrent: remote.maxConcurrent,
       dialect: remote.dialect,
-      timeouts: Object.fromEntries(Object.entries(remote.timeouts).filter(([, value]) => value !== undefined)),
+      timeouts: {
+        connectMs: gateway.connectMs,
+        firstTokenMs: gateway.firstTokenMs,
+        idleMs: gateway.idleMs,
+        requestMs: gateway.requestMs,
+        ...Object.fromEntries(Object.entries(remote.timeouts).filter(([, value]) => value !== undefined)),
+      },
       passthroughPaths: remote.passthroughPaths,
       sessionHeaders: remote.sessionHeaders,
       maxEventBytes: remote.maxEventBytes,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { remotes } from './remotes.ts';
+import { aliases, cloud, routes, stateStore } from './routing.ts';
 
 /** Commas separate the items of a list in the environment and on the command line. */
 const list = z.array(z.string());
@@ -55,14 +56,6 @@ export const configSchema = z.strictObject({
         .describe('Links of images in requests: `off` refuses them; `public` fetches those that lead into the open internet.'),
     })
     .prefault({}),
-  media: z
-    .strictObject({
-      remoteUrls: z
-        .enum(['off', 'public'])
-        .default('off')
-        .describe('Links of images in requests: `off` refuses them; `public` fetches those that lead into the open internet.'),
-    })
-    .prefault({}),
   serve: z
     .strictObject({
       host: z.string().min(1).default('127.0.0.1').describe('Address that `hearth serve` listens on.'),
@@ -100,6 +93,16 @@ export const configSchema = z.strictObject({
         .default(null)
         .describe('Size of the key-value cache of a loaded model, in tokens; null = chosen by the model and the memory.'),
       parallelSequences: positive.default(4).describe('Requests that one loaded model answers at the same time.'),
+      maxAttempts: positive.max(10).default(3).describe('Most attempts of one request, over all targets of its route.'),
+      spillAtQueueDepth: z
+        .int()
+        .min(0)
+        .max(10_000)
+        .default(8)
+        .describe('When more requests than this wait for every target of a level, the next level is used.'),
+      connectMs: positive.default(3_000).describe('Longest time to connect to a remote that says none of its own, in milliseconds.'),
+      firstTokenMs: positive.default(120_000).describe('Longest time to the first content of a stream of a remote that says none of its own, in milliseconds.'),
+      idleMs: positive.default(60_000).describe('Longest time between two contents of a remote that says none of its own, in milliseconds.'),
     })
     .prefault({}),
   run: z
@@ -205,6 +208,10 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   remotes,
+  routes,
+  aliases,
+  cloud,
+  stateStore,
   workspaces: z
     .strictObject({ home: z.string().nullable().default(null).describe('Directory of editable models; ignored when it does not exist.') })
     .prefault({}),
