@@ -30,7 +30,7 @@ const promptFields = {
     .nullish(),
   thinking: z.looseObject({ type: z.string().max(32), budget_tokens: z.int().min(0).max(Number.MAX_SAFE_INTEGER).nullish() }).nullish(),
   output_config: z
-    .looseObject({ effort: z.string().max(32).nullish(), format: z.looseObject({ type: z.string().max(32), schema: z.unknown() }).nullish() })
+    .looseObject({ effort: z.string().max(32).nullish(), format: z.looseObject({ type: z.string().max(32), schema: z.unknown().optional() }).nullish() })
     .nullish(),
 };
 

@@ -17,7 +17,7 @@ export function checkedTools(use: ToolUse, target: Target, nameField: string): {
   }
   if (!target.capabilities.tools) throw unsupported('tools', target);
   for (const [i, tool] of definitions.entries()) {
-    if (!TOOL_NAME.test(tool.name)) throw invalid(`tools.${i}.${nameField}`, 'The name of a tool has up to 128 letters, digits, and _ . : / -');
+    if (!TOOL_NAME.test(tool.name)) throw invalid(`tools.${i}.${nameField}`, 'The name of a tool has up to 128 letters, digits, and _ . : / -.');
     if (JSON.stringify(tool).length > MAX_TOOL_BYTES) throw invalid(`tools.${i}`, `A tool has at most ${MAX_TOOL_BYTES} bytes.`);
     if (definitions.findIndex(({ name }) => name === tool.name) !== i) throw invalid('tools', `Two tools have the name ${tool.name}.`);
   }
