@@ -1,14 +1,17 @@
 import { join } from 'node:path';
 import type { Config } from '../config/index.ts';
 import type { FeatureVerdict, RuntimeProbe } from '../core/index.ts';
-import { createEmberEngine, type Engine } from '../engines/index.ts';
+import { createEmberEngine, createMlxEngine, createMlxEnvironments, type Engine, type MlxEnvironments, type MlxEnvironmentsOptions } from '../engines/index.ts';
 
 /** The engines of this installation, preferred first. */
-export function createEngines(home: string): readonly Engine[] {
-  return [
-    createEmberEngine({ convertedDirectory: join(home, 'converted'), viewDirectory: join(home, 'run', 'engines'), adaptersDirectory: join(home, 'adapters') }),
-  ];
+export function createEngines(home: string, environments: MlxEnvironments = mlxEnvironments(home)): readonly Engine[] {
+  const places = { convertedDirectory: join(home, 'converted'), viewDirectory: join(home, 'run', 'engines'), adaptersDirectory: join(home, 'adapters') };
+  return [createEmberEngine(places), createMlxEngine({ ...places, environments })];
 }
+
+/** The Python environments of mlx; `more` is what an installation needs. */
+export const mlxEnvironments = (home: string, more: Pick<MlxEnvironmentsOptions, 'python' | 'environment'> = {}): MlxEnvironments =>
+  createMlxEnvironments({ directory: join(home, 'engines', 'mlx'), ...more });
 
 /** What the configuration says to each engine; null means the engine's own choice. */
 export const engineOptionsOf = (config: Config): Readonly<Record<string, Readonly<Record<string, unknown>>>> => ({
@@ -21,6 +24,7 @@ export const engineOptionsOf = (config: Config): Readonly<Record<string, Readonl
     quantize: config.engines.ember.quantize,
     residentAdapters: config.adapters.maxResident,
   }),
+  mlx: withoutNulls({ residentAdapters: config.adapters.maxResident }),
 });
 
 const withoutNulls = (options: Readonly<Record<string, unknown>>): Record<string, unknown> =>
@@ -30,7 +34,7 @@ const withoutNulls = (options: Readonly<Record<string, unknown>>): Record<string
 export function probeOf(engines: readonly Engine[], engineOptions: Readonly<Record<string, unknown>>): RuntimeProbe {
   return (facts) => {
     const verdicts: Record<string, FeatureVerdict> = {};
-    for (const engine of engines)
+    for (const engine of engines.filter((each) => (each.unavailable?.() ?? null) === null))
       for (const [feature, verdict] of Object.entries(engine.canRun(facts, engineOptions[engine.id]))) {
         const known = verdicts[feature];
         if (known === undefined || (verdict.ok && !known.ok)) verdicts[feature] = verdict;

@@ -10,8 +10,9 @@ import { createLaunchJournal, createSupervisor } from '../supervisor/index.ts';
 import { createLogBook, createLogger, createTelemetry } from '../telemetry/index.ts';
 import { withCatalog } from './catalogued-store.ts';
 import { collectGauges, readerOf } from './collect-gauges.ts';
-import { createEngines, engineOptionsOf, probeOf } from './create-engines.ts';
+import { createEngines, engineOptionsOf, mlxEnvironments, probeOf } from './create-engines.ts';
 import { createHearthStore } from './create-hearth-store.ts';
+import { createEngineInstalls } from './engine-installs.ts';
 import { gatewayTimes } from './gateway-times.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
 import { createListenerAccess } from './listener-access.ts';
@@ -33,7 +34,8 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     onLine: (line, child) => logger.debug(line, { pid: child.pid, stream: child.stream }),
   });
   const live = createLiveConfig({ config, clock: systemClock, logger, ...(options.readConfig ? { read: options.readConfig } : {}) });
-  const engines = createEngines(options.home);
+  const environments = mlxEnvironments(home, { python: config.engines.mlx.python, environment: options.env });
+  const engines = createEngines(home, environments);
   const engineOptions = engineOptionsOf(config);
   const catalog = createCatalog();
   const store = withCatalog(createHearthStore(options, hub, probeOf(engines, engineOptions), logger), catalog, config.models.defaultQuant);
@@ -51,6 +53,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   const gateway = createGateway({
     models: createStoreModels(store),
     engines,
+    defaultEngine: config.engines.default === 'auto' ? null : config.engines.default,
     supervisor,
     ...gatewayTimes(config),
     drainTimeoutMs: config.gateway.drainTimeoutMs,
@@ -74,6 +77,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     gateway,
     store,
     catalog,
+    engines: createEngineInstalls(engines, environments),
     version: options.version,
     media: { remoteUrls: config.media.remoteUrls },
     images: { exif: config.run.exifMetadata, context: config.run.metadataContext },

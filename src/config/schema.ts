@@ -22,6 +22,20 @@ export const configSchema = z.strictObject({
     .prefault({}),
   engines: z
     .strictObject({
+      default: z
+        .enum(['auto', 'ember', 'mlx'])
+        .default('auto')
+        .describe('Engine of every model whose load names none; `auto` = chosen by the model and the machine.'),
+      mlx: z
+        .strictObject({
+          python: z
+            .string()
+            .min(1)
+            .nullable()
+            .default(null)
+            .describe('Absolute path of the Python that `hearth engines install mlx` makes its environment from; null = one is looked for.'),
+        })
+        .prefault({}),
       ember: z
         .strictObject({
           threads: positive.nullable().default(null).describe('Compute threads of one model; null = the physical cores.'),

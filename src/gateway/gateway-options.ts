@@ -10,6 +10,8 @@ export interface GatewayOptions {
   readonly models: ModelSource;
   /** In order of preference. */
   readonly engines: readonly Engine[];
+  /** Engine of all models whose load names none; null or absent: chosen by the rules of docs/spec/engines.md §5. */
+  readonly defaultEngine?: string | null;
   readonly supervisor: Supervisor;
   /** Options of each engine by its id; checked by the engine's own schema before a spawn. */
   readonly engineOptions?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;

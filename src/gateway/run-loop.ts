@@ -244,7 +244,7 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
         return known;
       }
       const generationConfig = await readGenerationConfig(model.facts.directory);
-      const engine = chooseEngine(settings.engines, model, plan?.engine);
+      const engine = chooseEngine(settings.engines, model, plan?.engine ?? settings.defaultEngine);
       const companions = await companionsOf(settings, engine, model);
       const raced = residents.get(key);
       if (raced) return raced;

@@ -67,6 +67,6 @@ console.log(JSON.stringify({ engines: engines.map(({ id }) => id), text: answer.
 `,
     );
     const { stdout } = await promisify(execFile)(process.execPath, [program], { cwd: copy.path });
-    expect(JSON.parse(stdout)).toEqual({ engines: ['ember', 'spark'], text: 'echo: hello there' });
+    expect(JSON.parse(stdout)).toEqual({ engines: ['ember', 'mlx', 'spark'], text: 'echo: hello there' });
   });
 });

@@ -18,6 +18,7 @@ import { catalogCommand } from './stack/catalog.ts';
 import { completionCommand } from './stack/completion.ts';
 import { CONFIG_COMMANDS } from './stack/config.ts';
 import { downCommand } from './stack/down.ts';
+import { ENGINE_COMMANDS } from './stack/engines.ts';
 import { logsCommand } from './stack/logs.ts';
 import { statusCommand } from './stack/status.ts';
 import { upCommand } from './stack/up.ts';
@@ -43,6 +44,7 @@ export const COMMANDS: readonly Command[] = [
   logsCommand,
   catalogCommand,
   ...CONFIG_COMMANDS,
+  ...ENGINE_COMMANDS,
   ...API_KEY_COMMANDS,
   completionCommand(() => COMMANDS),
   ...PLANNED,

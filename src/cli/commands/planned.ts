@@ -23,7 +23,6 @@ export const PLANNED: readonly Command[] = [
   planned('Stack', 'setup', 'Choose, fetch and start models for this machine'),
   planned('Stack', 'recommend', 'Recommend models for this machine'),
   planned('Stack', 'service', 'Start the daemon with the machine'),
-  planned('Stack', 'engines', 'List and install engines'),
   planned('Stack', 'doctor', 'Find what is wrong'),
   planned('Security', 'sign', 'Sign a model'),
   planned('Security', 'verify', 'Verify the signature of a model'),

@@ -39,7 +39,8 @@ export function createFaults(name: string, nowMs: () => number = Date.now): Faul
     empty: () => broken('upstream_empty', `The upstream ${name} answered with nothing.`),
     wrongType: (type) => broken('upstream_wrong_type', `The upstream ${name} answered with the type ${type.slice(0, 80) || 'none'}.`),
     tooLarge: (limitBytes) => broken('upstream_event_too_large', `The upstream ${name} sent more than ${limitBytes} bytes at once.`),
-    ofStatus: (status, headers, body) => ofStatus(name, status, parseError(body), retryAfterMs(headers, nowMs())),
+    // A wait makes sense only for what passes by itself.
+    ofStatus: (status, headers, body) => ofStatus(name, status, parseError(body), mayPass(status) ? retryAfterMs(headers, nowMs()) : undefined),
     ofErrorBody(body) {
       const told = readError(body);
       const status = statusOfWords(told);
@@ -47,6 +48,8 @@ export function createFaults(name: string, nowMs: () => number = Date.now): Faul
     },
   };
 }
+
+const mayPass = (status: number): boolean => status === 408 || status === 429 || status >= 500;
 
 /** What an upstream says of an error, whatever its form. */
 interface ToldError {

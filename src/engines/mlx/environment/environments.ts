@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { HearthError, makePrivateDirectory, writeFileAtomic } from '../../../core/index.ts';
 import { runCommand } from '../../../supervisor/index.ts';
 import type { MlxEnvironment, MlxEnvironmentSource } from '../mlx-engine.ts';
@@ -12,8 +13,8 @@ import { type EnvironmentLock, readLocks } from './lock.ts';
 export interface MlxEnvironmentsOptions {
   /** `<home>/engines/mlx`. */
   readonly directory: string;
-  /** Where the locks are: `python/locks` of the package. */
-  readonly locksDirectory: string;
+  /** Where the locks are; absent: those of the package. */
+  readonly locksDirectory?: string;
   readonly platform?: { readonly os: string; readonly arch: string };
   /** Absolute path of the Python to make environments from; null: one is looked for. */
   readonly python?: string | null;
@@ -49,13 +50,15 @@ export interface MlxEnvironments extends MlxEnvironmentSource {
   remove(): Promise<boolean>;
 }
 
+/** In a checkout and in the installed package alike. */
+const LOCKS = fileURLToPath(new URL('../../../../python/locks', import.meta.url));
 /** Variables of the parent that pip may see: where its index is, and how to get there. */
 const FOR_PIP =
   /^(PATH|HOME|LANG|LC_ALL|TMPDIR|(HTTPS?|NO|ALL)_PROXY|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|PIP_(INDEX_URL|EXTRA_INDEX_URL|CERT|TRUSTED_HOST|CONFIG_FILE))$/i;
 
 /** The managed Python environments of mlx: one in use, each by its lock (docs/spec/engines.md §3.1). The user's own Python is never changed. */
 export function createMlxEnvironments(options: MlxEnvironmentsOptions): MlxEnvironments {
-  const { directory, locksDirectory } = options;
+  const { directory, locksDirectory = LOCKS } = options;
   const platform = options.platform ?? { os: process.platform, arch: process.arch };
   const parent = options.environment ?? {};
   const pointer = join(directory, 'current');

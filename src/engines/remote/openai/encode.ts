@@ -71,7 +71,7 @@ function encodeMessage(message: ChatMessage): Wire {
   if (message.role === 'tool') {
     const text = plainText(message.content);
     const content = message.failed === true && !/^error\b/i.test(text) ? `Error: ${text}` : text;
-    return { role: 'tool', ...(message.toolCallId === undefined ? {} : { tool_call_id: message.toolCallId }), content, ...name };
+    return { role: 'tool', ...(message.toolCallId === undefined ? {} : { tool_call_id: message.toolCallId }), content };
   }
   const calls = message.toolCalls ?? [];
   const hasMedia = message.content.some(({ kind }) => kind !== 'text');
