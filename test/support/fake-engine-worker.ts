@@ -15,6 +15,7 @@ const { values: flags } = parseArgs({
     'context-tokens': { type: 'string', default: '2048' },
     parallel: { type: 'string', default: '4' },
     'token-ms': { type: 'string', default: '0' },
+    'prefill-ms': { type: 'string', default: '0' },
     reply: { type: 'string' },
     'ready-after': { type: 'string', default: '0' },
     'ignore-term': { type: 'boolean', default: false },
@@ -170,6 +171,26 @@ function admit(sequence: number, request: WorkerGenerateRequest): void {
     return;
   }
   requests.set(sequence, { promptTokens, open: request.choices, completionTokens: 0 });
+  channel.send({ kind: 'start', sequence, promptTokens, cachedTokens: 0 });
+  const prefillMs = promptTokens < LONG_PROMPT ? 0 : Number(flags['prefill-ms']);
+  if (prefillMs > 0) prefill(sequence, promptTokens, prefillMs, 1, () => enter(sequence, request, prompt, promptTokens));
+  else enter(sequence, request, prompt, promptTokens);
+}
+
+/** Words of a prompt that --prefill-ms is for. */
+const LONG_PROMPT = 20;
+const PREFILL_STEPS = 10;
+
+function prefill(sequence: number, promptTokens: number, ms: number, step: number, then: () => void): void {
+  setTimeout(() => {
+    if (!requests.has(sequence)) return;
+    if (step === PREFILL_STEPS) return then();
+    channel.send({ kind: 'prefill-progress', sequence, doneTokens: Math.floor((promptTokens * step) / PREFILL_STEPS), totalTokens: promptTokens });
+    prefill(sequence, promptTokens, ms, step + 1, then);
+  }, ms / PREFILL_STEPS);
+}
+
+function enter(sequence: number, request: WorkerGenerateRequest, prompt: string, promptTokens: number): void {
   for (let choice = 0; choice < request.choices; choice++) {
     waiting.push({
       sequence,
@@ -180,7 +201,6 @@ function admit(sequence: number, request: WorkerGenerateRequest): void {
       made: 0,
     });
   }
-  channel.send({ kind: 'start', sequence, promptTokens, cachedTokens: 0 });
   channel.send({ kind: 'prefill-progress', sequence, doneTokens: promptTokens, totalTokens: promptTokens });
   schedule();
 }

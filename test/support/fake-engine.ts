@@ -12,6 +12,8 @@ export interface FakeEngineFlags {
   readonly parallel?: number;
   /** Pause between tokens. */
   readonly tokenMs?: number;
+  /** Time for a prompt of 20 words and more; its progress is told ten times. */
+  readonly prefillMs?: number;
   /** The whole answer; absent: `echo: <prompt>`. One word is one token. */
   readonly reply?: string;
   readonly readyAfterMs?: number;
@@ -66,6 +68,7 @@ export function fakeProcessSpec(flags: FakeEngineFlags): ProcessSpec {
     ['context-tokens', flags.contextTokens],
     ['parallel', flags.parallel],
     ['token-ms', flags.tokenMs],
+    ['prefill-ms', flags.prefillMs],
     ['reply', flags.reply],
     ['ready-after', flags.readyAfterMs],
     ['die-after-tokens', flags.dieAfterTokens],
