@@ -6,6 +6,7 @@ import type { Answer, RequestGateway } from '../gateway/index.ts';
 import { type Caller, checkScope } from '../security/index.ts';
 import type { LiveRequest } from './observe/request-table.ts';
 import { readJsonBody } from './read-body.ts';
+import { jsonResponse } from './text-response.ts';
 
 /** What every handler gets besides its validated input. */
 export interface CallContext {
@@ -29,6 +30,8 @@ export interface RequestNote {
   /** Set once the caller is known. */
   gateway?: RequestGateway;
   readonly live: LiveRequest;
+  /** As it was parsed, for a capture. */
+  body?: unknown;
   /** The first answer of the request. */
   answer?: Answer;
   /** Settles at the end of a stream with how it ended: `ok`, `client_cancel`, `slow_client` or the code of the error in it. */
@@ -42,7 +45,7 @@ export interface HonoEnv {
 export type Handler<E extends EndpointDefinition> = (input: EndpointRequest<E>, context: CallContext) => Promise<EndpointReply<E> | Response>;
 
 /** Binds a handler to an endpoint: scope first, then path, query and body, then the answer as JSON. */
-export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint: E, maxBodyBytes: number, handler: Handler<E>): void {
+export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint: E, limits: { readonly maxBodyBytes: number }, handler: Handler<E>): void {
   const paths = [endpoint.path, ...(endpoint.aliases ?? [])].map((path) => path.replaceAll(/\{(\w+)\+\}/g, ':$1{.+}').replaceAll(/\{(\w+)\}/g, ':$1'));
   app.on(endpoint.method, paths, async (context) => {
     const { caller, gateway, requestId, signal, cut, note } = context.var;
@@ -52,11 +55,16 @@ export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint:
     const input = {
       ...(endpoint.params ? { params: validate(endpoint.params, context.req.param()) } : {}),
       ...(endpoint.query ? { query: validate(endpoint.query, singleValues(context.req.queries())) } : {}),
-      ...(endpoint.body ? { body: validate(endpoint.body, objectOnly(await readJsonBody(context.req.raw, maxBodyBytes))) } : {}),
+      ...(endpoint.body ? { body: validate(endpoint.body, objectOnly(await readBody(context.req.raw, limits.maxBodyBytes, note))) } : {}),
     } as EndpointRequest<E>;
     const reply = await handler(input, { caller, gateway, requestId, request: context.req.raw, signal, cut, note });
-    return reply instanceof Response ? reply : Response.json(reply);
+    return reply instanceof Response ? reply : jsonResponse(reply);
   });
+}
+
+async function readBody(request: Request, maxBytes: number, note: RequestNote): Promise<unknown> {
+  note.body = await readJsonBody(request, maxBytes);
+  return note.body;
 }
 
 function singleValues(queries: Record<string, string[]>): Record<string, string> {

@@ -1,12 +1,13 @@
 import { chmod } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { getRequestListener } from '@hono/node-server';
 import { HearthError, requestId } from '../core/index.ts';
 import { type Caller, isAllowedOrigin, isLoopback, type ListenerNames } from '../security/index.ts';
 import { admit, MAX_HEADER_BYTES, MAX_URL_BYTES } from './admission.ts';
-import type { Api, RequestOrigin } from './api.ts';
-import { errorBody, errorResponse, errorShape, publicError, tellError } from './errors.ts';
+import type { Api } from './api.ts';
+import { bridge } from './bridge.ts';
+import { limitConnections } from './connection-limit.ts';
+import { errorBody, errorShape, tellError } from './errors.ts';
 import { findPortOwner } from './port-owner.ts';
 
 export interface ListenOptions {
@@ -16,10 +17,21 @@ export interface ListenOptions {
   readonly port: number | null;
   /** Absolute path of a Unix socket; its directory has to be private. */
   readonly socketPath?: string;
-  /** `access.requireKey`: inference needs a key too. */
+  readonly access?: ListenerAccess;
+  /** Other limits than docs/spec/security.md §7 says. */
+  readonly server?: Partial<typeof SERVER_OPTIONS & { readonly maxConnections: number }>;
+}
+
+/** Whom the TCP listeners let in; its fields are read at each request, so that they may follow a reload of the configuration. */
+export interface ListenerAccess {
+  /** Inference needs a key on loopback too. */
   readonly requireKey?: boolean;
   readonly hosts?: readonly string[];
   readonly origins?: readonly string[];
+  /** Whether there is a key that could be used; without one no address is opened that other machines reach. */
+  readonly hasKeys?: () => boolean;
+  /** Such an address was opened: from now on every TCP listener needs keys for all but public routes. */
+  readonly onExposed?: (address: string) => void;
 }
 
 export interface Listener extends AsyncDisposable {
@@ -41,11 +53,12 @@ export async function listen(api: Api, options: ListenOptions): Promise<Listener
   let port: number | null = null;
   try {
     if (options.port !== null) {
-      const [first, ...others] = bindAddresses(options.host ?? '127.0.0.1');
+      const [first, ...others] = bindAddresses(options.host ?? '127.0.0.1', options.access);
       const server = await openTcp(api, first!, options.port, options);
       servers.push(server);
       port = (server.address() as AddressInfo).port;
       addresses.push(urlOf(first!, port));
+      if (!isLoopback(first!)) options.access?.onExposed?.(addresses[0]!);
       for (const host of others) {
         const other = await openTcp(api, host, port, options).catch((error: unknown) => {
           // A machine without IPv6 has no such address; a taken port is an error there too, since clients may try it first.
@@ -71,8 +84,9 @@ export async function listen(api: Api, options: ListenOptions): Promise<Listener
   return { port, addresses, close, [Symbol.asyncDispose]: () => close() };
 }
 
-function bindAddresses(host: string): string[] {
+function bindAddresses(host: string, access: ListenerAccess | undefined): string[] {
   if (!isLoopback(host)) {
+    if (access?.hasKeys?.()) return [host];
     throw new HearthError('bind_without_auth', `${host} is reached by other machines, and there is no key yet that they would need.`);
   }
   if (host === '::1') return ['::1', '127.0.0.1'];
@@ -91,17 +105,26 @@ const SERVER_OPTIONS = {
   requireHostHeader: false,
   insecureHTTPParser: false,
   noDelay: true,
-} as const;
+};
+const MAX_CONNECTIONS = 1024;
+
+type Policy = () => { readonly names: ListenerNames; readonly requireKey: boolean };
 
 async function openTcp(api: Api, host: string, port: number, options: ListenOptions): Promise<Server> {
-  const server = createServer(SERVER_OPTIONS);
-  server.maxConnections = 1024;
+  const { maxConnections, ...limits } = { ...SERVER_OPTIONS, maxConnections: MAX_CONNECTIONS, ...options.server };
+  const server = createServer(limits);
   server.on('clientError', answerClientError);
   await bound(server, () => server.listen({ host, port, ipv6Only: true }), port);
-  const names: ListenerNames = { host, port: (server.address() as AddressInfo).port, hosts: options.hosts ?? [], origins: options.origins ?? [] };
-  server.on('request', tcpRequests(api, names, options.requireKey ?? false));
+  const ownPort = (server.address() as AddressInfo).port;
+  const { access = {} } = options;
+  const policy: Policy = () => ({
+    names: { host, port: ownPort, hosts: access.hosts ?? [], origins: access.origins ?? [] },
+    requireKey: access.requireKey === true || !isLoopback(host),
+  });
+  server.on('request', tcpRequests(api, policy));
+  limitConnections(server, maxConnections);
   server.on('upgrade', (incoming: IncomingMessage, socket: Socket) => {
-    const error = admit(incoming, names) ?? new HearthError('route_not_found', 'There are no WebSockets here.');
+    const error = admit(incoming, policy().names) ?? new HearthError('route_not_found', 'There are no WebSockets here.');
     endWith(socket, error);
   });
   return server;
@@ -138,35 +161,21 @@ async function bound(server: Server, start: () => void, port: number | null): Pr
   }
 }
 
-function tcpRequests(api: Api, names: ListenerNames, requireKey: boolean): RequestListener {
+function tcpRequests(api: Api, policy: Policy): RequestListener {
   const serve = bridge(api, (incoming) => {
     const { origin } = incoming.headers;
-    const caller: Caller = { kind: 'tcp', remoteAddress: incoming.socket.remoteAddress ?? '', requireKey };
+    const caller: Caller = { kind: 'tcp', remoteAddress: incoming.socket.remoteAddress ?? '', requireKey: policy().requireKey };
     const cut = () => void incoming.socket.destroy();
     return origin === undefined ? { caller, cut } : { caller, cut, allowedOrigin: origin };
   });
   return (incoming, outgoing) => {
+    const { names } = policy();
     const refusal = admit(incoming, names);
     if (refusal) return refuse(incoming, outgoing, refusal);
     const { origin } = incoming.headers;
     if (incoming.method === 'OPTIONS' && origin !== undefined && isAllowedOrigin(origin, names)) return answerPreflight(incoming, outgoing, origin);
     serve(incoming, outgoing);
   };
-}
-
-function bridge(api: Api, originOf: (incoming: IncomingMessage) => RequestOrigin): RequestListener {
-  const listener = getRequestListener((request, { incoming }) => api.request(request, originOf(incoming as IncomingMessage)), {
-    overrideGlobalObjects: false,
-    // Over the socket the Host header means nothing.
-    hostname: 'hearth',
-    errorHandler: (error) => {
-      const caller: Caller = { kind: 'tcp', remoteAddress: '', requireKey: true };
-      const known =
-        error instanceof Error && error.name === 'RequestError' ? new HearthError('invalid_value', 'The request line or the Host header is malformed.') : error;
-      return errorResponse(publicError(known, caller), requestId());
-    },
-  });
-  return (incoming, outgoing) => void listener(incoming, outgoing);
 }
 
 function refuse(incoming: IncomingMessage, outgoing: ServerResponse, error: HearthError): void {
