@@ -1,11 +1,13 @@
 import type { Answer, AnswerCall, Frame } from '../gateway/index.ts';
 import type { CallContext } from './bind.ts';
+import { hasBytes, rawFrames } from './passthrough.ts';
 import type { Services } from './services.ts';
 import { sseResponse } from './sse.ts';
 import type { SseDialect } from './sse-dialect.ts';
 
 /** Who answered, and what was tried before (docs/spec/serving.md §6.3). Names that no header can hold are percent-encoded. */
-export const answerHeaders = ({ source, attempts }: Answer): Record<string, string> => ({
+export const answerHeaders = ({ source, attempts, headers }: Answer): Record<string, string> => ({
+  ...headers,
   'x-hearth-model': encodeURI(source.model),
   'x-hearth-upstream': encodeURI(source.upstream),
   'x-hearth-attempts': encodeURI(attempts.map(({ upstream, outcome }) => `${upstream}=${outcome}`).join(',')),
@@ -15,7 +17,7 @@ export const answerHeaders = ({ source, attempts }: Answer): Record<string, stri
 export async function streamedAnswer<T>(
   services: Services,
   context: CallContext,
-  call: Pick<AnswerCall, 'name' | 'decode'>,
+  call: Pick<AnswerCall, 'name' | 'decode' | 'raw'>,
   dialect: SseDialect,
   encode: (answer: Answer) => AsyncGenerator<Frame<T>, void>,
 ): Promise<Response> {
@@ -30,7 +32,7 @@ export async function streamedAnswer<T>(
   async function* frames() {
     const answer = await gateway.answer({ ...call, stream: true, onAdmitted, onProgress, signal });
     context.note.answer = answer;
-    yield* encode(answer);
+    yield* hasBytes(answer) ? rawFrames<T>(answer) : encode(answer);
   }
   return await streamedFrames(services, context, { frames: frames(), gone, dialect, admitted, comment: () => progress.comment });
 }

@@ -42,9 +42,11 @@ import {
 } from './routes/observe.ts';
 import { storePushHandler } from './routes/push.ts';
 import { countResponseTokensHandler, createResponseHandler, deleteResponseHandler, getResponseHandler, responseStore } from './routes/responses.ts';
+import { drainUpstreamHandler, explainRouteHandler, resetBreakerHandler, resumeUpstreamHandler, routesHandler, upstreamsHandler } from './routes/routing.ts';
 import { storeHealthHandler, storeListHandler, storePullHandler, storeRecalculateHandler, storeRemoveHandler, storeShowHandler } from './routes/store.ts';
 import { applyTemplateHandler, detokenizeHandler, tokenizeHandler } from './routes/tokenize.ts';
 import { storeCloneHandler, storeConvertHandler } from './routes/workspaces.ts';
+import { routingWishes } from './routing-wishes.ts';
 import type { ConfigReloads, DaemonControl, LogReader, Services } from './services.ts';
 
 export interface ApiOptions {
@@ -150,7 +152,8 @@ export function createApi(options: ApiOptions): Api {
   const limits = options.limits ?? createKeyLimits({ store: createMemoryStateStore(clock) });
   const app = createRoutes(services, {
     identify: access.identify,
-    enter: (caller) => createRequestGateway(services.gateway, limits, { id: callerId(caller), policy: policyOf(caller) }),
+    enter: (caller, { headers }, requestId) =>
+      createRequestGateway(services.gateway, limits, { id: callerId(caller), policy: policyOf(caller) }, routingWishes(headers, requestId)),
   });
 
   return {
@@ -159,9 +162,9 @@ export function createApi(options: ApiOptions): Api {
       const live = observer.begin(request, requestId, origin.caller);
       const note: RequestNote = { live };
       const { captures } = telemetry;
-      const copy = captures !== null && request.method === 'POST' ? request.clone() : null;
       const answered = await app.fetch(request, { origin, requestId, note });
-      const response = captures !== null && copy !== null && live.scope === 'inference' ? captureAnswer(captures, live, copy, answered, clock) : answered;
+      const response =
+        captures !== null && live.scope === 'inference' ? captureAnswer(captures, { live, request, body: note.body }, answered, clock) : answered;
       const headers = writable(response);
       for (const [name, value] of Object.entries(SECURITY_HEADERS)) headers.set(name, value);
       if (!headers.has('cache-control')) headers.set('cache-control', 'no-store');
@@ -202,7 +205,7 @@ type Bindings = { readonly origin: RequestOrigin; readonly requestId: string; re
 /** Who comes in, and what of the gateway is open to him. */
 interface Door {
   readonly identify: Access['identify'];
-  enter(caller: Caller): RequestGateway;
+  enter(caller: Caller, request: Request, requestId: string): RequestGateway;
 }
 
 function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings: Bindings }> {
@@ -211,7 +214,7 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
     const { origin, note } = context.env;
     context.set('caller', origin.caller);
     const caller = door.identify(origin.caller, context.req.raw.headers, context.req.url);
-    note.gateway = door.enter(caller);
+    note.gateway = door.enter(caller, context.req.raw, context.env.requestId);
     note.live.keyId = callerId(caller);
     context.set('caller', caller);
     context.set('gateway', note.gateway);
@@ -231,7 +234,10 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
     const { pathname } = new URL(context.req.url);
     const shape = shapeOf(context.req.raw);
     const guarded = /^\/(admin|train)(\/|$)/.test(pathname);
-    const refusal = checkScope(context.var.caller, guarded ? 'admin' : 'public');
+    const { caller } = context.var;
+    // Where everything needs a key, what is not there does too.
+    const closed = caller.kind === 'tcp' && caller.requireKey && caller.key === undefined;
+    const refusal = checkScope(caller, guarded ? 'admin' : closed ? 'inference' : 'public');
     if (refusal) return errorResponse(refusal, context.env.requestId, {}, shape);
     const methods = methodsOf(pathname);
     if (methods.length === 0)
@@ -257,6 +263,12 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
   on(endpoints.tokenize, tokenizeHandler(services));
   on(endpoints.detokenize, detokenizeHandler(services));
   on(endpoints.applyTemplate, applyTemplateHandler(services));
+  on(endpoints.upstreams, upstreamsHandler(services));
+  on(endpoints.routes, routesHandler(services));
+  on(endpoints.explainRoute, explainRouteHandler(services));
+  on(endpoints.drainUpstream, drainUpstreamHandler(services));
+  on(endpoints.resumeUpstream, resumeUpstreamHandler(services));
+  on(endpoints.resetBreaker, resetBreakerHandler(services));
   on(endpoints.cancelRequest, cancelRequestHandler(services));
   on(endpoints.health, healthHandler(services));
   on(endpoints.healthLive, liveHandler);

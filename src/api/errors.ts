@@ -21,9 +21,15 @@ function withoutInside(error: HearthError): HearthError {
 /** The directories of a path such as /home/me/models/x.json. */
 const ABSOLUTE_PATH = /(?<![\w/:.])\/(?:[^\s/'"()]+\/)+([^\s/'"()]*)/g;
 
+/** What is told in headers, or is for ourselves. */
+function detailsOf({ details }: HearthError): Record<string, unknown> {
+  const { retryAfterS: _, retryAfterMs: __, noRetry: ___, attempts: ____, ...told } = details;
+  return told;
+}
+
 /** Error body of docs/spec/serving.md §2.2. */
 export function errorBody(error: HearthError, requestId: string): ErrorReply {
-  const { param, retryAfterS: _, ...details } = error.details;
+  const { param, ...details } = detailsOf(error);
   return {
     error: {
       message: error.message,
@@ -48,7 +54,7 @@ export function errorShape(pathname: string, anthropicVersion: string | null | u
 
 /** Error body of Anthropic's API; the library of its clients shows `error_code`. */
 export function anthropicErrorBody(error: HearthError, requestId: string): AnthropicErrorReply {
-  const { retryAfterS: _, ...details } = error.details;
+  const details = detailsOf(error);
   return {
     type: 'error',
     error: { type: anthropicErrorType(error.code), message: error.message, details: { ...details, error_code: error.code } },
@@ -78,10 +84,14 @@ export function errorResponse(error: HearthError, requestId: string, headers: Re
   const told = tellError(error, requestId, shape);
   const all = new Headers({ ...headers, ...told.headers });
   all.set('content-type', 'application/json');
-  if (status === 429 || (status === 503 && retryable)) all.set('retry-after', String(retryAfterSeconds(error)));
+  const final = error.details['noRetry'] === true;
+  if (status === 429 || (status === 503 && retryable && !final) || error.details['retryAfterS'] !== undefined)
+    all.set('retry-after', String(retryAfterSeconds(error)));
   // A budget that is spent says when its window ends, which no client should wait for by itself.
-  if (!retryable && (status >= 500 || status === 429)) all.set('x-should-retry', 'false');
+  if ((!retryable || final) && (status >= 500 || status === 429)) all.set('x-should-retry', 'false');
   if (status === 401) all.set('www-authenticate', 'Bearer');
+  const { attempts } = error.details;
+  if (Array.isArray(attempts)) all.set('x-hearth-attempts', encodeURI(attempts.map(({ upstream, outcome }) => `${upstream}=${outcome}`).join(',')));
   return new Response(told.body, { status: told.status, headers: all });
 }
 

@@ -32,6 +32,7 @@ import {
 import { modelItem, modelList } from './openai/models.ts';
 import { responsesEndpoints } from './openai/responses-endpoints.ts';
 import { pushEndpoints } from './push-endpoints.ts';
+import { routingEndpoints } from './routing-endpoints.ts';
 import { storeEndpoints } from './store-endpoints.ts';
 import { workspaceEndpoints } from './workspace-endpoints.ts';
 
@@ -184,6 +185,7 @@ export const endpoints = {
   ...storeEndpoints,
   ...workspaceEndpoints,
   ...pushEndpoints,
+  ...routingEndpoints,
 } as const;
 
 export type EndpointId = keyof typeof endpoints;

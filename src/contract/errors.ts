@@ -87,6 +87,7 @@ export const ERRORS = {
   internal_error: row(500, 1, 'This is a fault in hearth. Please report it with the request id.', { type: 'InternalError' }),
   not_implemented: row(501, 1, 'This version cannot do it yet; CHANGELOG.md says what it can.'),
   dependency_missing: row(501, 1, 'Install what the message names.'),
+  upstream_not_found: row(404, 1, '`remotes` in the configuration names the upstreams.'),
   upstream_unreachable: row(502, 1, 'Check that the server that the message names runs and answers.', again),
   upstream_unauthorized: row(401, 1, 'Check the key of the remote that the message names.'),
   upstream_refused: row(422, 1, 'The server that the message names does not take this request; the message says why.'),

@@ -26,6 +26,7 @@ export * from './parser-codes.ts';
 export * from './product-events.ts';
 export * from './push-endpoints.ts';
 export * from './push-json.ts';
+export * from './routing-endpoints.ts';
 export * from './store-endpoints.ts';
 export * from './store-json.ts';
 export * from './workspace-endpoints.ts';

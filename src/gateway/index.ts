@@ -1,7 +1,7 @@
 // Owns: the run loop of loaded models, admission and queues, eviction, and the dialects between wire formats and canonical events.
 // Refuses: HTTP, paths from requests, config; it spawns only through the supervisor and knows engines only by their port.
 // Called by: stack, api, app.
-export type { Answer, AnswerCall, AnswerSource, Attempt, Requester, Target } from './answer.ts';
+export { type Answer, type AnswerCall, type AnswerSource, type Attempt, eventError, type Requester, type Target } from './answer.ts';
 export { decodeMessagesRequest, decodePrompt, droppedTools } from './dialects/anthropic/decode-request.ts';
 export { encodeMessageStream, foldMessage, type MessageEncoding, messageEncoding } from './dialects/anthropic/encode-message.ts';
 export type { Frame } from './dialects/frame.ts';
@@ -26,6 +26,7 @@ export type { Reconfiguration } from './reconfigure.ts';
 export type { ResidentPlan } from './resident.ts';
 export type { Routing, RoutingOptions, UpstreamView } from './routing/create-routing.ts';
 export type { Explanation } from './routing/explain.ts';
+export type { NamedEntry } from './routing/named-entries.ts';
 export type { RoutingSettings } from './routing/router.ts';
 export { openSpendLedger, type SpendLedger } from './routing/spend-ledger.ts';
 export { withLocalFallback } from './routing/state/local-fallback.ts';

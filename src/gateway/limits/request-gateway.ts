@@ -1,14 +1,18 @@
 import type { GenerateEvent, GenerateRequest } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import { modelAllowed } from '../../security/index.ts';
-import type { Answer, Requester, Target } from '../answer.ts';
+import type { Answer, AnswerCall, Requester, Target } from '../answer.ts';
 import type { Gateway } from '../gateway.ts';
+import type { NamedEntry } from '../routing/named-entries.ts';
 import type { KeyLimits } from './key-limits.ts';
 
-type Door = Pick<Gateway, 'sampling' | 'resolve' | 'target' | 'answer' | 'withSession' | 'stateOf' | 'list'>;
+type Door = Pick<Gateway, 'sampling' | 'resolve' | 'target' | 'targetOf' | 'answer' | 'withSession' | 'stateOf' | 'list'>;
 
 /** The gateway as one HTTP request may use it: the models of its key, within the limits of its key. */
 export interface RequestGateway extends Door {
+  readonly requester: Requester;
+  /** Names of upstreams' models, routes and aliases that the requester may use. */
+  named(): readonly NamedEntry[];
   /** The requester's own request, or any for `admin`. */
   cancel(requestId: string): boolean;
   /** Tokens that a session used, where no answer counts them. */
@@ -22,7 +26,12 @@ export interface RequestGateway extends Door {
 /** Characters that one token stands for, as far as anybody knows before tokenisation. */
 const CHARACTERS_PER_TOKEN = 4;
 
-export function createRequestGateway(gateway: Gateway, limits: KeyLimits, requester: Requester): RequestGateway {
+export function createRequestGateway(
+  gateway: Gateway,
+  limits: KeyLimits,
+  requester: Requester,
+  origin: Pick<AnswerCall, 'wishes' | 'headers' | 'hops' | 'requestId'> = {},
+): RequestGateway {
   const { models, maxTokens: cap } = requester.policy;
   const meter = limits.begin(requester);
   const accounts: Account[] = [];
@@ -41,7 +50,10 @@ export function createRequestGateway(gateway: Gateway, limits: KeyLimits, reques
   return {
     sampling: gateway.sampling,
     resolve: async (name, signal) => check(await gateway.resolve(name, signal), name),
+    requester,
     target: (model) => gateway.target(model),
+    targetOf: async (name, signal) => check(await gateway.targetOf(name, signal), name),
+    named: () => gateway.routing.named().filter(({ id }) => modelAllowed(models, id)),
     stateOf: (model) => gateway.stateOf(model),
     list: async (signal) => (await gateway.list(signal)).filter(({ id }) => modelAllowed(models, id)),
     cancel: (requestId) => gateway.cancel(requestId, requester.policy.scopes.includes('admin') ? undefined : requester.id),
@@ -49,6 +61,7 @@ export function createRequestGateway(gateway: Gateway, limits: KeyLimits, reques
     async answer(call) {
       const account: Account = { prompt: 0, pieces: 0, answer: null };
       const answer = await gateway.answer({
+        ...origin,
         ...call,
         requester,
         decode: (target) => capped(call.decode(check(target, call.name)), target),

@@ -1,4 +1,5 @@
 import type { GenerateEvent } from '../../contract/index.ts';
+import { HearthError, toHearthError } from '../../core/index.ts';
 import type { Answer, Attempt } from '../answer.ts';
 import type { UpstreamAnswer, UpstreamUsage } from '../upstream.ts';
 
@@ -47,6 +48,24 @@ export function answerOf(given: UpstreamAnswer, facts: AnswerFacts): Answer {
     }
   }
 
+  const ended = Promise.withResolvers<unknown>();
+
+  /** Counts and end of an answer whose bytes went out: they come behind those. */
+  async function* closing(): AsyncGenerator<GenerateEvent, void> {
+    const error = await ended.promise;
+    if (error !== null) {
+      const { code, message } = toHearthError(error);
+      yield { kind: 'error', code, message };
+      return;
+    }
+    const usage = given.usage();
+    if (usage !== null) {
+      const { promptTokens, cachedTokens, completionTokens, reasoningTokens } = usage;
+      yield { kind: 'usage', promptTokens, cachedTokens, completionTokens, reasoningTokens };
+    }
+    yield { kind: 'end' };
+  }
+
   async function* bytes(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
     let complete = false;
     try {
@@ -55,11 +74,14 @@ export function answerOf(given: UpstreamAnswer, facts: AnswerFacts): Answer {
         yield piece;
       }
       complete = true;
+      ended.resolve(null);
     } catch (error) {
       if (!facts.signal.aborted) facts.onFault();
+      ended.resolve(error);
       throw error;
     } finally {
       finish(complete);
+      ended.resolve(new HearthError('cancelled', 'The answer was left before its end.'));
     }
   }
 
@@ -78,10 +100,5 @@ export function answerOf(given: UpstreamAnswer, facts: AnswerFacts): Answer {
   };
   if (given.kind === 'events') return { ...common, events: events(given.events) };
   const { status, contentType, body } = given;
-  return { ...common, events: nothing(), bytes: { status, contentType, body: bytes(body) } };
-}
-
-/** Nobody reads the events of an answer that goes through as it is. */
-async function* nothing(): AsyncGenerator<GenerateEvent, void> {
-  yield { kind: 'error', code: 'internal_error', message: 'This answer goes through as it came.' };
+  return { ...common, events: closing(), bytes: { status, contentType, body: bytes(body) } };
 }

@@ -6,6 +6,7 @@ import { type BreakerPhase, phaseOf } from './breaker.ts';
 import { createBudgets } from './budgets.ts';
 import type { Turns } from './candidates.ts';
 import { type Explanation, explain } from './explain.ts';
+import { type NamedEntry, namedEntries } from './named-entries.ts';
 import { createRouter, type LocalDoor, type RoutingSettings } from './router.ts';
 import { createSharedCells } from './shared-cells.ts';
 import { openSpendLedger, type SpendLedger } from './spend-ledger.ts';
@@ -58,6 +59,8 @@ export interface Routing {
   upstreams(): readonly UpstreamView[];
   /** false: there is none of that name. */
   control(name: string, action: 'drain' | 'resume' | 'reset-breaker'): boolean;
+  /** What the configuration adds to the names of this machine's models. */
+  named(): readonly NamedEntry[];
   running(): number;
   close(): void;
 }
@@ -160,6 +163,7 @@ export function createRouting(options: RoutingOptions, { local, clock, logger, e
       else state.draining = action === 'drain';
       return true;
     },
+    named: () => namedEntries(settings),
     running: () => states.running(),
     close() {
       closing.abort();

@@ -1,6 +1,7 @@
 import { type Clock, type HearthError, isHearthError } from '../../core/index.ts';
 import type { AnswerCall } from '../answer.ts';
 import { affinityKey } from './affinity-key.ts';
+import type { Balance } from './balance.ts';
 import type { Budgets } from './budgets.ts';
 import { balanced, type Candidate, candidatesOf, exclusion, type Turns } from './candidates.ts';
 import { decideAttempt } from './decide-attempt.ts';
@@ -12,7 +13,7 @@ export interface Explanation {
   readonly name: string;
   /** null: one target of its own. */
   readonly route: string | null;
-  readonly balance: string;
+  readonly balance: Balance;
   readonly fallback: boolean;
   /** In the order in which they would be asked. */
   readonly targets: readonly ExplainedTarget[];

@@ -99,8 +99,6 @@ export function createRouter(options: RouterOptions): Router {
     /** The request for this target; null where it cannot be put into the canonical form but goes through as it is. */
     async function prepare(candidate: Candidate): Promise<GenerateRequest | null> {
       candidate.target ??= await targetOf(candidate, signal);
-      const known = decoded.get(candidate.id);
-      if (known) return known;
       const passes =
         candidate.named.kind === 'upstream' && call.raw !== undefined && !cappedByKey(call) && candidate.named.upstream.speaks(call.raw.api, call.raw.path);
       let request: GenerateRequest | null;
