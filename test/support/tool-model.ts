@@ -5,6 +5,7 @@ import { createEmberEngine } from '../../src/engines/index.ts';
 import { createStoreModels } from '../../src/gateway/index.ts';
 import { type HttpFixture, type HttpFixtureOptions, startHttp } from './http-fixture.ts';
 import { makeTempStore } from './temp-store.ts';
+import { installTinyEncoder } from './tiny-encoder.ts';
 import { installTinyModel, TINY_COMMIT, TINY_MODEL } from './tiny-model.ts';
 
 /** The token that opens calls; a bias of +100 makes the weights want it everywhere. */
@@ -13,12 +14,13 @@ export const TOOL_MODEL = TINY_MODEL;
 const TEMPLATE =
   "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}{% for tool_call in m.tool_calls or [] %}<tool_call>{{ tool_call.function.name }}{{ tool_call.function.arguments | tojson }}</tool_call>{% endfor %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n{% if enable_thinking %}<think>\n{% endif %}";
 
-/** A server over ember with random weights whose template knows tools and reasoning: it keeps to nothing by itself, so that what it keeps is enforced. */
+/** A server over ember, with a model of vectors and one of random weights whose template knows tools and reasoning: it keeps to nothing by itself, so that what it keeps is enforced. */
 export async function startToolServer(options: HttpFixtureOptions = {}): Promise<HttpFixture> {
   const home = await mkdtemp(join(tmpdir(), 'hearth-tools-'));
   const engine = createEmberEngine({ convertedDirectory: join(home, 'converted') });
   const store = await makeTempStore({ runtimeProbe: (facts) => engine.canRun(facts) });
   await installTinyModel(store.root);
+  await installTinyEncoder(store.root);
   const change = async (file: string, edit: (content: Record<string, unknown>) => object): Promise<void> => {
     const path = join(store.cacheDirectory, `models--${TOOL_MODEL.replace('/', '--')}`, 'snapshots', TINY_COMMIT, file);
     await writeFile(path, JSON.stringify(edit(JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>)));
