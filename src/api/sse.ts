@@ -13,7 +13,7 @@ export interface SseOptions {
   readonly admitted: Promise<void>;
   /** Headers wait this long after it for the first event, for the same reason. */
   readonly headerHoldMs: number;
-  /** A reader that takes nothing for this long while the buffer is full is cut off. */
+  /** A reader that does not bring a full buffer down to a quarter within this time is cut off. */
   readonly slowClientTimeoutMs: number;
   /** Aborts the source: the client is gone. */
   readonly onGone: () => void;
@@ -32,6 +32,8 @@ const HEADERS = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-con
 const TOGETHER_CHARACTERS = 16 * 1024;
 /** Bytes that may wait for a slow reader before the source is no longer pulled. */
 const BUFFER_BYTES = 256 * 1024;
+/** Bytes below which it is pulled again. */
+const RESUME_BYTES = 64 * 1024;
 
 /**
  * The one writer of server-sent events. Throws what the source throws before headers are out; later failures become one
@@ -47,6 +49,7 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
 
   const told = options.answerHeaders();
   let begun = false;
+  let raw = false;
   const encoder = new TextEncoder();
   let pending: typeof first | null = first;
   let closed = false;
@@ -61,10 +64,14 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
         const write = (text: string) => {
           if (closed || text === '') return;
           controller.enqueue(encoder.encode(text));
-          // Nobody pulls again until the reader has taken enough.
-          if ((controller.desiredSize ?? 0) <= 0) slow = setTimeout(cutSlow, options.slowClientTimeoutMs).unref();
+          if ((controller.desiredSize ?? 0) <= 0) slow ??= setTimeout(cutSlow, options.slowClientTimeoutMs).unref();
         };
-        clearTimeout(slow);
+        if (slow !== undefined) {
+          // The next read calls this again.
+          if (BUFFER_BYTES - (controller.desiredSize ?? 0) >= RESUME_BYTES) return;
+          clearTimeout(slow);
+          slow = undefined;
+        }
         pending ??= source.next();
         const outcome = await raceTimeout(pending, options.heartbeatMs);
         if (closed) return;
@@ -74,8 +81,9 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
         let now: Outcome<IteratorResult<DataFrame<T>, void>> | null = outcome;
         let text = '';
         while (now?.kind === 'value' && !now.value.done) {
-          const { data, event } = now.value.value;
-          text += (begun || told ? '' : lateHeaders(options.answerHeaders())) + dialect.data(data, event);
+          const frame = now.value.value;
+          raw = frame.kind === 'raw';
+          text += (begun || told ? '' : lateHeaders(options.answerHeaders())) + (frame.kind === 'raw' ? frame.text : dialect.data(frame.data, frame.event));
           begun = true;
           pending = source.next();
           now = text.length < TOGETHER_CHARACTERS ? await Promise.race([outcomeOf(pending), turn]) : null;
@@ -83,7 +91,7 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
         }
         if (now === null) return write(text);
         const error = now.kind === 'thrown' ? publicError(now.error, options.caller) : null;
-        write(text + (error ? dialect.error(error, options.requestId) : dialect.end));
+        write(text + (error ? dialect.error(error, options.requestId) : raw ? '' : dialect.end));
         options.onEnd(error?.code ?? 'ok');
         closed = true;
         clearTimeout(slow);
@@ -134,7 +142,7 @@ function raceTimeout<T>(promise: Promise<T>, ms: number): Promise<Outcome<T>> {
   });
 }
 
-type DataFrame<T> = Extract<Frame<T>, { kind: 'data' }>;
+type DataFrame<T> = Extract<Frame<T>, { kind: 'data' | 'raw' }>;
 
 /** Data alone; the newest comment is kept for the next heartbeat. */
 function dataFrames<T>(frames: AsyncGenerator<Frame<T>, void>): { next(): Promise<IteratorResult<DataFrame<T>, void>>; comment(): string | undefined } {
@@ -145,7 +153,7 @@ function dataFrames<T>(frames: AsyncGenerator<Frame<T>, void>): { next(): Promis
       for (;;) {
         const { done, value } = await frames.next();
         if (done) return { done: true, value: undefined };
-        if (value.kind === 'data') return { done: false, value };
+        if (value.kind !== 'comment') return { done: false, value };
         comment = value.text;
       }
     },
