@@ -32,6 +32,8 @@ export interface RequestNote {
   readonly live: LiveRequest;
   /** As it was parsed, for a capture. */
   body?: unknown;
+  /** The same as it came, for an upstream that speaks its API. */
+  bytes?: Uint8Array;
   /** The first answer of the request. */
   answer?: Answer;
   /** Settles at the end of a stream with how it ended: `ok`, `client_cancel`, `slow_client` or the code of the error in it. */
@@ -63,8 +65,10 @@ export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint:
 }
 
 async function readBody(request: Request, maxBytes: number, note: RequestNote): Promise<unknown> {
-  note.body = await readJsonBody(request, maxBytes);
-  return note.body;
+  const { value, bytes } = await readJsonBody(request, maxBytes);
+  note.body = value;
+  note.bytes = bytes;
+  return value;
 }
 
 function singleValues(queries: Record<string, string[]>): Record<string, string> {
@@ -82,7 +86,7 @@ function objectOnly(body: unknown): unknown {
 }
 
 /** The parsed value, or invalid_value naming the first field that is wrong. */
-function validate<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
+export function validate<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = deepest(result.error.issues[0]!);

@@ -12,12 +12,13 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
 };
 
 /**
- * The request's body as a JSON value: content type, declared size, one content encoding, decompressed size, UTF-8, strict
+ * The request's body as a JSON value, beside its bytes without their encoding: content type, declared size, one content encoding, decompressed size, UTF-8, strict
  * JSON, in that order (docs/spec/serving.md §1.2). Throws 415, 413 or 400.
  */
-export async function readJsonBody(request: Request, maxBytes: number): Promise<unknown> {
+export async function readJsonBody(request: Request, maxBytes: number): Promise<{ readonly value: unknown; readonly bytes: Buffer }> {
   checkHead(request, maxBytes);
-  return parseJsonStrictly(decodeUtf8(await readBytes(decoded(request), maxBytes)));
+  const bytes = await readBytes(decoded(request), maxBytes);
+  return { value: parseJsonStrictly(decodeUtf8(bytes)), bytes };
 }
 
 /** The bytes of a JSON body as they came, whatever is in them: for a body that goes on to another server. Throws 415 and 413. */

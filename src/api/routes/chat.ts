@@ -3,9 +3,11 @@ import { answerBatches, decodeChat, encodeChatStream, encodeWholeChat, foldChat,
 import { cacheSaltOf } from '../../security/index.ts';
 import { answerHeaders, streamedAnswer } from '../answer-response.ts';
 import type { CallContext, Handler } from '../bind.ts';
+import { asItCame, hasBytes, rawReply } from '../passthrough.ts';
 import { fetchLinks } from '../remote-media.ts';
 import type { Services } from '../services.ts';
 import { OPENAI_EVENTS } from '../sse-dialect.ts';
+import { jsonResponse } from '../text-response.ts';
 
 /** POST /v1/chat/completions. */
 export const chatHandler =
@@ -21,12 +23,14 @@ export const chatHandler =
       choices = request.choices;
       return request;
     };
+    const raw = asItCame('openai-chat', '/v1/chat/completions', context);
     if (body.stream !== true) {
-      const answer = await gateway.answer({ name: body.model, decode, stream: false, signal: context.signal });
+      const answer = await gateway.answer({ name: body.model, decode, ...raw, stream: false, signal: context.signal });
       context.note.answer = answer;
-      return Response.json(await foldChat(answer, choices), { headers: answerHeaders(answer) });
+      if (hasBytes(answer)) return await rawReply(answer, answerHeaders(answer));
+      return jsonResponse(await foldChat(answer, choices), { headers: answerHeaders(answer) });
     }
-    return await streamedAnswer(services, context, { name: body.model, decode }, OPENAI_EVENTS, (answer) =>
+    return await streamedAnswer(services, context, { name: body.model, decode, ...raw }, OPENAI_EVENTS, (answer) =>
       encodeChatStream(answer, { choices, includeUsage: body.stream_options?.include_usage === true }),
     );
   };
@@ -40,6 +44,6 @@ async function answerImages(context: CallContext, body: ChatRequest, batches: No
     context.note.answer ??= answer;
     return await foldChat(answer, 1);
   });
-  if (body.stream !== true) return Response.json(reply);
+  if (body.stream !== true) return jsonResponse(reply);
   return new Response(encodeWholeChat(reply, body.stream_options?.include_usage === true), { headers: { 'content-type': 'text/event-stream; charset=utf-8' } });
 }

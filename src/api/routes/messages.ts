@@ -3,6 +3,7 @@ import { decodeMessagesRequest, decodePrompt, droppedTools, encodeMessageStream,
 import { cacheSaltOf } from '../../security/index.ts';
 import { answerHeaders, streamedAnswer } from '../answer-response.ts';
 import type { Handler } from '../bind.ts';
+import { asItCame, hasBytes, rawReply } from '../passthrough.ts';
 import type { Services } from '../services.ts';
 import { ANTHROPIC_EVENTS } from '../sse-dialect.ts';
 
@@ -15,12 +16,16 @@ export const createMessageHandler =
     const decode = (target: Target) => ({ ...decodeMessagesRequest(body, target, requestId, gateway.sampling), cacheSalt: cacheSaltOf(caller) });
     const dropped = droppedTools(body);
     const headers: Record<string, string> = dropped.length === 0 ? {} : { 'x-hearth-dropped': dropped.map(encodeURI).join(',') };
+    const raw = asItCame('anthropic-messages', '/v1/messages', context);
     if (body.stream !== true) {
-      const answer = await gateway.answer({ name: body.model, decode, stream: false, signal });
+      const answer = await gateway.answer({ name: body.model, decode, ...raw, stream: false, signal });
       note.answer = answer;
+      if (hasBytes(answer)) return await rawReply(answer, answerHeaders(answer));
       return Response.json(await foldMessage(answer, encoding), { headers: { ...answerHeaders(answer), ...headers } });
     }
-    const response = await streamedAnswer(services, context, { name: body.model, decode }, ANTHROPIC_EVENTS, (answer) => encodeMessageStream(answer, encoding));
+    const response = await streamedAnswer(services, context, { name: body.model, decode, ...raw }, ANTHROPIC_EVENTS, (answer) =>
+      encodeMessageStream(answer, encoding),
+    );
     for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
     return response;
   };

@@ -1,0 +1,39 @@
+import type { Answer, AnswerCall, Frame } from '../gateway/index.ts';
+import type { CallContext } from './bind.ts';
+
+type WireRequest = NonNullable<AnswerCall['raw']>;
+type WithBytes = Answer & Required<Pick<Answer, 'bytes'>>;
+
+/** The request as it came, for upstreams that speak its API (docs/spec/serving.md §6.5). */
+export function asItCame(api: WireRequest['api'], path: string, { note }: Pick<CallContext, 'note'>): Pick<AnswerCall, 'raw'> {
+  if (note.bytes === undefined) return {};
+  return { raw: { api, path, bytes: note.bytes, body: note.body as WireRequest['body'] } };
+}
+
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/** An upstream's own events, as frames that go out as they are. Throws where the answer breaks off. */
+export async function* rawFrames<T>({ bytes, events }: WithBytes): AsyncGenerator<Frame<T>, void> {
+  try {
+    for await (const piece of bytes.body) yield { kind: 'raw', text: decoder.decode(piece) };
+  } finally {
+    await closeEvents(events);
+  }
+}
+
+/** An upstream's own JSON answer. */
+export async function rawReply({ bytes, events }: WithBytes, headers: Readonly<Record<string, string>>): Promise<Response> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of bytes.body) pieces.push(piece);
+  await closeEvents(events);
+  return new Response(Buffer.concat(pieces), { status: bytes.status, headers: { 'content-type': bytes.contentType, ...headers } });
+}
+
+export const hasBytes = (answer: Answer): answer is WithBytes => answer.bytes !== undefined;
+
+/** Counts and end come behind the bytes: whoever observes the answer hears of its end there. */
+async function closeEvents(events: Answer['events']): Promise<void> {
+  for await (const _ of events) {
+    // An error among them is the one that the bytes ended with.
+  }
+}
