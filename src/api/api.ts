@@ -251,7 +251,7 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
   on(endpoints.chatCompletions, chatHandler(services));
   on(endpoints.completions, completionsHandler(services));
   on(endpoints.createMessage, createMessageHandler(services));
-  on(endpoints.countMessageTokens, countMessageTokensHandler);
+  on(endpoints.countMessageTokens, countMessageTokensHandler(services));
   bindEmbeddings(app as unknown as Hono<HonoEnv>, services);
   on(endpoints.rerank, rerankHandler(services));
   on(endpoints.createResponse, createResponseHandler(services));

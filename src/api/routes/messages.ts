@@ -2,6 +2,7 @@ import type { endpoints } from '../../contract/index.ts';
 import { decodeMessagesRequest, decodePrompt, droppedTools, encodeMessageStream, foldMessage, messageEncoding, type Target } from '../../gateway/index.ts';
 import { cacheSaltOf } from '../../security/index.ts';
 import { answerHeaders, streamedAnswer } from '../answer-response.ts';
+import { fetchLinks } from '../remote-media.ts';
 import type { Handler } from '../bind.ts';
 import { asItCame, hasBytes, rawReply } from '../passthrough.ts';
 import type { Services } from '../services.ts';
@@ -13,9 +14,14 @@ export const createMessageHandler =
   async ({ body }, context) => {
     const { gateway, requestId, caller, note, signal } = context;
     const encoding = messageEncoding(body);
-    const decode = (target: Target) => ({ ...decodeMessagesRequest(body, target, requestId, gateway.sampling), cacheSalt: cacheSaltOf(caller) });
-    const dropped = droppedTools(body);
-    const headers: Record<string, string> = dropped.length === 0 ? {} : { 'x-hearth-dropped': dropped.map(encodeURI).join(',') };
+    const fetched = await fetchLinks(services, context, body);
+    const headers: Record<string, string> = {};
+    const decode = (target: Target) => {
+      const dropped = droppedTools(body);
+      // An upstream that speaks this API gets the body as it is, with all its tools.
+      if (dropped.length > 0) headers['x-hearth-dropped'] = dropped.map(encodeURI).join(',');
+      return { ...decodeMessagesRequest(body, target, requestId, gateway.sampling, fetched), cacheSalt: cacheSaltOf(caller) };
+    };
     const raw = asItCame('anthropic-messages', '/v1/messages', context);
     if (body.stream !== true) {
       const answer = await gateway.answer({ name: body.model, decode, ...raw, stream: false, signal });
@@ -31,9 +37,12 @@ export const createMessageHandler =
   };
 
 /** POST /v1/messages/count_tokens: loads the model, since its files decide. */
-export const countMessageTokensHandler: Handler<typeof endpoints.countMessageTokens> = async ({ body }, { gateway, signal }) => {
+export const countMessageTokensHandler =
+  (services: Services): Handler<typeof endpoints.countMessageTokens> =>
+  async ({ body }, context) => {
+  const { gateway, signal } = context;
   const model = await gateway.resolve(body.model, signal);
-  const prompt = decodePrompt(body, await gateway.target(model));
+  const prompt = decodePrompt(body, await gateway.target(model), await fetchLinks(services, context, body));
   const tokens = await gateway.withSession(model, signal, (session) => session.tokenize(prompt));
   return { input_tokens: tokens.length };
 };

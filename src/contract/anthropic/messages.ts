@@ -6,8 +6,9 @@ import { z } from 'zod';
 const block = z.looseObject({ type: z.string().min(1).max(64) });
 export type AnthropicBlock = z.infer<typeof block>;
 const blocks = z.array(block).max(1024);
+const content = z.union([z.string(), blocks], { error: 'a string or a list of blocks is needed' });
 
-const message = z.looseObject({ role: z.enum(['user', 'assistant', 'system']), content: z.union([z.string(), blocks]) });
+const message = z.looseObject({ role: z.enum(['user', 'assistant', 'system']), content });
 export type AnthropicMessage = z.infer<typeof message>;
 
 const tool = z.looseObject({
@@ -23,7 +24,7 @@ export type AnthropicTool = z.infer<typeof tool>;
 const promptFields = {
   model: z.string().min(1).max(256),
   messages: z.array(message).min(1).max(1024),
-  system: z.union([z.string(), blocks]).nullish(),
+  system: content.nullish(),
   tools: z.array(tool).max(128).nullish(),
   tool_choice: z
     .looseObject({ type: z.enum(['auto', 'any', 'tool', 'none']), name: z.string().max(128).nullish(), disable_parallel_tool_use: z.boolean().nullish() })

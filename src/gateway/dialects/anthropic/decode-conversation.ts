@@ -1,6 +1,6 @@
 import type { AnthropicBlock, AnthropicMessage, ChatMessage, ContentPart, CountTokensRequest, ToolCall } from '../../../contract/index.ts';
 import type { Target } from '../../answer.ts';
-import { createMediaReader } from '../../media/media-reader.ts';
+import { createMediaReader, type FetchedMedia } from '../../media/media-reader.ts';
 import { invalid } from '../sampling.ts';
 import { type BlockReader, blocksOf, decodePart, decodeParts, joinTexts, textOf } from './decode-blocks.ts';
 
@@ -10,8 +10,8 @@ const BILLING = 'x-anthropic-billing-header';
 type Body = Pick<CountTokensRequest, 'system' | 'messages'>;
 
 /** The conversation as canonical messages: neighbours of one role are one turn, and results of tools come before the text of theirs. */
-export function decodeConversation(body: Body, target: Target): ChatMessage[] {
-  const reader = { target, media: createMediaReader(target) };
+export function decodeConversation(body: Body, target: Target, fetched?: FetchedMedia): ChatMessage[] {
+  const reader = { target, media: createMediaReader(target, fetched === undefined ? {} : { fetched }) };
   const names = new Map<string, string>();
   const leading = body.messages.findIndex(({ role }) => role !== 'system');
   const opening = leading < 0 ? body.messages : body.messages.slice(0, leading);

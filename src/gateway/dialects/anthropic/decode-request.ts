@@ -3,6 +3,7 @@ import { HearthError, isHearthError } from '../../../core/index.ts';
 import { checkAnswerWishes } from '../../../engines/index.ts';
 import type { Target } from '../../answer.ts';
 import type { Gateway } from '../../gateway.ts';
+import type { FetchedMedia } from '../../media/media-reader.ts';
 import { budgetOfEffort } from '../reasoning-budget.ts';
 import { askedSampling, decodeSampling, invalid, isPresent, unsupported } from '../sampling.ts';
 import { checkedTools } from '../tool-use.ts';
@@ -11,13 +12,19 @@ import { decodeConversation } from './decode-conversation.ts';
 type Prompt = Pick<GenerateRequest, 'messages' | 'tools' | 'format' | 'reasoning' | 'templateArguments'> & { readonly messages: object };
 
 /** A request to /v1/messages as a canonical one; throws 400 naming the first field that model or engine cannot honour. */
-export function decodeMessagesRequest(body: MessagesRequest, target: Target, requestId: string, defaults: Gateway['sampling']): GenerateRequest {
+export function decodeMessagesRequest(
+  body: MessagesRequest,
+  target: Target,
+  requestId: string,
+  defaults: Gateway['sampling'],
+  fetched?: FetchedMedia,
+): GenerateRequest {
   const { temperature, top_p, top_k, seed } = body;
   const effort = body.output_config?.effort;
   const userId = body.metadata?.user_id;
   return {
     requestId,
-    ...decodePrompt(body, target),
+    ...decodePrompt(body, target, fetched),
     maxTokens: body.max_tokens,
     stop: decodeStops(body.stop_sequences ?? []),
     sampling: decodeSampling({ temperature, top_p, top_k, seed }, target, defaults),
@@ -32,10 +39,10 @@ export function decodeMessagesRequest(body: MessagesRequest, target: Target, req
 }
 
 /** All that the prompt is rendered from: counting and answering see the same. */
-export function decodePrompt(body: CountTokensRequest, target: Target): Prompt {
+export function decodePrompt(body: CountTokensRequest, target: Target, fetched?: FetchedMedia): Prompt {
   const wishes = { ...decodeTools(body, target), ...decodeFormat(body, target) };
   checkWishes(wishes);
-  return { messages: decodeConversation(body, target), ...wishes, ...decodeThinking(body, target) };
+  return { messages: decodeConversation(body, target, fetched), ...wishes, ...decodeThinking(body, target) };
 }
 
 function decodeStops(stops: readonly string[]): readonly string[] {
