@@ -14,6 +14,7 @@ import { NO_TELEMETRY, type TelemetryReader } from './observe/telemetry-port.ts'
 import { createApiKeyHandler, lastReloadHandler, listApiKeysHandler, NO_RELOADS, reloadConfigHandler, revokeApiKeyHandler } from './routes/access.ts';
 import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHandler, unloadModelHandler, versionHandler } from './routes/admin.ts';
 import { getModelInShape, listModelsInShape } from './routes/anthropic-models.ts';
+import { audioHandler } from './routes/audio.ts';
 import { catalogHandler } from './routes/catalog.ts';
 import { chatHandler } from './routes/chat.ts';
 import { completionsHandler } from './routes/completions.ts';
@@ -254,6 +255,8 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
   on(endpoints.countMessageTokens, countMessageTokensHandler(services));
   bindEmbeddings(app as unknown as Hono<HonoEnv>, services);
   on(endpoints.rerank, rerankHandler(services));
+  on(endpoints.transcriptions, audioHandler('transcribe'));
+  on(endpoints.translations, audioHandler('translate'));
   on(endpoints.createResponse, createResponseHandler(services));
   on(endpoints.countResponseTokens, countResponseTokensHandler(services));
   on(endpoints.getResponse, getResponseHandler(services));

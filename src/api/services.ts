@@ -3,7 +3,6 @@ import type { DaemonState, GatewayState, ReloadResult } from '../contract/index.
 import type { Clock, Logger } from '../core/index.ts';
 import type { Gateway, ImageMetadataOptions, ResponseStore } from '../gateway/index.ts';
 import type { ApiKeyStore, GuardedFetchOptions } from '../security/index.ts';
-import type { GuardedFetchOptions } from '../security/index.ts';
 import type { Store } from '../store/index.ts';
 import type { RequestTable } from './observe/request-table.ts';
 import type { TelemetryReader } from './observe/telemetry-port.ts';

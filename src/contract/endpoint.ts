@@ -22,6 +22,8 @@ export interface EndpointDefinition {
   readonly params?: z.ZodType;
   readonly query?: z.ZodType;
   readonly body?: z.ZodType;
+  /** Fields of a multipart form beside its file; the handler reads it. */
+  readonly form?: z.ZodType;
   /** JSON answer. */
   readonly reply?: z.ZodType;
   /** One `data:` value of the server-sent events, where the endpoint can stream. */

@@ -18,6 +18,7 @@ import { embeddingEndpoints } from './embedding-endpoints.ts';
 import { defineEndpoint } from './endpoint.ts';
 import { engineEndpoints } from './engine-endpoints.ts';
 import { observeEndpoints } from './observe-endpoints.ts';
+import { audioEndpoints } from './openai/audio.ts';
 import { chatChunk, chatReply, chatRequest } from './openai/chat.ts';
 import {
   applyTemplateReply,
@@ -62,6 +63,7 @@ export const endpoints = {
   ...embeddingEndpoints,
   ...engineEndpoints,
   ...responsesEndpoints,
+  ...audioEndpoints,
   listModels: defineEndpoint({
     id: 'listModels',
     method: 'GET',

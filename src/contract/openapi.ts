@@ -38,6 +38,7 @@ function operation(endpoint: EndpointDefinition, path: string, alias: number): J
     'x-scope': endpoint.scope,
     parameters: [...pathParameters(path), ...queryParameters(endpoint)],
     ...(endpoint.body ? { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(endpoint.body, 'input') } } } } : {}),
+    ...(endpoint.form ? { requestBody: { required: true, content: { 'multipart/form-data': { schema: formSchema(endpoint.form) } } } } : {}),
     responses: {
       200: { description: 'Done.', content },
       default: {
@@ -59,6 +60,12 @@ function queryParameters(endpoint: EndpointDefinition): Json[] {
     required: schema.required?.includes(name) ?? false,
     schema: property,
   }));
+}
+
+/** The file is in the field `file`. */
+function formSchema(form: z.ZodType): Json {
+  const schema = schemaOf(form, 'input') as { properties: Json; required?: string[] };
+  return { ...schema, properties: { file: { type: 'string', format: 'binary' }, ...schema.properties }, required: ['file', ...(schema.required ?? [])] };
 }
 
 function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Json {

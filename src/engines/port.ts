@@ -136,6 +136,28 @@ export interface Embeddings {
   readonly truncated?: readonly number[];
 }
 
+/** Speech to be written down. */
+export interface TranscriptionWork {
+  /** `translate`: into English. */
+  readonly task: 'transcribe' | 'translate';
+  /** A whole file that was checked. */
+  readonly bytes: Uint8Array;
+  readonly mediaType: 'audio/wav' | 'audio/mpeg' | 'audio/flac' | 'audio/ogg';
+  /** Such as `en`; absent: found out. */
+  readonly language?: string;
+  /** Words that stand before, for names and style. */
+  readonly prompt?: string;
+  readonly temperature: number;
+}
+
+export interface Transcription {
+  readonly text: string;
+  readonly language: string;
+  /** Of the audio. */
+  readonly seconds: number;
+  readonly segments: readonly { readonly startSeconds: number; readonly endSeconds: number; readonly text: string }[];
+}
+
 /** A conversation as a request has it: its tokens are the prompt of that request. */
 export type PromptSource = Required<Pick<GenerateRequest, 'messages'>> & Pick<GenerateRequest, 'templateArguments' | 'tools' | 'reasoning'>;
 
@@ -152,6 +174,8 @@ export interface EngineSession extends AsyncDisposable {
   rerank(query: string, documents: readonly string[], signal?: AbortSignal): Promise<{ readonly scores: readonly number[]; readonly promptTokens: number }>;
   /** log p(token i + 1 | tokens 0 … i), for all of the at least two tokens but the last, in one pass. */
   score(tokens: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
+  /** Absent where the engine has no model of speech. */
+  transcribe?(work: TranscriptionWork, signal: AbortSignal): Promise<Transcription>;
   readonly adapters: AdapterSet;
   setThreads(threads: number): Promise<void>;
   health(): Promise<{ readonly ok: boolean }>;
