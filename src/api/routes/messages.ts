@@ -2,9 +2,9 @@ import type { endpoints } from '../../contract/index.ts';
 import { decodeMessagesRequest, decodePrompt, droppedTools, encodeMessageStream, foldMessage, messageEncoding, type Target } from '../../gateway/index.ts';
 import { cacheSaltOf } from '../../security/index.ts';
 import { answerHeaders, streamedAnswer } from '../answer-response.ts';
-import { fetchLinks } from '../remote-media.ts';
 import type { Handler } from '../bind.ts';
 import { asItCame, hasBytes, rawReply } from '../passthrough.ts';
+import { fetchLinks } from '../remote-media.ts';
 import type { Services } from '../services.ts';
 import { ANTHROPIC_EVENTS } from '../sse-dialect.ts';
 
@@ -40,9 +40,9 @@ export const createMessageHandler =
 export const countMessageTokensHandler =
   (services: Services): Handler<typeof endpoints.countMessageTokens> =>
   async ({ body }, context) => {
-  const { gateway, signal } = context;
-  const model = await gateway.resolve(body.model, signal);
-  const prompt = decodePrompt(body, await gateway.target(model), await fetchLinks(services, context, body));
-  const tokens = await gateway.withSession(model, signal, (session) => session.tokenize(prompt));
-  return { input_tokens: tokens.length };
-};
+    const { gateway, signal } = context;
+    const model = await gateway.resolve(body.model, signal);
+    const prompt = decodePrompt(body, await gateway.target(model), await fetchLinks(services, context, body));
+    const tokens = await gateway.withSession(model, signal, (session) => session.tokenize(prompt));
+    return { input_tokens: tokens.length };
+  };
