@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type EndpointDefinition, pathNames } from './endpoint.ts';
-import { errorReply, openAiErrorType } from './error-reply.ts';
+import { anthropicErrorReply, errorReply, openAiErrorType } from './error-reply.ts';
 import { ERRORS, type ErrorCode } from './errors.ts';
 
 type Json = Record<string, unknown>;
@@ -18,7 +18,7 @@ export function openApiDocument(endpoints: Readonly<Record<string, EndpointDefin
     openapi: '3.1.0',
     info: { title: 'hearth', version, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
     paths,
-    components: { schemas: { Error: schemaOf(errorReply, 'output') } },
+    components: { schemas: { Error: schemaOf(errorReply, 'output'), AnthropicError: schemaOf(anthropicErrorReply, 'output') } },
     'x-error-codes': Object.fromEntries(
       (Object.keys(ERRORS) as ErrorCode[]).map((code) => [
         code,
@@ -43,7 +43,7 @@ function operation(endpoint: EndpointDefinition, path: string, alias: number): J
       200: { description: 'Done.', content },
       default: {
         description: 'Failed; the code is one of x-error-codes.',
-        content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
+        content: { 'application/json': { schema: { $ref: `#/components/schemas/${path.startsWith('/v1/messages') ? 'AnthropicError' : 'Error'}` } } },
       },
     },
   };
