@@ -2,8 +2,8 @@
 autoload -U +X bashcompinit && bashcompinit
 _hearth() {
   local current="${COMP_WORDS[COMP_CWORD]}" verb="${COMP_WORDS[1]}" words=""
-  case " bench config " in *" $verb "*) [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}" ;; esac
-  if [ "$COMP_CWORD" -eq 1 ]; then words="run embed list show health pull rm clone convert push bench version serve catalog config completion"; else case "$verb" in
+  case " bench config engines keys " in *" $verb "*) [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}" ;; esac
+  if [ "$COMP_CWORD" -eq 1 ]; then words="run embed list show health pull rm clone convert push bench version serve up down status logs catalog config engines keys completion"; else case "$verb" in
     "run") words="--prompt --system --chat --max-tokens --temperature --top-p --top-k --min-p --seed --stop --repetition-penalty --template-arg --adapter --adapter-scale --no-stream --no-chat-template --no-reasoning --verbose --json-schema --engine --image --audio --language --translate --chunk --json --quiet --yes --no-color --log-level --help" ;;
     "embed") words="--batch --query --instruct --cpu --verbose --json --quiet --yes --no-color --log-level --help" ;;
     "list") words="--all --health --verbose --json --quiet --yes --no-color --log-level --help" ;;
@@ -22,15 +22,29 @@ _hearth() {
     "bench plot") words="--output --format --title --json --quiet --yes --no-color --log-level --help" ;;
     "version") words="--json --quiet --yes --no-color --log-level --help" ;;
     "serve") words="--model --host --port --max-tokens --log-json --embed-backend --json --quiet --yes --no-color --log-level --help" ;;
+    "up") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "down") words="--now --daemon --json --quiet --yes --no-color --log-level --help" ;;
+    "status") words="--watch --interval --json --quiet --yes --no-color --log-level --help" ;;
+    "logs") words="--tail --follow --all --rotate --service --json --quiet --yes --no-color --log-level --help" ;;
     "catalog") words="--family --tag --tool-calling --json --quiet --yes --no-color --log-level --help" ;;
     "config list") words="--json --quiet --yes --no-color --log-level --help" ;;
     "config get") words="--json --quiet --yes --no-color --log-level --help" ;;
     "config set") words="--json --quiet --yes --no-color --log-level --help" ;;
     "config explain") words="--json --quiet --yes --no-color --log-level --help" ;;
     "config path") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "engines list") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "engines install") words="--offline --json --quiet --yes --no-color --log-level --help" ;;
+    "engines verify") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "engines update") words="--offline --json --quiet --yes --no-color --log-level --help" ;;
+    "engines remove") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "keys api new") words="--scope --name --model --expires --limit --batch --local-only --json --quiet --yes --no-color --log-level --help" ;;
+    "keys api list") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "keys api revoke") words="--json --quiet --yes --no-color --log-level --help" ;;
     "completion") words="--json --quiet --yes --no-color --log-level --help" ;;
     "bench") words="target run validate report monitor plot" ;;
     "config") words="list get set explain path" ;;
+    "engines") words="list install verify update remove" ;;
+    "keys") words="api api api" ;;
   esac; fi
   COMPREPLY=($(compgen -W "$words" -- "$current"))
   [ ${#COMPREPLY[@]} -eq 0 ] && COMPREPLY=($(compgen -f -- "$current"))
