@@ -25,6 +25,12 @@ export function collectGauges({ registry }: Telemetry, gateway: Gateway): void {
     registry.set('hearth_memory_budget_bytes', [], memory.budgetBytes);
     registry.set('hearth_memory_used_bytes', [], memory.usedBytes ?? memory.chargedBytes);
     registry.set('hearth_memory_pressure_level', [], { normal: 0, soft: 1, hard: 2 }[memory.level]);
+    // A breaker becomes half-open by time alone, which no event tells.
+    for (const { upstream, breakers, inFlight, queued } of gateway.routing.upstreams()) {
+      registry.set('hearth_requests_running', [upstream.name], inFlight);
+      registry.set('hearth_requests_waiting', [upstream.name], queued);
+      for (const { model, phase } of breakers) registry.set('hearth_breaker_state', [upstream.name, model], { closed: 0, 'half-open': 1, open: 2 }[phase]);
+    }
     for (const { id, inFlight, waiting, pid } of models) {
       registry.set('hearth_requests_running', [id], inFlight);
       registry.set('hearth_requests_waiting', [id], waiting);

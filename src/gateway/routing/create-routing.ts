@@ -94,7 +94,10 @@ export function createRouting(options: RoutingOptions, { local, clock, logger, e
     random,
     queueWaitMs,
     logger,
-    onBreaker: (target, phase) => events.emit({ kind: 'breaker-change', target, phase }),
+    onBreaker(target, state) {
+      const slash = target.indexOf('/');
+      events.emit({ kind: 'breaker-change', upstream: target.slice(0, slash), model: target.slice(slash + 1), state });
+    },
   });
   const budgets = createBudgets({ ledger, store: () => budgetStore ?? store, clock, logger });
   const turns: Turns = new Map();

@@ -87,6 +87,7 @@ export function createRouter(options: RouterOptions): Router {
   async function attemptAll(route: RoutePlan, call: AnswerCall): Promise<Answer> {
     const candidates = candidatesOf(route);
     const limits = rules(route, call);
+    const arrivedAt = clock.monotonic();
     const past: PastAttempt[] = [];
     const attempts: Attempt[] = [];
     const decoded = new Map<string, GenerateRequest>();
@@ -132,7 +133,7 @@ export function createRouter(options: RouterOptions): Router {
 
     async function askUpstream(upstream: Upstream, candidate: Candidate, request: GenerateRequest | null, probe: (() => void) | null): Promise<Answer> {
       const model = candidate.named.kind === 'upstream' ? candidate.named.model : '';
-      const arrivedAt = clock.monotonic();
+      const calledAt = clock.monotonic();
       const reservation = await budgets.reserve(
         upstream,
         {
@@ -162,8 +163,8 @@ export function createRouter(options: RouterOptions): Router {
         states.record(candidate.id, true, probe !== null);
         states.of(upstream).misconfigured = null;
         return answerOf(given, {
-          attempts: [...attempts, { upstream: upstream.name, outcome: 'ok' }],
-          arrivedAt,
+          attempts: [],
+          arrivedAt: calledAt,
           sentAt,
           nowMs: () => clock.monotonic(),
           signal,
@@ -171,7 +172,7 @@ export function createRouter(options: RouterOptions): Router {
           onEnd(usage, complete) {
             leave();
             const costUsd = reservation.settle(usage, { complete, answered: true });
-            events.emit({ kind: 'request-booked', upstream: upstream.name, model, key: call.requester?.id ?? 'owner', usage, costUsd, complete });
+            if (upstream.pricePerMillionTokens !== undefined) events.emit({ kind: 'cost', upstream: upstream.name, usd: costUsd });
             opened?.close();
           },
         });
@@ -182,13 +183,24 @@ export function createRouter(options: RouterOptions): Router {
       }
     }
 
-    function failed(candidate: Candidate, error: unknown, probe: boolean): void {
+    /** One event for each attempt, and one for going on to another target. */
+    function tell(candidate: Candidate, result: string, begun: number): void {
+      const model = candidate.named.kind === 'upstream' ? candidate.named.model : candidate.id;
+      events.emit({ kind: 'upstream-attempt', upstream: labelOf(candidate), model, result, durationMs: clock.monotonic() - begun });
+      const before = attempts.at(-1);
+      const asked = past.at(-1);
+      if (before !== undefined && asked?.id !== candidate.id)
+        events.emit({ kind: 'fallback', from: before.upstream, to: labelOf(candidate), reason: before.outcome });
+    }
+
+    function failed(candidate: Candidate, error: unknown, probe: boolean, begun: number): void {
       const failure = classify(error);
       last = failure;
       const nowMs = clock.now();
       const { named } = candidate;
-      attempts.push({ upstream: named.kind === 'upstream' ? named.upstream.name : (candidate.target?.upstream ?? named.name), outcome: failure.error.code });
-      events.emit({ kind: 'upstream-attempt', target: candidate.id, outcome: failure.error.code });
+      const { code } = failure.error;
+      tell(candidate, code, begun);
+      attempts.push({ upstream: labelOf(candidate), outcome: code, startMs: begun - arrivedAt, endMs: clock.monotonic() - arrivedAt });
       if (named.kind === 'upstream') {
         // A probe that told nothing about the server leaves the breaker as it is: the next request is one.
         if (failure.countsForBreaker) states.record(candidate.id, false, probe);
@@ -238,9 +250,12 @@ export function createRouter(options: RouterOptions): Router {
         const probe = halfOpen ? await states.takeProbe(candidate.id) : null;
         if (halfOpen && probe === null) continue;
         picked(candidate.id);
+        const begun = clock.monotonic();
         try {
           const answer = await attempt(candidate, request, probe);
-          return attempts.length === 0 || candidate.named.kind === 'upstream' ? answer : { ...answer, attempts: [...attempts, ...answer.attempts] };
+          tell(candidate, 'ok', begun);
+          const last: Attempt = { upstream: labelOf(candidate), outcome: 'ok', startMs: begun - arrivedAt };
+          return Object.assign(answer, { attempts: [...attempts, last] });
         } catch (error) {
           if (
             isHearthError(error) &&
@@ -253,7 +268,7 @@ export function createRouter(options: RouterOptions): Router {
             continue;
           }
           throwIfGone(signal);
-          failed(candidate, error, probe !== null);
+          failed(candidate, error, probe !== null, begun);
         } finally {
           probe?.();
         }
@@ -311,6 +326,9 @@ export function createRouter(options: RouterOptions): Router {
     },
   };
 }
+
+/** Upstream or engine, for headers, events and traces. */
+const labelOf = ({ named, target }: Candidate): string => (named.kind === 'upstream' ? named.upstream.name : (target?.upstream ?? named.name));
 
 const onlyLocal = ({ levels }: RoutePlan): string | null => {
   const [first, ...more] = levels.flat();
