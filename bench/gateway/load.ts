@@ -180,5 +180,7 @@ const spread = (list: number[]) => {
   const all = sorted(list);
   return { p50: at(all, 0.5), p90: at(all, 0.9), p99: at(all, 0.99) };
 };
-process.stdout.write(`${JSON.stringify({ requests: counted, seconds: elapsed, perSecond: counted / elapsed, errors, lastError, first: spread(firstMs), end: spread(endMs), extraClients: late })}\n`);
+process.stdout.write(
+  `${JSON.stringify({ requests: counted, seconds: elapsed, perSecond: counted / elapsed, errors, lastError, first: spread(firstMs), end: spread(endMs), extraClients: late })}\n`,
+);
 process.exit(0);

@@ -41,9 +41,10 @@ export async function connectDaemon(context: Context): Promise<Connection> {
   return connectionOf(context, await openDaemon({ launcher: await launcherOf(context), version: context.version, signal: context.signal }));
 }
 
-async function launcherOf({ home, env }: Context): Promise<DaemonLauncher> {
+async function launcherOf({ home, env, output }: Context): Promise<DaemonLauncher> {
   const { createDaemonLauncher } = await import('../app/index.ts');
-  return createDaemonLauncher({ home, env });
+  const onTightened = (path: string): void => output.notice(`Other users could enter ${path}; it is closed to them now.`);
+  return createDaemonLauncher({ home, env, onTightened });
 }
 
 function connectionOf(context: Context, { client, version }: FoundDaemon): Connection {

@@ -90,11 +90,10 @@ export function createLogFile({ path, maxSizeBytes, maxFiles }: LogFileOptions):
   }
 
   function pack(): void {
-    packing ??= packArchives(path, maxFiles)
+    packing ??= packAll(path, maxFiles)
       .catch(() => {})
       .finally(() => {
         packing = null;
-        if (existsSync(`${path}.1`) && !closed) pack();
       });
   }
 
@@ -122,6 +121,8 @@ export function createLogFile({ path, maxSizeBytes, maxFiles }: LogFileOptions):
       closed = true;
       closeSync(file);
       await packing;
+      // One that was put aside after the last look.
+      await packAll(path, maxFiles).catch(() => {});
     },
   };
 }
@@ -147,8 +148,14 @@ function shift(path: string, maxFiles: number): void {
     }
 }
 
-/** Packs every archive that is still plain. The log may rotate meanwhile, so that the file is looked for again by what it is, not by its name. */
-async function packArchives(path: string, maxFiles: number): Promise<void> {
+/** Until none is plain any more: the log may rotate while another archive is packed. */
+async function packAll(path: string, maxFiles: number): Promise<void> {
+  while ((await packArchives(path, maxFiles)) > 0);
+}
+
+/** Packs every archive that is still plain, and answers how many. The log may rotate meanwhile, so that the file is looked for again by what it is, not by its name. */
+async function packArchives(path: string, maxFiles: number): Promise<number> {
+  let packed = 0;
   for (let n = maxFiles; n >= 1; n -= 1) {
     const plain = `${path}.${n}`;
     const facts = statSync(plain, { throwIfNoEntry: false });
@@ -162,5 +169,7 @@ async function packArchives(path: string, maxFiles: number): Promise<void> {
       renameSync(temporary, `${at}.gz`);
       unlinkSync(at);
     }
+    packed += 1;
   }
+  return packed;
 }

@@ -13,6 +13,8 @@ export interface LauncherOptions {
   readonly home: string;
   /** The daemon's whole environment: it reads the same variables as the command line. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** A directory of the home was open to other users, and is closed now. */
+  readonly onTightened?: (path: string) => void;
 }
 
 /** `bin/hearthd.js` of this package: as far from the sources as from the built code. */
@@ -20,15 +22,15 @@ const PROGRAM = fileURLToPath(new URL('../../../bin/hearthd.js', import.meta.url
 const LAST_LINES = 20;
 
 /** Starts `hearthd --on-demand` in a session of its own, with what it says in `logs/hearthd.log`. */
-export function createDaemonLauncher({ home, env }: LauncherOptions): DaemonLauncher {
+export function createDaemonLauncher({ home, env, onTightened = () => {} }: LauncherOptions): DaemonLauncher {
   const socket = socketPath(home, env);
   return {
     fetch: () => (statSync(socket, { throwIfNoEntry: false })?.isSocket() ? socketFetch(socket) : null),
     sleep: (ms) => sleep(ms),
     async launch() {
-      prepareHome(home, socket, () => {});
+      prepareHome(home, socket, onTightened);
       const path = join(home, 'logs', 'hearthd.log');
-      checkManagedFile(path);
+      checkManagedFile(path, onTightened);
       const log = openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
       const from = fstatSync(log).size;
       try {

@@ -1,0 +1,82 @@
+// Many requests, one after the other, until what leaks would show: memory, requests that never end, rejections that nobody handles.
+//   npm run soak [-- --requests 1000000] [--minutes 30]      mocked: gateway, API and listener around an engine that computes nothing
+//   npm run soak -- --real [--requests 10000]                real: `hearth serve` with a tiny model, a daemon and an engine process
+// The product's clock goes 24 hours further over the requests of a mocked run. Exit 1 when a bound is not kept.
+
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { createTestHome } from '../test/support/hearth-process.ts';
+import { installTinyModel } from '../test/support/tiny-model.ts';
+import { soakMock } from './soak/mock-soak.ts';
+
+const { values } = parseArgs({
+  options: { requests: { type: 'string' }, minutes: { type: 'string' }, clients: { type: 'string', default: '16' }, real: { type: 'boolean', default: false } },
+});
+/** P2: resident memory at the end ÷ after the warm-up. */
+const MAX_RATIO = 1.05;
+
+process.exitCode = (values.real ? await soakReal(Number(values.requests ?? 10_000)) : await soakMocked(Number(values.requests ?? 1_000_000))) ? 0 : 1;
+
+async function soakMocked(requests: number): Promise<boolean> {
+  const report = await soakMock({
+    requests,
+    warmUp: Math.min(10_000, Math.ceil(requests / 10)),
+    clients: Number(values.clients),
+    skipMsPerRequest: 86_400_000 / requests,
+    ...(values.minutes === undefined ? {} : { budgetMs: Number(values.minutes) * 60_000 }),
+    onProgress: (done, mib) => console.error(`${done} requests, ${mib.toFixed(1)} MiB resident`),
+  });
+  console.log(JSON.stringify(report, null, 2));
+  return report.residentRatio < MAX_RATIO && report.unhandledRejections === 0 && report.stillRunning === 0;
+}
+
+async function soakReal(requests: number): Promise<boolean> {
+  await using home = await createTestHome();
+  await installTinyModel(home.hfHome);
+  const server = home.start(['serve', '--json', '--port', '0', '--model', 'tiny-llama']);
+  const { port } = (JSON.parse(await server.waitFor('stdout', /\n\}\n/)) as { data: { port: number } }).data;
+  const ask = async (i: number): Promise<void> => {
+    const response = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'tiny-llama', messages: [{ role: 'user', content: `request ${i}` }], max_tokens: 8, stream: i % 2 === 0 }),
+    });
+    if (!response.ok) throw new Error(`request ${i}: ${response.status} ${await response.text()}`);
+    await response.arrayBuffer();
+  };
+  let sent = 0;
+  const until = async (count: number): Promise<void> => {
+    const client = async (): Promise<void> => {
+      while (sent < count) await ask(sent++);
+    };
+    await Promise.all(Array.from({ length: 4 }, client));
+  };
+  const warmUp = Math.ceil(requests / 10);
+  const start = performance.now();
+  await until(warmUp);
+  const first = residentOf(server.child.pid!);
+  const samples = [first];
+  for (let part = 2; part <= 10; part += 1) {
+    await until(Math.ceil((requests * part) / 10));
+    samples.push(residentOf(server.child.pid!));
+    console.error(`${sent} generations, daemon ${samples.at(-1)!.daemon.toFixed(1)} MiB, engine ${samples.at(-1)!.engine.toFixed(1)} MiB`);
+  }
+  const last = samples.at(-1)!;
+  const report = {
+    generations: sent,
+    first,
+    last,
+    daemonRatio: last.daemon / first.daemon,
+    engineRatio: last.engine / first.engine,
+    seconds: (performance.now() - start) / 1000,
+  };
+  console.log(JSON.stringify(report, null, 2));
+  return report.daemonRatio < MAX_RATIO && report.engineRatio < MAX_RATIO;
+}
+
+/** MiB of the daemon and of all its children. */
+function residentOf(pid: number): { daemon: number; engine: number } {
+  const resident = (of: number): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${of}/status`, 'utf8'))![1]) / 1024;
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(/\s+/).filter(Boolean).map(Number);
+  return { daemon: resident(pid), engine: children.reduce((sum, child) => sum + resident(child), 0) };
+}
