@@ -1,17 +1,10 @@
 import type { Answer, AnswerCall, Frame } from '../gateway/index.ts';
+import { answerHeaders } from './answer-headers.ts';
 import type { CallContext } from './bind.ts';
 import { hasBytes, rawFrames } from './passthrough.ts';
 import type { Services } from './services.ts';
 import { sseResponse } from './sse.ts';
 import type { SseDialect } from './sse-dialect.ts';
-
-/** Who answered, and what was tried before (docs/spec/serving.md §6.3). Names that no header can hold are percent-encoded. */
-export const answerHeaders = ({ source, attempts, headers }: Answer): Record<string, string> => ({
-  ...headers,
-  'x-hearth-model': encodeURI(source.model),
-  'x-hearth-upstream': encodeURI(source.upstream),
-  'x-hearth-attempts': encodeURI(attempts.map(({ upstream, outcome }) => `${upstream}=${outcome}`).join(',')),
-});
 
 /** An answer as a stream of events: headers wait for its first content, heartbeats tell how far the prompt is. */
 export async function streamedAnswer<T>(

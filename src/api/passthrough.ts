@@ -1,4 +1,6 @@
-import type { Answer, AnswerCall, Frame } from '../gateway/index.ts';
+import { HearthError } from '../core/index.ts';
+import type { Answer, AnswerCall, Frame, Target } from '../gateway/index.ts';
+import { answerHeaders } from './answer-headers.ts';
 import type { CallContext } from './bind.ts';
 
 type WireRequest = NonNullable<AnswerCall['raw']>;
@@ -30,6 +32,26 @@ export async function rawReply({ bytes, events }: WithBytes, headers: Readonly<R
 }
 
 export const hasBytes = (answer: Answer): answer is WithBytes => answer.bytes !== undefined;
+
+/**
+ * What an upstream answers to a body that only goes through, such as one for vectors; null where the name leads to a model of this machine.
+ * Throws capability_mismatch where the upstream does not have the API.
+ */
+export async function answerOfUpstream(
+  name: string,
+  raw: Pick<AnswerCall, 'raw'>,
+  { gateway, note, requestId, signal }: CallContext,
+): Promise<Response | null> {
+  if ((await gateway.targetOf(name, signal)).model !== undefined) return null;
+  const refuse = (target: Target): never => {
+    throw new HearthError('capability_mismatch', `The upstream ${target.upstream} does not answer ${raw.raw?.path ?? 'this'}.`, {
+      details: { param: 'model' },
+    });
+  };
+  const answer = await gateway.answer({ name, ...raw, requestId, decode: refuse, stream: false, signal });
+  note.answer = answer;
+  return hasBytes(answer) ? await rawReply(answer, answerHeaders(answer)) : null;
+}
 
 /** Counts and end come behind the bytes: whoever observes the answer hears of its end there. */
 async function closeEvents(events: Answer['events']): Promise<void> {

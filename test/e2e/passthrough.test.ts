@@ -142,3 +142,24 @@ test('what is surplus is left out, and a missing terminator is supplied', async 
   expect(bytes.toString()).toBe(goodMessage('one').join(''));
   expect(violations).toEqual(['surplus', 'surplus', 'missing-terminator']);
 });
+
+test('vectors and scores of an upstream go through, with what they used', async () => {
+  const vectors = {
+    object: 'list',
+    data: [{ object: 'embedding', index: 0, embedding: [0.1, 0.2] }],
+    model: 'up',
+    usage: { prompt_tokens: 3, total_tokens: 3 },
+  };
+  const scores = { model: 'up', results: [{ index: 1, relevance_score: 0.9 }], usage: { total_tokens: 5 } };
+  for (const [path, body, reply] of [
+    ['/v1/embeddings', '{"model":"gpt/m","input":["x"], "encoding_format":"float","beta":1}', vectors],
+    ['/v1/rerank', '{"model":"gpt/m","query":"q","documents":["a","b"],"beta":1}', scores],
+  ] as const) {
+    mock.script(json(JSON.stringify(reply, null, 2)));
+    const { response, bytes } = await post(path, body);
+    expect([response.status, sha256(bytes)]).toEqual([200, sha256(JSON.stringify(reply, null, 2))]);
+    expect([last().path, last().sha256]).toEqual([path, sha256(body.replace('gpt/m', 'up'))]);
+    const { response: refused } = await post(path, body.replace('gpt/m', 'claude/m'));
+    expect(refused.status).toBe(400);
+  }
+});

@@ -1,7 +1,8 @@
 import type { endpoints } from '../../contract/index.ts';
 import { decodeMessagesRequest, decodePrompt, droppedTools, encodeMessageStream, foldMessage, messageEncoding, type Target } from '../../gateway/index.ts';
 import { cacheSaltOf } from '../../security/index.ts';
-import { answerHeaders, streamedAnswer } from '../answer-response.ts';
+import { answerHeaders } from '../answer-headers.ts';
+import { streamedAnswer } from '../answer-response.ts';
 import type { Handler } from '../bind.ts';
 import { asItCame, hasBytes, rawReply } from '../passthrough.ts';
 import { fetchLinks } from '../remote-media.ts';

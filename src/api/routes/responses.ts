@@ -16,8 +16,10 @@ import {
   type Target,
 } from '../../gateway/index.ts';
 import { cacheSaltOf, callerId } from '../../security/index.ts';
-import { answerHeaders, streamedAnswer } from '../answer-response.ts';
+import { answerHeaders } from '../answer-headers.ts';
+import { streamedAnswer } from '../answer-response.ts';
 import type { Handler } from '../bind.ts';
+import { asItCame, hasBytes, rawReply } from '../passthrough.ts';
 import { fetchLinks } from '../remote-media.ts';
 import type { Services } from '../services.ts';
 import { responsesEvents } from '../sse-dialect.ts';
@@ -43,15 +45,18 @@ export const createResponseHandler =
       },
     );
     const headers = dropped.length === 0 ? {} : { 'x-hearth-dropped': dropped.map((type) => `tools.${encodeURI(type)}`).join(',') };
+    // A conversation that is stored here goes on here: its upstream has not seen it.
+    const raw = typeof body.previous_response_id === 'string' ? {} : asItCame('openai-responses', '/v1/responses', context);
     if (body.stream !== true) {
-      const answer = await gateway.answer({ name: body.model, decode, stream: false, signal: context.signal });
+      const answer = await gateway.answer({ name: body.model, decode, ...raw, stream: false, signal: context.signal });
       context.note.answer = answer;
+      if (hasBytes(answer)) return await rawReply(answer, answerHeaders(answer));
       for await (const _ of encoder.frames(answer)) {
         // The last one holds the reply.
       }
       return Response.json(encoder.reply(), { headers: { ...answerHeaders(answer), ...headers } });
     }
-    const response = await streamedAnswer(services, context, { name: body.model, decode }, responsesEvents(encoder.failure), encoder.frames);
+    const response = await streamedAnswer(services, context, { name: body.model, decode, ...raw }, responsesEvents(encoder.failure), encoder.frames);
     for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
     return response;
   };
