@@ -82,6 +82,8 @@ export interface ToolDefinition {
   readonly description?: string;
   /** JSON Schema of the arguments; absent: an object of any properties. */
   readonly parameters?: Readonly<Record<string, unknown>>;
+  /** false: what of the schema cannot be enforced is left to the model; else it is refused. */
+  readonly strict?: boolean;
 }
 
 export interface ToolUse {

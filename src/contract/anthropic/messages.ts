@@ -17,6 +17,8 @@ const tool = z.looseObject({
   type: z.string().max(64).nullish(),
   description: z.string().nullish(),
   input_schema: z.record(z.string(), z.unknown()).nullish(),
+  /** Every keyword of the schema has to be enforced; absent: as many as can be. */
+  strict: z.boolean().nullish(),
 });
 export type AnthropicTool = z.infer<typeof tool>;
 

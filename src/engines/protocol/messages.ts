@@ -19,7 +19,12 @@ const chatMessage = z.strictObject({
   failed: z.boolean().optional(),
   reasoning: z.string().optional(),
 });
-const tool = z.strictObject({ name: z.string().min(1), description: z.string().optional(), parameters: z.record(z.string(), z.unknown()).optional() });
+const tool = z.strictObject({
+  name: z.string().min(1),
+  description: z.string().optional(),
+  parameters: z.record(z.string(), z.unknown()).optional(),
+  strict: z.boolean().optional(),
+});
 const toolUse = z.strictObject({
   definitions: z.array(tool),
   choice: z.union([z.enum(['none', 'auto', 'required']), z.strictObject({ name: z.string() })]),

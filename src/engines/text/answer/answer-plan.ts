@@ -20,6 +20,7 @@ import {
 } from '../grammar/index.ts';
 import { hasToolSlot, parametersOf, type ToolFamily, toolFamilyOf } from '../tools/index.ts';
 import type { ReaderOptions, ReasoningMarks } from './answer-reader.ts';
+import { enforceablePart } from './enforceable.ts';
 import { HARMONY_HEADERS, HARMONY_TOKENS, isHarmony, reasoningPairs } from './reasoning-marks.ts';
 
 /** What a model's template says of its answers. */
@@ -186,7 +187,7 @@ function withDefinitions(tool: ToolDefinition, schema: unknown): unknown {
 }
 
 const convert = (tool: ToolDefinition, schema: unknown, prefix: string): ReturnType<typeof createSchemaConverter> =>
-  blaming('tools', `Tool ${tool.name}: `, () => createSchemaConverter(schema, prefix));
+  blaming('tools', `Tool ${tool.name}: `, () => createSchemaConverter(tool.strict === false ? enforceablePart(schema, createSchemaConverter) : schema, prefix));
 
 /** Names the field of the request in what is thrown. */
 function blaming<T>(param: string, prefix: string, work: () => T): T {

@@ -31,6 +31,8 @@ export function decodeConversation(body: Body, target: Target, fetched?: Fetched
 
 function systemParts(content: string | readonly AnthropicBlock[], at: string, reader: BlockReader): ContentPart[] {
   return blocksOf(content, at).flatMap((block, i) => {
+    // All tools of the request are told from the beginning.
+    if (block.type === 'tool_addition' || block.type === 'tool_removal') return [];
     if (block.type !== 'text') throw invalid(`${at}.${i}.type`, `${at} holds texts only; ${at}.${i} is of the type ${block.type}.`);
     const part = textOf(block, `${at}.${i}`);
     const dropped = part.text === '' || (reader.target.model !== undefined && part.text.startsWith(BILLING));

@@ -61,10 +61,10 @@ export const droppedTools = ({ tools }: Pick<CountTokensRequest, 'tools'>): read
 function decodeTools(body: CountTokensRequest, target: Target): { readonly tools?: ToolUse } {
   const definitions = (body.tools ?? []).flatMap((tool, i): ToolDefinition[] => {
     if (!isOwn(tool)) return [];
-    const { name, description, input_schema: parameters } = tool;
+    const { name, description, input_schema: parameters, strict } = tool;
     if (!isPresent(name)) throw invalid(`tools.${i}.name`, `tools.${i}.name is needed.`);
     if (!isPresent(parameters)) throw invalid(`tools.${i}.input_schema`, `tools.${i}.input_schema is needed: the JSON Schema of what the tool takes.`);
-    return [{ name, ...(isPresent(description) ? { description } : {}), parameters }];
+    return [{ name, ...(isPresent(description) ? { description } : {}), parameters, strict: strict === true }];
   });
   const parallel = body.tool_choice?.disable_parallel_tool_use !== true;
   return checkedTools({ definitions, choice: decodeChoice(body.tool_choice), parallel }, target, 'name');

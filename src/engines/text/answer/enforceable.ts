@@ -1,0 +1,47 @@
+import { isHearthError } from '../../../core/index.ts';
+
+/** Keywords that are taken away one by one, before the whole schema is given up. */
+const MOST_STEPS = 200;
+
+/**
+ * What of a schema can be enforced: wherever `check` refuses a place, the place is left open, until it refuses none. Each step allows more, so that
+ * all that fits the schema fits the result.
+ */
+export function enforceablePart(schema: unknown, check: (schema: unknown) => void): unknown {
+  let part: unknown = structuredClone(schema);
+  for (let step = 0; step < MOST_STEPS; step += 1) {
+    try {
+      check(part);
+      return part;
+    } catch (error) {
+      if (!isHearthError(error)) throw error;
+      const pointer = error.details['pointer'];
+      if (typeof pointer !== 'string' || pointer === '' || !leaveOpen(part, pointer)) break;
+    }
+  }
+  return { type: 'object' };
+}
+
+/** Members of these are schemas by names: a name that is gone would be forbidden, or missed by a reference. */
+const MAPS = new Set(['properties', '$defs', 'definitions']);
+
+/** Takes the keyword at the place away; a schema in a list or under a name becomes one that allows anything. false: there is no such place. */
+function leaveOpen(schema: unknown, pointer: string): boolean {
+  const keys = pointer
+    .slice(1)
+    .split('/')
+    .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+  let parent = schema;
+  for (const key of keys.slice(0, -1)) parent = child(parent, key);
+  const last = keys.at(-1)!;
+  if (typeof parent !== 'object' || parent === null || !Object.hasOwn(parent, last)) return false;
+  const holder = parent as Record<string, unknown>;
+  const named = Array.isArray(parent) || (MAPS.has(keys.at(-2) ?? '') && !MAPS.has(keys.at(-3) ?? ''));
+  if (!named) delete holder[last];
+  else if (holder[last] === true) return false;
+  else holder[last] = true;
+  return true;
+}
+
+const child = (value: unknown, key: string): unknown =>
+  typeof value === 'object' && value !== null && Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined;
