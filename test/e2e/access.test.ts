@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
+  anthropicErrorReply,
   DEFAULT_KEY_POLICY,
   type EndpointDefinition,
   endpoints,
@@ -61,7 +62,7 @@ async function guarded(flags: Parameters<typeof startHttp>[0] = {}, options: Htt
 const codeOf = async (response: Response): Promise<string | null> => errorReply.parse(await response.json()).error.code;
 
 describe('API keys', () => {
-  test('a key is stored as a hash in a private file, works as Bearer and as x-api-key, and ends with its date or its revocation', async () => {
+  test('[serving V76] a key is stored as a hash in a private file, works as Bearer and as x-api-key, and ends with its date or its revocation', async () => {
     await using box = await guarded({}, { listen: { access: { requireKey: true } } });
     const { server, keys, clock } = box;
     const key = box.make({}, clock.nowMs + 60_000);
@@ -96,7 +97,7 @@ describe('API keys', () => {
     await expect(stat(target)).rejects.toThrow();
   });
 
-  test('[security G43] missing, unknown, expired and revoked keys get the same 401, a key in a URL is refused, and after 5 wrong ones an address has to wait', async () => {
+  test('[security G43] [serving V76] missing, unknown, expired and revoked keys get the same 401, a key in a URL is refused, and after 5 wrong ones an address has to wait', async () => {
     await using box = await guarded({}, { listen: { access: { requireKey: true } } });
     const { server, clock } = box;
     const good = box.make();
@@ -140,7 +141,7 @@ describe('API keys', () => {
     expect(waits).toEqual([1, 2, 4, 8, 16, 32, 60, 60]);
   });
 
-  test('[security G44] every scope reaches exactly its endpoints; without a key, or with a foreign one, loopback answers inference and health alone', async () => {
+  test('[security G44] [serving V77] every scope reaches exactly its endpoints; without a key, or with a foreign one, loopback answers inference and health alone', async () => {
     await using box = await guarded({}, { store: emptyStore });
     await using closed = await guarded({}, { store: emptyStore, listen: { access: { requireKey: true } } });
     const all = Object.values(endpoints) as EndpointDefinition[];
@@ -206,7 +207,7 @@ describe('API keys', () => {
     await expect(client.call(endpoints.createApiKey, { body: { expiresAt: '2020-01-01T00:00:00Z' } })).rejects.toMatchObject({ code: 'invalid_value' });
   });
 
-  test('a key for some models sees only those, in lists and in answers', async () => {
+  test('[serving V76] a key for some models sees only those, in lists and in answers', async () => {
     const models = fakeModels(['org/fake', 'org/other', 'lab/secret']);
     await using box = await guarded({}, { models });
     const key = box.make({ models: ['org/*'] });
@@ -250,7 +251,7 @@ describe('API keys', () => {
 });
 
 describe('limits of a key', () => {
-  test('requests a minute: 429 in the shape of the API that is spoken, with Retry-After and x-ratelimit headers, and the bucket fills again', async () => {
+  test('[serving V76] requests a minute: 429 in the shape of the API that is spoken, with Retry-After and x-ratelimit headers, and the bucket fills again', async () => {
     await using box = await guarded();
     const key = box.make({ rpm: 2 });
     const first = await box.ask(key);
@@ -266,6 +267,19 @@ describe('limits of a key', () => {
       expect(refused.headers.get('x-ratelimit-remaining-requests')).toBe('0');
       expect(errorReply.parse(await refused.json()).error).toMatchObject({ type: 'rate_limit_error', code: 'rate_limit_exceeded', retryable: true });
     }
+    const anthropic = await fetch(`${box.server.baseUrl}/v1/messages`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'anthropic-version': '2023-06-01', 'x-api-key': key },
+      body: JSON.stringify({ model: MODEL, max_tokens: 5, messages: user('x') }),
+    });
+    expect([anthropic.status, anthropic.headers.get('retry-after')]).toEqual([429, '30']);
+    expect(anthropicErrorReply.parse(await anthropic.json()).error.type).toBe('rate_limit_error');
+    const responses = await fetch(`${box.server.baseUrl}/v1/responses`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-api-key': key },
+      body: JSON.stringify({ model: MODEL, input: 'x', stream: true }),
+    });
+    expect([responses.status, await codeOf(responses)]).toEqual([429, 'rate_limit_exceeded']);
     box.clock.nowMs += 30_000;
     expect((await box.ask(key)).status).toBe(200);
     expect((await box.ask(key)).status).toBe(429);
@@ -276,7 +290,7 @@ describe('limits of a key', () => {
     expect((await box.ask(null)).headers.get('x-ratelimit-limit-requests')).toBeNull();
   });
 
-  test('tokens a minute: prompt and max_tokens are reserved, and what was not used comes back at the end', async () => {
+  test('[serving V76] tokens a minute: prompt and max_tokens are reserved, and what was not used comes back at the end', async () => {
     await using box = await guarded();
     const key = box.make({ tpm: 1000 });
     const remaining = async (response: Response): Promise<number> => {

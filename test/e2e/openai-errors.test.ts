@@ -192,7 +192,7 @@ describe('routes', () => {
 });
 
 describe('Host and Origin', () => {
-  test('[security G40] on every route another name is 403, and no, two or malformed names are 400', async () => {
+  test('[security G40] [serving V77] on every route another name is 403, and no, two or malformed names are 400', async () => {
     const { port } = server.listener;
     const routes = ['/health', '/health/ready', '/v1/models', '/admin/v1/status', '/admin/v1/models', '/metrics', '/nothing', CHAT];
     for (const route of routes) {

@@ -123,7 +123,7 @@ describe('the configuration of a running daemon', () => {
     await expect.poll(daemon.lastReload, { timeout: 10_000 }).toMatchObject({ cause: 'signal', ok: true, changed: [] });
   });
 
-  it('[security G39] listens on 127.0.0.1 and ::1 alone; another address needs an API key, and with one every route but the public ones does, on loopback too', async () => {
+  it('[security G39] [serving V77] listens on 127.0.0.1 and ::1 alone; another address needs an API key, and with one every route but the public ones does, on loopback too', async () => {
     await using home = await createTestHome();
     const refused = await home.run(['serve', '--host', '0.0.0.0', '--port', '0']);
     expect(refused.code).toBe(1);

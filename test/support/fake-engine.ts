@@ -51,6 +51,7 @@ export function createFakeEngine(flags: FakeEngineFlags = {}): Engine {
     canRun: () => ({ text: yes, chat: yes, vision: no, audio: no, embeddings: no, rerank: no }) satisfies Record<Feature, FeatureVerdict>,
     capabilities: () => fakeCapabilities(contextTokens),
     estimate: () => ({ weightsBytes: flags.memoryBytes ?? 1_000_000, kvBytesPerToken: 1, kvPoolBytes: contextTokens, computeBytes: 0, processBytes: 0 }),
+    modelOptions: [],
     optionsSchema: z.strictObject({ contextTokens: z.int().positive().optional(), parallelSequences: z.int().positive().optional() }),
     async prepare(facts) {
       return { facts, directory: facts.directory };
