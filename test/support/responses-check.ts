@@ -8,13 +8,16 @@ export interface NamedEvent {
 
 /** Fields that docs/spec/serving.md §2.4 wants in every response, beyond the published schema. */
 const REQUIRED =
-  'id object created_at completed_at status incomplete_details model previous_response_id instructions output error tools tool_choice truncation parallel_tool_calls text top_p presence_penalty frequency_penalty top_logprobs temperature reasoning user usage max_output_tokens max_tool_calls store background service_tier metadata safety_identifier prompt_cache_key'.split(
+  'id object created_at completed_at status incomplete_details model previous_response_id instructions output error tools tool_choice truncation parallel_tool_calls text top_p presence_penalty frequency_penalty top_logprobs temperature reasoning usage max_output_tokens max_tool_calls store background service_tier metadata safety_identifier prompt_cache_key'.split(
     ' ',
   );
 
 /** What is wrong with a response object, or null. */
 export const responseViolation = (response: object): string | null =>
-  violation(schemas.response, response, schemas) ?? REQUIRED.filter((field) => !(field in response)).map((field) => `${field} is missing`)[0] ?? null;
+  violation(schemas.response, response, schemas) ??
+  ('user' in response && typeof response.user !== 'string' ? 'user is no text' : null) ??
+  REQUIRED.filter((field) => !(field in response)).map((field) => `${field} is missing`)[0] ??
+  null;
 
 /** What is wrong with one event, or null: its name, its shape, and the response in it. */
 export function eventViolation({ event, data }: NamedEvent): string | null {

@@ -80,7 +80,7 @@ const summaryText = z.looseObject({ type: z.literal('summary_text'), text: z.str
 const outputItem = z.discriminatedUnion('type', [
   z.looseObject({ type: z.literal('message'), id: z.string(), status: itemStatus, role: z.literal('assistant'), content: z.array(outputText) }),
   z.looseObject({ type: z.literal('function_call'), id: z.string(), status: itemStatus, call_id: z.string(), name: z.string(), arguments: z.string() }),
-  z.looseObject({ type: z.literal('reasoning'), id: z.string(), status: itemStatus, summary: z.array(summaryText), encrypted_content: z.null() }),
+  z.looseObject({ type: z.literal('reasoning'), id: z.string(), status: itemStatus, summary: z.array(summaryText) }),
 ]);
 export type ResponseOutputItem = z.infer<typeof outputItem>;
 
@@ -116,7 +116,7 @@ export const responseReply = z.object({
   top_logprobs: z.int(),
   temperature: z.number(),
   reasoning: z.looseObject({ effort: z.string().nullable(), summary: z.string().nullable() }),
-  user: z.string().nullable(),
+  user: z.string().optional(),
   usage: usage.nullable(),
   max_output_tokens: z.int().nullable(),
   max_tool_calls: z.int().nullable(),

@@ -73,7 +73,7 @@ export function createResponseEncoder(shell: () => ResponseShell, onEnd: (reply:
     const item: Item<'message'> | Item<'reasoning'> =
       kind === 'message'
         ? { type: 'message', id: newId('msg'), status: 'in_progress', role: 'assistant', content: [] }
-        : { type: 'reasoning', id: newId('rs'), status: 'in_progress', summary: [], encrypted_content: null };
+        : { type: 'reasoning', id: newId('rs'), status: 'in_progress', summary: [] };
     const { open, added } = begin(item);
     yield added;
     speech = open;

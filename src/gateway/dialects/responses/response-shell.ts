@@ -25,7 +25,8 @@ export function responseShell(body: ResponseRequest, { sampling }: GenerateReque
     top_logprobs: body.top_logprobs ?? 0,
     temperature: sampling.temperature,
     reasoning: { effort: body.reasoning?.effort ?? null, summary: body.reasoning?.summary ?? null },
-    user: body.user ?? null,
+    // The published schema has no null here.
+    ...(typeof body.user === 'string' ? { user: body.user } : {}),
     max_output_tokens: body.max_output_tokens ?? null,
     max_tool_calls: body.max_tool_calls ?? null,
     store: body.store ?? true,
