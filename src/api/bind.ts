@@ -86,7 +86,7 @@ function objectOnly(body: unknown): unknown {
 }
 
 /** The parsed value, or invalid_value naming the first field that is wrong. */
-export export function validate<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
+export function validate<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = deepest(result.error.issues[0]!);
