@@ -1,5 +1,15 @@
 import { expect, test } from 'vitest';
-import { type EndpointDefinition, ERRORS, endpoints, errorReply, isErrorCode, pathNames } from '../../src/contract/index.ts';
+import {
+  anthropicErrorReply,
+  anthropicStatus,
+  type EndpointDefinition,
+  ERRORS,
+  type ErrorCode,
+  endpoints,
+  errorReply,
+  isErrorCode,
+  pathNames,
+} from '../../src/contract/index.ts';
 import { createStoreModels } from '../../src/gateway/index.ts';
 import { startHttp } from '../support/http-fixture.ts';
 import { cacheModel, makeTempStore, mlxModel } from '../support/temp-store.ts';
@@ -35,6 +45,37 @@ const NAMES = [
   ':',
 ];
 
+/** After these there is nothing left to ask. */
+const LAST = ['drain', 'daemonStop', 'stackDown'];
+/** Random bodies do not reach their end: they want files, a stored answer, a key, an environment or an upstream that is not here. */
+const HARD = [
+  ...['storePull', 'storeRecalculate', 'storeClone', 'storeConvert', 'storePush', 'getResponse', 'deleteResponse', 'transcriptions', 'translations'],
+  ...['embeddings', 'rerank', 'createMessage', 'revokeApiKey', 'createApiKey', 'logLines', 'logRotate', 'capture', 'endReasoning', 'reloadConfig', 'events'],
+  ...[
+    'engineInstall',
+    'engineUpdate',
+    'engineVerify',
+    'engineRemove',
+    'drainUpstream',
+    'resumeUpstream',
+    'resetBreaker',
+    'daemonStop',
+    'stackUp',
+    'stackDown',
+    'explainRoute',
+  ],
+];
+
+/** Code and status of an error, whatever the shape of its API. */
+function errorOf(answer: unknown, what: string): { readonly code: ErrorCode | null; readonly status: number } {
+  const { success, data } = anthropicErrorReply.safeParse(answer);
+  const told: unknown = success
+    ? data.error['details'] && (data.error['details'] as { error_code?: unknown }).error_code
+    : errorReply.parse(answer, { error: () => what }).error.code;
+  if (typeof told !== 'string' || !isErrorCode(told)) return { code: null, status: 0 };
+  return { code: told, status: success ? anthropicStatus(told) : ERRORS[told].status };
+}
+
 test('random requests to every route get an answer of its schema or an error of the table, and never an internal one', async () => {
   await using store = await makeTempStore({ hub: { offline: true } });
   await cacheModel(store.cacheDirectory, 'org/fake', mlxModel());
@@ -61,6 +102,8 @@ test('random requests to every route get an answer of its schema or an error of 
       body['messages'] =
         random() < 0.7 ? [{ role: pick(['system', 'user', 'assistant', 'tool']), content: pick(['hi', null, [{ type: 'text', text: 'x' }], 5]) }] : value(3);
     if (random() < 0.8) body['prompt'] = pick(['hi', ['a', 'b'], [1, 2], [[1], [2]], 5, null]);
+    if (random() < 0.8) body['input'] = pick(['hi', [{ role: 'user', content: 'hi' }], 5, null]);
+    if (random() < 0.8) body['pinned'] = random() < 0.5;
     if (random() < 0.8) body['tokens'] = pick([[1, 2], [-1], 'x', []]);
     for (const field of fieldsOf(endpoint)) if (random() < 0.08) body[field] = value(2);
     const wanted = new Set(fieldsOf(endpoint));
@@ -68,7 +111,8 @@ test('random requests to every route get an answer of its schema or an error of 
   };
 
   const seen: Record<string, Set<number>> = {};
-  for (const endpoint of Object.values(endpoints) as EndpointDefinition[]) {
+  const ordered = (Object.values(endpoints) as EndpointDefinition[]).sort((a, b) => Number(LAST.includes(a.id)) - Number(LAST.includes(b.id)));
+  for (const endpoint of ordered) {
     for (let round = 0; round < 60; round += 1) {
       const path = pathNames(endpoint.path).reduce(
         (filled, { name, rest }) => filled.replace(`{${name}${rest ? '+' : ''}}`, encodeURIComponent(pick(NAMES) || 'x')),
@@ -85,9 +129,14 @@ test('random requests to every route get an answer of its schema or an error of 
       });
       const response = await server.api.request(request);
       const what = `${endpoint.method} ${path}${query} ${body ?? ''} -> ${response.status}`;
+      if (endpoint.id === 'events' && response.ok) {
+        // It has no end.
+        await response.body?.cancel();
+        continue;
+      }
       const text = await response.text();
       seen[endpoint.id] = (seen[endpoint.id] ?? new Set()).add(response.status);
-      if (response.headers.get('content-type')?.startsWith('text/event-stream')) {
+      if (response.headers.get('content-type')?.startsWith('text/')) {
         expect(text, what).not.toContain('"code":"internal_error"');
         continue;
       }
@@ -97,10 +146,10 @@ test('random requests to every route get an answer of its schema or an error of 
         continue;
       }
       if (endpoint.scope === 'public') continue;
-      const { code } = errorReply.parse(answer, { error: () => what }).error;
-      expect(code !== null && isErrorCode(code) && code !== 'internal_error' && ERRORS[code].status === response.status, `${what} ${text}`).toBe(true);
+      const { code, status } = errorOf(answer, what);
+      expect(code !== null && code !== 'internal_error' && status === response.status, `${what} ${text}`).toBe(true);
     }
   }
   // The requests got past the first checks on every route.
-  for (const [id, statuses] of Object.entries(seen)) if (id !== 'storePull' && id !== 'storeRecalculate') expect([...statuses], id).toContain(200);
+  for (const [id, statuses] of Object.entries(seen)) if (!HARD.includes(id)) expect([...statuses], id).toContain(200);
 }, 120_000);

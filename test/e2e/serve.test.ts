@@ -191,10 +191,10 @@ describe('hearth serve', () => {
 
   it('answers the other verbs over its socket as they answer without it', async () => {
     await using home = await createTestHome();
-    const alone = await home.run(['list', '--json']);
+    const alone = await home.run(['health', '--json']);
     const server = home.start(['serve', '--json', '--log-json', '--port', '0']);
     await started(server);
-    expect(await home.run(['list', '--json'])).toEqual(alone);
+    expect(await home.run(['health', '--json'])).toEqual(alone);
     await server.waitFor('stderr', '/admin/v1/store');
     for (const line of server.stderr().trim().split('\n'))
       expect(JSON.parse(line)).toMatchObject({ ts: expect.any(String), level: expect.any(String), msg: expect.any(String) });

@@ -78,7 +78,7 @@ describe('startRanks', () => {
   });
 
   it('[engines E15] a late notice of an earlier step does not end a step before its ranks have', async () => {
-    let control = new Int32Array();
+    let control: Int32Array = new Int32Array();
     await using group = await start(
       (plan) => plan,
       (words) => {
