@@ -331,6 +331,28 @@ describe('requests', () => {
     }
   });
 
+  test('tools as coding agents have them are taken: what of a schema cannot be enforced is left to the model, and tools may be added on the way', async () => {
+    const properties = { n: { type: 'integer', exclusiveMinimum: 0, minimum: 1, maximum: 9 }, url: { type: 'string', format: 'uri', maxLength: 6 } };
+    const open = { name: 'fetch', input_schema: { $schema: 'x', type: 'object', properties, required: ['n', 'url'], additionalProperties: false } };
+    const asked = { tools: [open], tool_choice: { type: 'tool', name: 'fetch' }, max_tokens: 300 };
+    const answer = (await (await post(asked)).json()) as Anthropic.Message;
+    expect(answer).toMatchObject({
+      stop_reason: 'tool_use',
+      content: [{ type: 'tool_use', name: 'fetch', input: { n: expect.any(Number), url: expect.any(String) } }],
+    });
+    expect((await post({ ...asked, tools: [{ ...open, strict: true }] })).status).toBe(400);
+    const addition = {
+      type: 'tool_addition',
+      tool: { type: 'tool_definition', definition: { name: 'later', input_schema: { type: 'object', properties: {} } } },
+    };
+    const messages = [
+      { role: 'user', content: 'Hello' },
+      { role: 'system', content: [addition, { type: 'text', text: 'Use it.' }] },
+    ];
+    const added = await post({ messages, tools: [open], tool_choice: { type: 'tool', name: 'later' }, max_tokens: 100 });
+    expect(await added.json()).toMatchObject({ content: [{ type: 'tool_use', name: 'later', input: {} }] });
+  });
+
   test('a model of the list answers under the names of the other API, with its headers', async () => {
     const list = await server.anthropic.models.list();
     expect(list.data).toEqual([

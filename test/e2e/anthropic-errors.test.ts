@@ -138,7 +138,7 @@ describe('mistakes', () => {
     expectError(await ask({ tools: [{ name: 'a b', input_schema: schema }] }), 'invalid_value', 'tools.0.name');
     expectError(await ask({ tools: ['x', 'x'].map((name) => ({ name, input_schema: schema })) }), 'invalid_value', 'tools');
     expectError(await ask({ tools: [{ name: 'x', input_schema: schema }], tool_choice: { type: 'tool', name: 'y' } }), 'invalid_value', 'tool_choice');
-    expectError(await ask({ tools: [{ name: 'x', input_schema: { not: {} } }] }), 'invalid_json_schema', 'tools');
+    expectError(await ask({ tools: [{ name: 'x', strict: true, input_schema: { not: {} } }] }), 'invalid_json_schema', 'tools');
     expectError(
       await ask({ output_config: { format: { type: 'json_schema', schema: { uniqueItems: true } } } }),
       'invalid_json_schema',

@@ -11,7 +11,7 @@ const content = z.union([z.string(), blocks], { error: 'a string or a list of bl
 const message = z.looseObject({ role: z.enum(['user', 'assistant', 'system']), content });
 export type AnthropicMessage = z.infer<typeof message>;
 
-const tool = z.looseObject({
+export const anthropicTool = z.looseObject({
   name: z.string().max(128).nullish(),
   /** Absent or `custom`: a tool of the client; others are run by the server or have a fixed form. */
   type: z.string().max(64).nullish(),
@@ -20,14 +20,14 @@ const tool = z.looseObject({
   /** Every keyword of the schema has to be enforced; absent: as many as can be. */
   strict: z.boolean().nullish(),
 });
-export type AnthropicTool = z.infer<typeof tool>;
+export type AnthropicTool = z.infer<typeof anthropicTool>;
 
 /** What the prompt is made of: all that tokens are counted for. */
 const promptFields = {
   model: z.string().min(1).max(256),
   messages: z.array(message).min(1).max(1024),
   system: content.nullish(),
-  tools: z.array(tool).max(128).nullish(),
+  tools: z.array(anthropicTool).max(128).nullish(),
   tool_choice: z
     .looseObject({ type: z.enum(['auto', 'any', 'tool', 'none']), name: z.string().max(128).nullish(), disable_parallel_tool_use: z.boolean().nullish() })
     .nullish(),

@@ -1,4 +1,12 @@
-import type { AnswerFormat, CountTokensRequest, GenerateRequest, MessagesRequest, ToolDefinition, ToolUse } from '../../../contract/index.ts';
+import {
+  type AnswerFormat,
+  anthropicTool,
+  type CountTokensRequest,
+  type GenerateRequest,
+  type MessagesRequest,
+  type ToolDefinition,
+  type ToolUse,
+} from '../../../contract/index.ts';
 import { HearthError, isHearthError } from '../../../core/index.ts';
 import { checkAnswerWishes } from '../../../engines/index.ts';
 import type { Target } from '../../answer.ts';
@@ -58,8 +66,19 @@ const isOwn = ({ type }: NonNullable<CountTokensRequest['tools']>[number]): bool
 export const droppedTools = ({ tools }: Pick<CountTokensRequest, 'tools'>): readonly string[] =>
   (tools ?? []).filter((tool) => !isOwn(tool)).map(({ type }) => `tools.${type}`);
 
+/** Tools that the client defines on the way, in system turns. */
+const addedTools = ({ messages }: CountTokensRequest): NonNullable<CountTokensRequest['tools']> =>
+  messages.flatMap(({ role, content }) =>
+    role !== 'system' || typeof content === 'string'
+      ? []
+      : content.flatMap((block) => {
+          const added = block.type === 'tool_addition' ? anthropicTool.safeParse((block['tool'] as { definition?: unknown } | null | undefined)?.definition) : null;
+          return added?.success ? [added.data] : [];
+        }),
+  );
+
 function decodeTools(body: CountTokensRequest, target: Target): { readonly tools?: ToolUse } {
-  const definitions = (body.tools ?? []).flatMap((tool, i): ToolDefinition[] => {
+  const definitions = [...(body.tools ?? []), ...addedTools(body)].flatMap((tool, i): ToolDefinition[] => {
     if (!isOwn(tool)) return [];
     const { name, description, input_schema: parameters, strict } = tool;
     if (!isPresent(name)) throw invalid(`tools.${i}.name`, `tools.${i}.name is needed.`);
