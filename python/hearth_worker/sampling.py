@@ -114,7 +114,7 @@ class Answer:
         if options["xtcProbability"] > 0:
             key, other = mx.random.split(key)
             probabilities = mx.softmax(logits, axis=-1)
-            above = probabilities >= options["xtcThreshold"]
+            above = (probabilities >= options["xtcThreshold"]) & (probabilities > 0)
             least = mx.min(mx.where(above, probabilities, mx.inf), axis=-1, keepdims=True)
             cut = mx.where(above & (probabilities > least), -mx.inf, logits)
             logits = mx.where(mx.random.uniform(key=other) < options["xtcProbability"], cut, logits)
