@@ -19,7 +19,7 @@ export async function fetchLinks({ media }: Services, context: CallContext, body
   const links = linksOf(body, '').slice(0, MEDIA_LIMITS.images);
   if (links.length === 0) return undefined;
   const { gateway, signal } = context;
-  const { capabilities, model } = await gateway.target(await gateway.resolve(body.model, signal));
+  const { capabilities, model } = await gateway.targetOf(body.model, signal);
   // A remote follows links by itself.
   if (!capabilities.images || model === undefined) return undefined;
   const fetched = links.map(async ({ url, at }) => {

@@ -55,7 +55,10 @@ test('[store K117] [serving V17] [serving V19] LangChain calls a tool, sends its
 
 test('LangChain gets structured answers, by chat and by Responses', async () => {
   for (const useResponsesApi of [false, true]) {
-    const structured = chat({ useResponsesApi }).withStructuredOutput(PARAMETERS, { name: 'thing', method: 'jsonSchema', strict: true });
+    const structured = chat({
+      useResponsesApi,
+      modelKwargs: useResponsesApi ? { seed: 1, reasoning: { effort: 'none' } } : { seed: 1, reasoning_effort: 'none' },
+    }).withStructuredOutput(PARAMETERS, { name: 'thing', method: 'jsonSchema', strict: true });
     expect(violation(PARAMETERS, await structured.invoke('hi'))).toBeNull();
   }
 });

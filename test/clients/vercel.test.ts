@@ -11,7 +11,8 @@ import { startToolServer, TOOL_MODEL } from '../support/tool-model.ts';
 
 let server: HttpFixture;
 beforeAll(async () => {
-  server = await startToolServer();
+  // Greedy where a client says nothing: random weights would think without an end now and then.
+  server = await startToolServer({ gateway: { sampling: { temperature: 0 } } });
 });
 afterAll(() => server?.[Symbol.asyncDispose]());
 
