@@ -128,6 +128,19 @@ describe('[serving V65] a fault before the first content', () => {
     }
   });
 
+  test('[serving V65] F6: a slow first token under the limit is waited for, with heartbeats and one call', async () => {
+    a.script(stream([chat.head(), 250, ...goodChat('slow').slice(1)]));
+    using slow = makeUpstream(a.url, { name: 'a', timeouts: TIMES });
+    const routing = { upstreams: [slow], probeIntervalMs: null };
+    await using server = await startHttp({}, { gateway: { routing }, api: { heartbeatMs: 50, headerHoldMs: 50 } });
+    const before = a.requests.length;
+    const body = await (await post(server, 'a/m')).text();
+    expect(heard(body)).toMatchObject({ text: 'slow', end: 'done' });
+    expect(body.match(/^: /gm)!.length).toBeGreaterThan(1);
+    expect(body).toContain(': x-hearth-attempts: a=ok');
+    expect(a.requests.length - before).toBe(1);
+  });
+
   test('[serving V65] F8 an error event, F12 JSON in place of a stream, F16 a target that fails as well', async () => {
     b.script(good);
     a.script(stream([data({ error: { message: 'overloaded', type: 'overloaded_error', code: 'overloaded' } })]));

@@ -28,6 +28,22 @@ describe('what may go to a cloud', () => {
     expect((await ask(routingOf([cloudOf()], { cloud: on }).routing, 'sky/m')).text).toBe('hello');
   });
 
+  it('is no probe either while it is off', async () => {
+    const asked: string[] = [];
+    const probed = (name: string, privacy: 'private' | 'cloud') =>
+      Object.assign(fakeUpstream({ name, privacy }), {
+        async probe() {
+          asked.push(name);
+          return { state: 'ready' as const, models: null, running: null, waiting: null, kvUsage: null };
+        },
+      });
+    const { routing } = routingOf([probed('sky', 'cloud'), probed('box', 'private')], { probeIntervalMs: 60_000 });
+    await expect.poll(() => asked).toEqual(['box']);
+    routing.configure({ cloud: on });
+    await expect.poll(() => asked.toSorted()).toEqual(['box', 'box', 'sky']);
+    routing.close();
+  });
+
   it('is nothing of a request or a key that stays local; a remote that is only private is elsewhere too', async () => {
     const home = fakeUpstream({ name: 'home', privacy: 'local' });
     const box = fakeUpstream({ name: 'box', privacy: 'private' });

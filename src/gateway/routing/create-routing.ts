@@ -106,8 +106,10 @@ export function createRouting(options: RoutingOptions, { local, clock, logger, e
 
   const closing = new AbortController();
   async function probeAll(): Promise<void> {
+    // A cloud that is off hears nothing of us.
+    const asked = states.all().filter(({ upstream }) => upstream.privacy !== 'cloud' || settings.cloud.enabled);
     await Promise.all(
-      states.all().map(async (state) => {
+      asked.map(async (state) => {
         const health = await state.upstream.probe(AbortSignal.any([closing.signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)])).catch(() => null);
         if (health === null || closing.signal.aborted) return;
         if (health.state !== state.health?.state)
@@ -131,7 +133,7 @@ export function createRouting(options: RoutingOptions, { local, clock, logger, e
     configure(next) {
       settings = { ...settings, ...next };
       states.keep(settings.upstreams);
-      if (probeIntervalMs !== null && next.upstreams !== undefined) void probeAll();
+      if (probeIntervalMs !== null && (next.upstreams !== undefined || next.cloud !== undefined)) void probeAll();
     },
     get settings() {
       return settings;
