@@ -93,6 +93,7 @@ export function createUsageLedger(path: string, now: () => number = Date.now): U
       clearInterval(timer);
       flush();
       database?.close();
+      database = null;
     },
   };
 }

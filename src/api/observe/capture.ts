@@ -7,9 +7,14 @@ const BODY_BYTES = 1024 * 1024;
 
 /**
  * Keeps a copy of what an inference request sent and what it got, and hands it over when the last byte is out. Answers the response to send
- * in place of the given one. The request was cloned before anybody read it.
+ * in place of the given one. The request's body is the value that was parsed, since its bytes are read by then.
  */
-export function captureAnswer(store: NonNullable<TelemetryReader['captures']>, live: LiveRequest, copy: Request, response: Response, clock: Clock): Response {
+export function captureAnswer(
+  store: NonNullable<TelemetryReader['captures']>,
+  { live, request, body: asked }: { readonly live: LiveRequest; readonly request: Request; readonly body: unknown },
+  response: Response,
+  clock: Clock,
+): Response {
   const atMs = clock.now();
   const save = async (responseBody: string) =>
     await store.save({
@@ -18,8 +23,8 @@ export function captureAnswer(store: NonNullable<TelemetryReader['captures']>, l
       method: live.method,
       path: live.path,
       status: response.status,
-      requestHeaders: Object.fromEntries(copy.headers),
-      requestBody: textOf(new Uint8Array(await copy.arrayBuffer().catch(() => new ArrayBuffer(0)))),
+      requestHeaders: Object.fromEntries(request.headers),
+      requestBody: asked === undefined ? '' : JSON.stringify(asked).slice(0, BODY_BYTES),
       responseHeaders: Object.fromEntries(response.headers),
       responseBody,
     });

@@ -35,7 +35,9 @@ export function observeGateway(gateway: Gateway, options: ObserveOptions): Gatew
     if (!live) return given;
     live.phase = 'answering';
     Object.assign(live, { model: given.source.model, upstream: given.source.upstream });
-    const events = watched(given, { ...options, live, asked, startedAt, stream: call.stream });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    live.open.push(promise);
+    const events = watched(given, { ...options, live, asked, startedAt, stream: call.stream, done: resolve });
     return Object.create(given, { events: { value: events, enumerable: true } }) as Answer;
   };
   return Object.create(gateway, { answer: { value: answer } }) as Gateway;
@@ -50,7 +52,14 @@ async function* watched(
     stream,
     content,
     clock,
-  }: ObserveOptions & { readonly live: LiveRequest; readonly asked: GenerateRequest | null; readonly startedAt: number; readonly stream: boolean },
+    done,
+  }: ObserveOptions & {
+    readonly live: LiveRequest;
+    readonly asked: GenerateRequest | null;
+    readonly startedAt: number;
+    readonly stream: boolean;
+    readonly done: () => void;
+  },
 ): AsyncGenerator<GenerateEvent, void> {
   const pieces = { text: 0, reasoning: 0, tool: 0 };
   const finishReasons: string[] = [];
@@ -91,6 +100,7 @@ async function* watched(
       request: asked === null ? null : requestFacts(asked, stream),
       ...(content && asked !== null ? { content: { input: cut(inputOf(asked)), output: cut(output) } } : {}),
     });
+    done();
   }
 }
 

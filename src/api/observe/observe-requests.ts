@@ -5,6 +5,9 @@ import { accessLog } from './access-log.ts';
 import { outcomeOf } from './outcome.ts';
 import type { LiveRequest, RequestTable } from './request-table.ts';
 
+/** What an answer has to say may come this much after the end of its request. */
+const LATE_MS = 1000;
+
 export interface RequestObserver {
   readonly table: RequestTable;
   begin(request: Request, id: string, caller: Caller): LiveRequest;
@@ -46,13 +49,14 @@ export function createRequestObserver({
         pieces: 0,
         code: null,
         answers: [],
+        open: [],
       };
       table.set(id, live);
       return live;
     },
     end(live, status, end) {
       if (!table.delete(live.id)) return;
-      const { trace, arrivedAt, phase: _, streaming: __, pieces: ___, id, code, ...facts } = live;
+      const { trace, arrivedAt, phase: _, streaming: __, pieces: ___, open, id, code, ...facts } = live;
       const event: RequestEndEvent = {
         kind: 'request-end',
         ...facts,
@@ -63,8 +67,17 @@ export function createRequestObserver({
         outcome: outcomeOf(end ?? code, status),
         durationMs: clock.monotonic() - arrivedAt,
       };
-      log(event);
-      tell(event);
+      if (open.length === 0) {
+        log(event);
+        tell(event);
+        return;
+      }
+      // A client that went away ends its request before its answer has noticed.
+      const late = new Promise((resolve) => setTimeout(resolve, LATE_MS).unref());
+      void Promise.race([Promise.all(open), late]).then(() => {
+        log(event);
+        tell(event);
+      });
     },
   };
 }

@@ -26,6 +26,8 @@ export interface LiveRequest {
   /** Of the error that it was answered with. */
   code: string | null;
   readonly answers: AnswerObservation[];
+  /** Answers whose events are read; each settles with its observation. */
+  readonly open: Promise<void>[];
 }
 
 /** Every request that this process answers at the moment, by its id. */

@@ -18,4 +18,12 @@ export function newestWaiting(models: Iterable<Readonly<ModelState>>): readonly 
 
 export const memoryError = (message: string, retryAfterS = 10): HearthError => new HearthError('memory_budget', message, { details: { retryAfterS } });
 
+/** It waited for memory that others hold, or for its turn. */
+export function waitedTooLong({ lacksMemory, phase }: ModelState, queueWaitMs: number): HearthError {
+  const seconds = queueWaitMs / 1000;
+  if (lacksMemory && phase !== 'ready')
+    return memoryError(`The request waited ${seconds} seconds, and other models still hold the memory that its model needs.`);
+  return new HearthError('queue_timeout', `The request waited ${seconds} seconds for its turn.`, { details: { retryAfterS: 10 } });
+}
+
 export const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;

@@ -2,7 +2,8 @@ import type { MemoryLevel, UnloadReason } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import { planEviction } from '../eviction/plan-eviction.ts';
 import { backOffMs, breakerError, noteCrash } from './crash-loop.ts';
-import { gigabytes, guardBytes, memoryError, newestWaiting } from './memory-limits.ts';
+import { gigabytes, guardBytes, memoryError, newestWaiting, waitedTooLong } from './memory-limits.ts';
+import { newModel } from './new-model.ts';
 import type { Effects, ModelPlan, ModelState, SchedulerEvent, SchedulerOptions, Waiting } from './scheduler-types.ts';
 import { nextTurn, retryAfterSeconds } from './turns.ts';
 
@@ -27,6 +28,9 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
   const guard = guardBytes(options.memoryBudgetBytes);
   let draining = false;
   let level: MemoryLevel = 'normal';
+  let lastSwapMs = Number.NEGATIVE_INFINITY;
+  let madeRoomFor: string | null = null;
+  let lookAt = Number.POSITIVE_INFINITY;
   let sequence = 0;
   let turn = 0;
 
@@ -195,21 +199,16 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
       const model = owner.get(waiter);
       if (!model?.queue.some((waiting) => waiting.waiter === waiter)) return;
       dequeue(model, waiter);
-      effects.reject(waiter, waitedTooLong(model));
+      effects.reject(waiter, waitedTooLong(model, options.queueWaitMs));
       startIdle(model, now);
       return;
     }
     const model = models.get(target);
     if (kind === 'ttl' && model && isIdle(model) && !model.plan.pinned) beginUnload(model, false, 'ttl');
     if (kind === 'retry' && model) pump(model, now);
-    if (kind === 'fairness') pumpAll(now);
-  }
-
-  function waitedTooLong({ lacksMemory, phase }: ModelState): HearthError {
-    const seconds = options.queueWaitMs / 1000;
-    if (lacksMemory && phase !== 'ready')
-      return memoryError(`The request waited ${seconds} seconds, and other models still hold the memory that its model needs.`);
-    return new HearthError('queue_timeout', `The request waited ${seconds} seconds for its turn.`, { details: { retryAfterS: 10 } });
+    if (kind !== 'fairness') return;
+    lookAt = Number.POSITIVE_INFINITY;
+    pumpAll(now);
   }
 
   function onLoadFailed(model: ModelState, error: HearthError, crashed: boolean, now: number): void {
@@ -252,9 +251,11 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
   }
 
   function pumpAll(now: number): void {
-    // The model whose oldest waiter waited longest goes first, so that memory is given in order of arrival.
+    // The model that others were unloaded for goes first, then the one whose oldest waiter waited longest: memory is given in order of arrival.
+    const rank = ({ key }: ModelState) => (key === madeRoomFor ? 0 : 1);
     const waiting = [...models.values()].filter(({ queue }) => queue.length > 0);
-    for (const model of waiting.sort((a, b) => a.queue[0]!.sinceMs - b.queue[0]!.sinceMs || a.queue[0]!.waiter - b.queue[0]!.waiter)) pump(model, now);
+    for (const model of waiting.sort((a, b) => rank(a) - rank(b) || a.queue[0]!.sinceMs - b.queue[0]!.sinceMs || a.queue[0]!.waiter - b.queue[0]!.waiter))
+      pump(model, now);
   }
 
   function pump(model: ModelState, now: number): void {
@@ -287,7 +288,8 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
 
   /** After `fairnessMs` a model that found no memory stops admission to the others, whose running requests still end. */
   function yieldsToOthers(model: ModelState, now: number): boolean {
-    if (model.plan.pinned) return false;
+    // Who was loaded in place of another has its turn first.
+    if (model.plan.pinned || now - lastSwapMs < options.fairnessMs) return false;
     for (const other of models.values()) {
       const oldest = other.queue[0];
       if (other === model || !oldest || (other.phase !== 'unloaded' && other.phase !== 'failed')) continue;
@@ -295,6 +297,14 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
       if (now - oldest.sinceMs >= options.fairnessMs) return true;
     }
     return false;
+  }
+
+  /** Whether somebody's turn has come is asked then at the latest, however many others come meanwhile. */
+  function lookAgain(afterMs: number, now: number): void {
+    const due = now + Math.ceil(afterMs);
+    if (due >= lookAt) return;
+    lookAt = due;
+    effects.setTimer('fairness', Math.ceil(afterMs));
   }
 
   function freeBytes(): number {
@@ -328,13 +338,23 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
     const victims = planEviction({ neededBytes: needed, freeBytes: freeBytes() + leaving, residents });
     model.lacksMemory = true;
     if (victims === null) {
-      effects.setTimer('fairness', options.fairnessMs);
+      lookAgain(options.fairnessMs, now);
       return;
+    }
+    // Models that are asked for in turn must not push each other out with every request.
+    if (victims.length > 0 && now - lastSwapMs < options.fairnessMs) {
+      lookAgain(options.fairnessMs - (now - lastSwapMs), now);
+      return;
+    }
+    if (victims.length > 0) {
+      lastSwapMs = now;
+      madeRoomFor = model.key;
     }
     for (const key of victims) beginUnload(models.get(key)!, false, 'evicted');
     // An unload is complete before the load begins: `stopped` comes back here.
     if (freeBytes() < needed || level !== 'normal') return;
     model.lacksMemory = false;
+    if (madeRoomFor === model.key) madeRoomFor = null;
     model.phase = 'loading';
     model.bytes = needed;
     effects.startLoad(model.key);
@@ -359,27 +379,3 @@ export function createScheduler(options: SchedulerOptions, effects: Effects): Sc
 const KEYLESS = new Set(['owner', 'local']);
 
 const isIdle = (model: ModelState): boolean => model.phase === 'ready' && model.queue.length === 0 && model.running.size === 0;
-
-const newModel = (key: string, plan: ModelPlan): ModelState => ({
-  key,
-  plan,
-  phase: 'unloaded',
-  bytes: 0,
-  capacity: 1,
-  queue: [],
-  turns: new Map(),
-  running: new Map(),
-  since: new Map(),
-  meanServiceMs: 0,
-  lastUsedMs: 0,
-  idleSinceMs: null,
-  crashes: [],
-  failures: 0,
-  failure: null,
-  retryAtMs: 0,
-  breakerUntilMs: 0,
-  breakerTrips: 0,
-  readyAtMs: null,
-  unloadWanted: false,
-  lacksMemory: false,
-});
