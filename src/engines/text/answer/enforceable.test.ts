@@ -43,6 +43,24 @@ describe('the part of a schema that can be enforced', () => {
     });
   });
 
+  test('has no counts that would make a large grammar', () => {
+    const findings = {
+      type: 'array',
+      maxItems: 32,
+      items: { type: 'object', properties: { note: { type: 'string', maxLength: 60 }, id: { type: 'string', maxLength: 8 } } },
+    };
+    expect(part({ type: 'object', properties: { script: { type: 'string', maxLength: 524_288 }, query: { type: 'string', minLength: 2 }, findings } })).toEqual(
+      {
+        type: 'object',
+        properties: {
+          script: { type: 'string' },
+          query: { type: 'string', minLength: 2 },
+          findings: { ...findings, items: { type: 'object', properties: { note: { type: 'string' }, id: { type: 'string', maxLength: 8 } } } },
+        },
+      },
+    );
+  });
+
   test('is any object where nothing is left, and never fails', () => {
     expect(part({ type: 'object', properties: { a: { type: 'string', pattern: '(?=x)' } } })).toEqual({
       type: 'object',

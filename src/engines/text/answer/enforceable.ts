@@ -8,7 +8,7 @@ const MOST_STEPS = 200;
  * all that fits the schema fits the result.
  */
 export function enforceablePart(schema: unknown, check: (schema: unknown) => void): unknown {
-  let part: unknown = structuredClone(schema);
+  const part = withoutHighCounts(schema, 1);
   for (let step = 0; step < MOST_STEPS; step += 1) {
     try {
       check(part);
@@ -20,6 +20,20 @@ export function enforceablePart(schema: unknown, check: (schema: unknown) => voi
     }
   }
   return { type: 'object' };
+}
+
+/** Copies of one item that are written out, in lists inside of lists together: more would make the grammar of many tools too large. */
+const MOST_COPIES = 1_024;
+const COUNTS = ['minLength', 'maxLength', 'minItems', 'maxItems'];
+
+function withoutHighCounts(schema: unknown, copies: number): unknown {
+  if (Array.isArray(schema)) return schema.map((item) => withoutHighCounts(item, copies));
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const tooHigh = ([key, value]: [string, unknown]): boolean => COUNTS.includes(key) && typeof value === 'number' && value * copies > MOST_COPIES;
+  const kept = Object.entries(schema).filter((entry) => !tooHigh(entry));
+  const { maxItems } = Object.fromEntries(kept) as { maxItems?: unknown };
+  const inside = typeof maxItems === 'number' ? copies * Math.max(1, maxItems) : copies;
+  return Object.fromEntries(kept.map(([key, value]) => [key, withoutHighCounts(value, inside)]));
 }
 
 /** Members of these are schemas by names: a name that is gone would be forbidden, or missed by a reference. */
