@@ -42,7 +42,9 @@ export async function answerOfUpstream(
   raw: Pick<AnswerCall, 'raw'>,
   { gateway, note, requestId, signal }: CallContext,
 ): Promise<Response | null> {
-  if ((await gateway.targetOf(name, signal)).model !== undefined) return null;
+  // What is wrong with a model of this machine is said where it is used.
+  const first = await gateway.targetOf(name, signal).catch(() => null);
+  if (first === null || first.model !== undefined) return null;
   const refuse = (target: Target): never => {
     throw new HearthError('capability_mismatch', `The upstream ${target.upstream} does not answer ${raw.raw?.path ?? 'this'}.`, {
       details: { param: 'model' },

@@ -1,10 +1,11 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, test } from 'vitest';
-import { createEmberEngine, createMlxEngine } from '../../src/engines/index.ts';
+import { createEmberEngine, createMlxEngine, createRemoteEngine } from '../../src/engines/index.ts';
 import { temporaryDirectory } from '../support/engine-run.ts';
 import { createFakeEngine } from '../support/fake-engine.ts';
 import { type GoldenModel, makeGoldenModel } from '../support/golden-model.ts';
+import { type HttpFixture, startHttp } from '../support/http-fixture.ts';
 import { NO_ENVIRONMENT, testEnvironment } from '../support/mlx-environment.ts';
 import { describeEngine } from './engine.ts';
 
@@ -12,7 +13,11 @@ const model = 'it has no model';
 
 describe('[house H10] [engines E1] the engine port', () => {
   const home = temporaryDirectory();
-  afterAll(() => home[Symbol.dispose]());
+  let peer: HttpFixture | undefined;
+  afterAll(async () => {
+    await peer?.[Symbol.asyncDispose]();
+    home[Symbol.dispose]();
+  });
   let golden: GoldenModel | undefined;
 
   describeEngine({
@@ -81,5 +86,46 @@ describe('[house H10] [engines E1] the engine port', () => {
       lacks: { embeddings: 'its text worker gives no vectors in this version', rerank: 'its text worker gives no vectors in this version' },
     });
 
-  test.skip('engine remote (skipped: it is not built yet)', () => {});
+  const far = 'the process is on the other side';
+  describeEngine({
+    name: 'remote (a hearth)',
+    async setUp() {
+      const served = makeGoldenModel(`${home.path}/peer`);
+      const engine = createEmberEngine({ convertedDirectory: `${home.path}/peer-converted` });
+      const listed = {
+        id: 'org/golden',
+        hash: null,
+        facts: served.facts,
+        createdAtMs: 0,
+        sizeBytes: 1,
+        contextTokens: 256,
+        quantization: null,
+        capabilities: ['chat'],
+      };
+      const models = { resolve: async () => listed, resolvePath: async () => listed, list: async () => [listed] };
+      peer = await startHttp({}, { engines: [engine], models, gateway: { contextTokens: 256, engineOptions: { ember: { activations: 'f32', threads: 1 } } } });
+      golden = served;
+      const words = ['chat', 'completions', 'seed', 'logit_bias', 'choices', 'grammar', 'logprobs'];
+      const described = { name: 'org/golden', ownName: 'org/golden', capabilities: words, contextTokens: 256, maxOutputTokens: null };
+      return {
+        engine: createRemoteEngine({ name: 'peer', kind: 'peer', baseUrl: peer.baseUrl, models: [described] }),
+        facts: served.facts,
+        options: { model: 'org/golden' },
+        url: new URL(peer.baseUrl),
+      };
+    },
+    golden: () => ({ prompt: golden!.golden.prompt, text: golden!.golden.text, tokens: golden!.golden.greedy.length }),
+    running: async () => peer!.gateway.snapshot().models[0]!.inFlight,
+    longPrompt: 'x',
+    lacks: {
+      process: far,
+      logprobs: 'the API of plain completions tells no token ids',
+      grammar: 'the API of plain completions has no grammars',
+      'prefix cache': 'its key decides who shares',
+      embeddings: model,
+      rerank: model,
+      adapters: 'they are loaded where the model is',
+      score: 'no public API scores given tokens',
+    },
+  });
 });

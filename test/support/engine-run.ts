@@ -50,19 +50,22 @@ export interface RunningEngine extends AsyncDisposable {
 }
 
 /** prepare → spawn → connect → load. */
-export async function startEngine(engine: Engine, facts: ModelFacts, options: unknown = {}): Promise<RunningEngine> {
+export async function startEngine(engine: Engine, facts: ModelFacts, options: unknown = {}, url?: URL): Promise<RunningEngine> {
   const supervisor = createSupervisor();
   try {
     const prepared = await engine.prepare(facts, () => {}, never, options);
     const spec = engine.processSpec(prepared, options);
-    if (spec === null) throw new TypeError('this engine has no process');
-    const child = await supervisor.start(spec);
-    const session = await engine.connect(child.channel, never);
+    const child = spec === null ? null : await supervisor.start(spec);
+    if (child === null && url === undefined) throw new TypeError('this engine has neither a process nor a URL');
+    const session = await engine.connect(child?.channel ?? url!, never);
     const report = await session.load(options, () => {}, never);
     return {
       session,
       report,
-      child,
+      get child() {
+        if (child === null) throw new TypeError('this engine has no process');
+        return child;
+      },
       ask: (more, signal) => collect(session.generate(request(more), signal ?? never)),
       [Symbol.asyncDispose]: () => supervisor[Symbol.asyncDispose](),
     };

@@ -73,7 +73,8 @@ export function createOpenAiDecoder(answer: OpenAiAnswer): AnswerDecoder {
     throw faults.malformed(`${what} that is no text`);
   }
 
-  function finishOf(choice: number, fields: Record<string, unknown>): GenerateEvent[] {
+  /** Which stop string it was: vLLM says it beside the reason, another hearth in its extension. */
+  function finishOf(choice: number, fields: Record<string, unknown>, outer: unknown): GenerateEvent[] {
     const state = stateOf(choice);
     const word = fields['finish_reason'];
     if (typeof word !== 'string') throw faults.malformed('a finish_reason that is no word');
@@ -82,7 +83,8 @@ export function createOpenAiDecoder(answer: OpenAiAnswer): AnswerDecoder {
     state.finished = true;
     const known = FINISHES[word] ?? 'stop';
     const stopped = fields['stop_reason'];
-    const stopString = typeof stopped === 'string' && answer.stop.includes(stopped) ? stopped : undefined;
+    const extension = isJsonObject(outer) ? outer : {};
+    const stopString = [stopped, extension['stop_string']].find((word): word is string => typeof word === 'string' && answer.stop.includes(word));
     return [
       ...state.tools.close(),
       {
@@ -140,7 +142,7 @@ export function createOpenAiDecoder(answer: OpenAiAnswer): AnswerDecoder {
       kept.push(entry);
       stateOf(choice);
       events.push(...contentOf(choice, fields, entry['logprobs']));
-      if (ends) events.push(...finishOf(choice, entry));
+      if (ends) events.push(...finishOf(choice, entry, chunk['hearth']));
     }
     if (kept.length === given.length) return { kind: 'data', events };
     if (kept.length === 0 && !isJsonObject(chunk['usage'])) return { kind: 'surplus', events };
@@ -181,7 +183,7 @@ export function createOpenAiDecoder(answer: OpenAiAnswer): AnswerDecoder {
         if (answer.api === 'chat' && !isJsonObject(entry['message'])) throw faults.malformed('a choice without a message');
         if (answer.api === 'completions' && typeof entry['text'] !== 'string') throw faults.malformed('a choice without a text');
         events.push(...contentOf(choice, fields, entry['logprobs']));
-        if (entry['finish_reason'] !== undefined && entry['finish_reason'] !== null) events.push(...finishOf(choice, entry));
+        if (entry['finish_reason'] !== undefined && entry['finish_reason'] !== null) events.push(...finishOf(choice, entry, value['hearth']));
       }
       return events;
     },
