@@ -28,6 +28,7 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '500' },
     write: { type: 'boolean', default: false },
     only: { type: 'string' },
+    'no-litellm': { type: 'boolean', default: false },
   },
 });
 const rounds = Number(values.rounds);
@@ -51,7 +52,11 @@ const hearth = await startHearth(mock).catch(async (error: unknown) => {
 await using _hearth = hearth;
 const sides: Side[] = [mock, hearth];
 if (nginxProgram() !== null) sides.push(await startNginx(mock));
-if (litellmProgram() !== null) sides.push(await startLitellm(mock));
+if (litellmProgram() !== null && !values['no-litellm'])
+  await startLitellm(mock).then(
+    (side) => sides.push(side),
+    (error: unknown) => console.error(`  ${(error as Error).message}; it is left out`),
+  );
 
 const results = new Map<string, LoadResult[]>();
 const key = (name: LoadName, side: Side) => `${name} | ${side.name}`;

@@ -121,6 +121,8 @@ export async function startLitellm(mock: Side): Promise<Side> {
       '      model: openai/mock',
       `      api_base: http://127.0.0.1:${mock.port}/v1`,
       '      api_key: sk-bench',
+      'general_settings:',
+      '  dangerously_permit_weak_or_unset_master_key: true',
       'litellm_settings:',
       '  telemetry: false',
       '  drop_params: true',
@@ -198,10 +200,10 @@ async function side(name: string, program: Program, port: number, model: string,
   child.once('exit', () => {
     exited = true;
   });
-  const until = performance.now() + 120_000;
+  const until = performance.now() + 300_000;
   for (;;) {
     if (exited) throw new Error(`${name} ended while it started`);
-    if (performance.now() > until) throw new Error(`${name} gave no answer within 120 s`);
+    if (performance.now() > until) throw new Error(`${name} gave no answer within 300 s`);
     const reply = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', authorization: 'Bearer sk-bench' },

@@ -20,6 +20,8 @@ export interface LauncherOptions {
 /** `bin/hearthd.js` of this package: as far from the sources as from the built code. */
 const PROGRAM = fileURLToPath(new URL('../../../bin/hearthd.js', import.meta.url));
 const LAST_LINES = 20;
+/** Young objects die at once here: room for more of them is memory that the models lack. */
+const SMALL_HEAP = ['--max-semi-space-size=4'];
 
 /** Starts `hearthd --on-demand` in a session of its own, with what it says in `logs/hearthd.log`. */
 export function createDaemonLauncher({ home, env, onTightened = () => {} }: LauncherOptions): DaemonLauncher {
@@ -34,7 +36,7 @@ export function createDaemonLauncher({ home, env, onTightened = () => {} }: Laun
       const log = openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
       const from = fstatSync(log).size;
       try {
-        const child = spawn(process.execPath, [PROGRAM, '--on-demand'], {
+        const child = spawn(process.execPath, [...SMALL_HEAP, PROGRAM, '--on-demand'], {
           cwd: home,
           env: { ...env },
           detached: true,
