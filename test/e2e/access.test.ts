@@ -231,7 +231,7 @@ describe('API keys', () => {
     expect((await fetch(`${box.server.baseUrl}/v1/models/lab/secret`, { headers: { 'x-api-key': key } })).status).toBe(403);
   });
 
-  test('a running request is cancelled by its own key, or by an admin, and by no other', async () => {
+  test('[security G48] a running request is cancelled by its own key, or by an admin, and by no other', async () => {
     await using box = await guarded({ tokenMs: 20 });
     const [own, other, admin] = [box.make(), box.make(), box.make({ scopes: ['inference', 'admin'] })];
     const run = async () => await box.ask(own, { stream: true, messages: user('w '.repeat(500)) });

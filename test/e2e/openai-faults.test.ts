@@ -75,7 +75,7 @@ describe('failures of the engine', () => {
     expect(text).not.toContain('[DONE]');
   });
 
-  test('a runaway answer is stopped by the time limit of a request, and its place is free', async () => {
+  test('[security G48] a runaway answer is stopped by the time limit of a request, and its place is free', async () => {
     await using server = await startHttp({ tokenMs: 20 }, { gateway: { requestMs: 600 } });
     const response = await postStream(server, { messages: user(long) });
     expect(errorCode(await response.text())).toBe('request_timeout');
