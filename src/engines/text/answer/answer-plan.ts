@@ -151,18 +151,20 @@ function withTools(dialect: AnswerDialect, tools: ToolUse, format: GrammarNode |
   const named = typeof wanted === 'object' ? tools.definitions.filter(({ name }) => name === wanted.name) : tools.definitions;
   if (named.length === 0) throw new HearthError('invalid_value', 'tool_choice names a tool that is not in tools.', { details: { param: 'tool_choice' } });
   const most = typeof wanted === 'object' || !parallel ? 1 : MOST_CALLS;
+  // Each call may be of any tool: written out for each, the schemas would make a large grammar.
+  const share = (node: GrammarNode): GrammarNode => {
+    const name = `shared ${rules.size}`;
+    rules.set(name, node);
+    return rule(name);
+  };
   const calls = family.grammar({
     tools: named,
     least: 1,
     most,
     template: dialect.template,
-    share(node) {
-      const name = `shared ${rules.size}`;
-      rules.set(name, node);
-      return rule(name);
-    },
-    argumentsOf: (tool) => adopt(convert(tool, { type: 'object', ...tool.parameters }, `${tool.name} `), rules),
-    argumentOf: (tool, name) => adopt(convert(tool, withDefinitions(tool, parametersOf(tool).schemaOf(name)), `${tool.name}.${name} `), rules),
+    share,
+    argumentsOf: (tool) => share(adopt(convert(tool, { type: 'object', ...tool.parameters }, `${tool.name} `), rules)),
+    argumentOf: (tool, name) => share(adopt(convert(tool, withDefinitions(tool, parametersOf(tool).schemaOf(name)), `${tool.name}.${name} `), rules)),
   });
   const section = sequence(calls, BLANK);
   if (wanted !== 'auto') return dialect.harmony ? calls : sequence(BLANK, section);
