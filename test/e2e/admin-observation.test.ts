@@ -7,7 +7,7 @@ const user = (content: string) => [{ role: 'user' as const, content }];
 
 test('live requests, queue, limits and usage tell what is there, and a request of anybody can be cancelled', async () => {
   await using server = await startObserved({ tokenMs: 20, parallel: 1 });
-  const json = async (path: string) => (await (await server.get(`/admin/v1/${path}`)).json()) as Record<string, never>;
+  const json = async (path: string) => (await (await server.get(`/admin/v1/${path}`)).json()) as Record<string, unknown>;
   await server.openai.chat.completions.create({ model, messages: user('a b c') });
   const stream = await server.openai.chat.completions.create({ model, messages: user('word '.repeat(300)), stream: true });
   await stream[Symbol.asyncIterator]().next();

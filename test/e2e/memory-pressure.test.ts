@@ -82,7 +82,7 @@ describe('memory pressure', () => {
       const refused = (await Promise.all([cold, ...waiting])).map(async (response) => [
         response.status,
         response.headers.get('retry-after'),
-        (await response.json()).error.code,
+        ((await response.json()) as { error: { code: string } }).error.code,
       ]);
       for (const each of await Promise.all(refused)) expect(each).toEqual([503, '10', 'memory_budget']);
       expect((await ask('not now')).status).toBe(503);

@@ -70,7 +70,7 @@ describe('/metrics', () => {
     expect(values.find(([, value]) => value === 'other')?.[2]).toBe(String(10_000 - LABEL_VALUE_LIMIT));
   });
 
-  test.skipIf(!promtool)('what it says passes the lint of promtool (needs promtool on the PATH)', async () => {
+  test.skipIf(!promtool)('[serving V79] what it says passes the lint of promtool (needs promtool on the PATH)', async () => {
     await using server = await startObserved({}, { models: fakeModels([model, 'quo"te\\back']) });
     await server.openai.chat.completions.create({ model, messages: user('hello') });
     await server.openai.chat.completions.create({ model: 'quo"te\\back', messages: user('hello') });

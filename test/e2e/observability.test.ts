@@ -67,7 +67,7 @@ async function startCollector() {
 const valuesOf = (span: WireSpan): Record<string, unknown> => Object.fromEntries(span.attributes.map(({ key, value }) => [key, Object.values(value)[0]]));
 
 describe('traces', () => {
-  test('[security G76] a request is one trace of gateway, operation, load, queue, prefill, decode and attempt, in the names of the table, without a word of its content', async () => {
+  test('[serving V79][security G76] a request is one trace of gateway, operation, load, queue, prefill, decode and attempt, in the names of the table, without a word of its content', async () => {
     await using collector = await startCollector();
     await using server = await startObserved({ tokenMs: 10 }, { telemetry: { otlpEndpoint: collector.endpoint } });
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';

@@ -138,7 +138,7 @@ describe('models', () => {
 });
 
 describe('stopping', () => {
-  test('draining refuses new requests with 503 and lets streams finish', async () => {
+  test('[serving V63] draining refuses new requests with 503 and lets streams finish', async () => {
     await using server = await startHttp({ tokenMs: 20 });
     const running = await postStream(server, { messages: user('a b c d e f g h') });
     const closed = server.gateway.close({ drainTimeoutMs: 20_000 });
@@ -151,7 +151,7 @@ describe('stopping', () => {
     expect(resident(server)?.pid).toBeNull();
   });
 
-  test('at the end of the drain time a stream gets an in-band error', async () => {
+  test('[serving V63] at the end of the drain time a stream gets an in-band error', async () => {
     await using server = await startHttp({ tokenMs: 50 });
     const running = await postStream(server, { messages: user(long) });
     // The second call shortens the first one's time, as a second signal does.

@@ -118,7 +118,7 @@ describe('hearth serve', () => {
     expect(second.stderr).not.toContain('hearthd.lock');
   });
 
-  it('at SIGTERM new requests get 503 draining while a running stream ends whole', async () => {
+  it('[serving V63] at SIGTERM new requests get 503 draining while a running stream ends whole', async () => {
     await using home = await createTestHome();
     await installTinyModel(home.hfHome);
     const server = home.start(['serve', '--json', '--port', '0', '--model', 'tiny-llama']);
