@@ -65,7 +65,10 @@ function readBytes(source: Readable | null, maxBytes: number): Promise<Buffer> {
       resolve(chunks.length === 1 ? Buffer.from(chunks[0]!.buffer, chunks[0]!.byteOffset, chunks[0]!.byteLength) : Buffer.concat(chunks)),
     );
     source.once('error', early);
-    source.once('close', early);
+    // After the end it closes as well: nothing is wrong then.
+    source.once('close', () => {
+      if (!source.readableEnded) early();
+    });
   });
 }
 

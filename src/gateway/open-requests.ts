@@ -32,8 +32,8 @@ export function createOpenRequests(longestMs: () => number): OpenRequests {
       if (signal.aborted) forward();
       signal.addEventListener('abort', forward, { once: true });
       const ms = longestMs();
-      const tooLong = new HearthError('request_timeout', `The request took longer than ${ms / 1000} seconds.`);
-      const timer = setTimeout(() => controller.abort(tooLong), ms).unref();
+      const tooLong = () => new HearthError('request_timeout', `The request took longer than ${ms / 1000} seconds.`);
+      const timer = setTimeout(() => controller.abort(tooLong()), ms).unref();
       const siblings = entries.get(requestId) ?? new Set();
       entries.set(requestId, siblings.add(entry));
       return {

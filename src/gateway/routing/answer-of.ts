@@ -81,7 +81,7 @@ export function answerOf(given: UpstreamAnswer, facts: AnswerFacts): Answer {
       throw error;
     } finally {
       finish(complete);
-      ended.resolve(new HearthError('cancelled', 'The answer was left before its end.'));
+      if (!complete) ended.resolve(new HearthError('cancelled', 'The answer was left before its end.'));
     }
   }
 
