@@ -341,6 +341,10 @@ describe('requests', () => {
       content: [{ type: 'tool_use', name: 'fetch', input: { n: expect.any(Number), url: expect.any(String) } }],
     });
     expect((await post({ ...asked, tools: [{ ...open, strict: true }] })).status).toBe(400);
+    const text = { type: 'string', maxLength: 256 };
+    const texts = { a: text, b: text, c: { ...text, maxLength: 524_288 } };
+    const many = Array.from({ length: 20 }, (_, i) => ({ name: `tool_${i}`, input_schema: { type: 'object', properties: texts } }));
+    expect((await post({ tools: many, max_tokens: 5 })).status).toBe(200);
     const addition = {
       type: 'tool_addition',
       tool: { type: 'tool_definition', definition: { name: 'later', input_schema: { type: 'object', properties: {} } } },
