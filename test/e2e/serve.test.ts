@@ -207,3 +207,22 @@ describe('hearth serve', () => {
     expect([code, (JSON.parse(stdout) as { error: { code: string } }).error.code]).toEqual([1, 'bind_without_auth']);
   });
 });
+
+describe('a daemon that is killed', () => {
+  it('[serving V62] leaves no child and no locked port, and the next one takes its place', async () => {
+    await using home = await createTestHome();
+    await installTinyModel(home.hfHome);
+    const killed = home.start(['serve', '--json', '--port', '0', '--model', 'tiny-llama']);
+    const { port } = await started(killed);
+    const { children } = await childrenOf(home, killed);
+    expect(children.length).toBe(1);
+    killed.child.kill('SIGKILL');
+    await killed.ended;
+    for (const pid of children) expect(await hasEnded(pid)).toBe(true);
+    const next = home.start(['serve', '--json', '--port', String(port), '--model', 'tiny-llama']);
+    expect((await started(next)).port).toBe(port);
+    expect(await healthy(port)).toBe(true);
+    next.child.kill('SIGTERM');
+    expect((await next.ended).code).toBe(0);
+  });
+});
