@@ -23,7 +23,7 @@ export function enforceablePart(schema: unknown, check: (schema: unknown) => voi
 }
 
 /** Copies of one item that are written out, in lists inside of lists together: more would make the grammar of many tools too large. */
-const MOST_COPIES = 1_024;
+const MOST_COPIES = 64;
 const COUNTS = ['minLength', 'maxLength', 'minItems', 'maxItems'];
 
 function withoutHighCounts(schema: unknown, copies: number): unknown {
