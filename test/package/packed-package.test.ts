@@ -21,7 +21,6 @@ const OPTIONAL = [
   '@napi-rs/keyring',
   'pkcs11js',
   '@strands-agents/sdk',
-  '@hono/node-server',
   'pino',
   'commander',
   'hono',
