@@ -1,13 +1,14 @@
 // Owns: the run loop of loaded models, admission and queues, eviction, and the dialects between wire formats and canonical events.
 // Refuses: HTTP, paths from requests, config; it spawns only through the supervisor and knows engines only by their port.
 // Called by: stack, api, app.
-export { type Answer, type AnswerCall, type AnswerSource, type Attempt, eventError, type Requester, type Target } from './answer.ts';
+export type { Answer, AnswerCall, AnswerSource, Attempt, Requester, Target } from './answer.ts';
 export { decodeMessagesRequest, decodePrompt, droppedTools } from './dialects/anthropic/decode-request.ts';
 export { encodeMessageStream, foldMessage, type MessageEncoding, messageEncoding } from './dialects/anthropic/encode-message.ts';
 export type { Frame } from './dialects/frame.ts';
 export { type CompletionEncoding, decodeCompletion, encodeCompletionStream, foldCompletion } from './dialects/openai/completions.ts';
 export { decodeChat, decodeMessages } from './dialects/openai/decode-chat.ts';
 export { encodeChatStream, foldChat } from './dialects/openai/encode-chat.ts';
+export { encodeTranscription } from './dialects/openai/encode-transcription.ts';
 export { type DecodedResponse, decodeResponse, type ResponseContext, responseTools } from './dialects/responses/decode-response.ts';
 export { createResponseEncoder, type ResponseEncoder } from './dialects/responses/encode-response.ts';
 export { responseShell } from './dialects/responses/response-shell.ts';
@@ -18,7 +19,6 @@ export type { GatewayOptions } from './gateway-options.ts';
 export { createKeyLimits, type KeyLimits, type KeyLimitsOptions } from './limits/key-limits.ts';
 export { createRequestGateway, type RequestGateway } from './limits/request-gateway.ts';
 export { answerBatches, type ImageMetadataOptions, planImageBatches } from './media/image-batches.ts';
-export { encodeTranscription } from './dialects/openai/encode-transcription.ts';
 export { MEDIA_LIMITS, type MediaLimits } from './media/media-limits.ts';
 export { checkAudio, createMediaReader, type FetchedMedia, type MediaReader } from './media/media-reader.ts';
 export { encodeWholeChat } from './media/whole-chat.ts';

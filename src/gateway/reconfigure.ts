@@ -48,7 +48,8 @@ export async function reconfigure(settings: GatewaySettings, loop: RunLoop, next
   }
 }
 
-const optionsText = (settings: GatewaySettings, resident: Resident): string => JSON.stringify([engineOptionsOf(settings, resident), Object.keys(resident.companions)]);
+const optionsText = (settings: GatewaySettings, resident: Resident): string =>
+  JSON.stringify([engineOptionsOf(settings, resident), Object.keys(resident.companions)]);
 
 async function loadAgain(loop: RunLoop, resident: Resident, signal: AbortSignal): Promise<void> {
   await loop.unload(resident, false);

@@ -65,7 +65,15 @@ describe('the access log', () => {
     for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
     expect(text).toBe('echo: secret words here');
     await expect.poll(() => lines.length).toBe(1);
-    expect(lines[0]).toMatchObject({ path: '/v1/chat/completions', status: 200, outcome: 'ok', model, upstream: 'fake', prompt_tokens: 3, completion_tokens: 4 });
+    expect(lines[0]).toMatchObject({
+      path: '/v1/chat/completions',
+      status: 200,
+      outcome: 'ok',
+      model,
+      upstream: 'fake',
+      prompt_tokens: 3,
+      completion_tokens: 4,
+    });
 
     const abort = new AbortController();
     const cut = await server.openai.chat.completions.create({ model, messages: user('word '.repeat(300)), stream: true }, { signal: abort.signal });

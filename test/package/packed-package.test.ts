@@ -14,18 +14,7 @@ interface Lock {
 }
 
 /** Packages that are loaded on use, or belong to another entry point; the main entry may need none of them. */
-const OPTIONAL = [
-  'sharp',
-  'file-type',
-  'music-metadata',
-  '@napi-rs/keyring',
-  'pkcs11js',
-  '@strands-agents/sdk',
-  'pino',
-  'commander',
-  'hono',
-  'yaml',
-];
+const OPTIONAL = ['sharp', 'file-type', 'music-metadata', '@napi-rs/keyring', 'pkcs11js', '@strands-agents/sdk', 'pino', 'commander', 'hono', 'yaml'];
 
 describe('the packed package', () => {
   let directory = '';

@@ -72,7 +72,8 @@ const addedTools = ({ messages }: CountTokensRequest): NonNullable<CountTokensRe
     role !== 'system' || typeof content === 'string'
       ? []
       : content.flatMap((block) => {
-          const added = block.type === 'tool_addition' ? anthropicTool.safeParse((block['tool'] as { definition?: unknown } | null | undefined)?.definition) : null;
+          const added =
+            block.type === 'tool_addition' ? anthropicTool.safeParse((block['tool'] as { definition?: unknown } | null | undefined)?.definition) : null;
           return added?.success ? [added.data] : [];
         }),
   );
