@@ -77,6 +77,7 @@ describe('failures of the engine', () => {
 
   test('[security G48] a runaway answer is stopped by the time limit of a request, and its place is free', async () => {
     await using server = await startHttp({ tokenMs: 20 }, { gateway: { requestMs: 600 } });
+    await server.client.call(endpoints.loadModel, { body: { model } });
     const response = await postStream(server, { messages: user(long) });
     expect(errorCode(await response.text())).toBe('request_timeout');
     await expect.poll(() => resident(server)).toMatchObject({ state: 'ready', inFlight: 0 });

@@ -1,5 +1,5 @@
 import type { ChatMessage } from '../../contract/index.ts';
-import { messageText, resultText } from './message-text.ts';
+import { resultText } from './message-text.ts';
 
 const NAMES = { system: 'System', user: 'Human', assistant: 'Assistant', tool: 'Tool' } as const;
 
