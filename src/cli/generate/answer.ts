@@ -64,6 +64,8 @@ export async function answer(
   let firstTokenMs: number | null = null;
   const part = (kind: AnswerPart['kind'], piece: string | null | undefined) => {
     if (piece === null || piece === undefined || piece === '') return;
+    // Parts come many at once: what is behind an interruption is not shown, though it is here.
+    signal.throwIfAborted();
     firstTokenMs ??= performance.now() - startedAt;
     if (kind === 'text') text += piece;
     else reasoning += piece;
