@@ -112,7 +112,7 @@ describe('errors', () => {
   it('a verb that is not built says so', async () => {
     await using home = await createTestHome();
     for (const command of COMMANDS.filter((c) => c.planned && c.arguments[0]?.name === 'arguments')) {
-      const { code, stdout } = await runInProcess([command.name, '--json', 'anything'], home);
+      const { code, stdout } = await runInProcess([...command.name.split(' '), '--json', 'anything'], home);
       expect([command.name, code]).toEqual([command.name, 1]);
       expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'not_implemented' } });
     }
