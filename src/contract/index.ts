@@ -15,6 +15,7 @@ export * from './error-reply.ts';
 export * from './errors.ts';
 export * from './generation.ts';
 export * from './observe-endpoints.ts';
+export * from './observed.ts';
 export * from './openai/audio.ts';
 export * from './openai/chat.ts';
 export * from './openai/completions.ts';

@@ -9,6 +9,7 @@ export * from './json-object.ts';
 export * from './managed-file.ts';
 export * from './module-url.ts';
 export * from './ports.ts';
+export * from './process-alive.ts';
 export * from './redact.ts';
 export * from './similarity.ts';
 export * from './system-error.ts';

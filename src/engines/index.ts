@@ -16,7 +16,7 @@ export type { RemoteAnswer, UpstreamCall, UpstreamTimeouts, UpstreamUsage, WireA
 export { capabilitiesOf, REMOTE_CAPABILITIES } from './remote/capabilities.ts';
 export { createRemote, type Remote } from './remote/create-remote.ts';
 export { type FaultMeaning, UpstreamFault } from './remote/fault.ts';
-export { listPeerModels, probeRemote } from './remote/health.ts';
+export { listPeerModels, probeRemote, type RemoteHealth } from './remote/health.ts';
 export { createRemoteEngine } from './remote/remote-engine.ts';
 export type { RemoteModel, RemoteOptions } from './remote/remote-options.ts';
 export { checkAnswerWishes } from './text/index.ts';

@@ -1,8 +1,9 @@
-import type { RemoteAnswer, UpstreamCall, WireApi } from '../engines/index.ts';
+import type { RemoteAnswer, RemoteHealth, UpstreamCall, WireApi } from '../engines/index.ts';
 import type { AnswerSource, Target } from './answer.ts';
 
 export {
   type FaultMeaning,
+  type RemoteHealth as UpstreamHealth,
   type UpstreamCall,
   UpstreamFault,
   type UpstreamTimeouts,
@@ -10,20 +11,6 @@ export {
   type WireApi,
   type WireRequest,
 } from '../engines/index.ts';
-
-/** What a probe found (docs/spec/serving.md §8). */
-export interface UpstreamHealth {
-  readonly state: 'starting' | 'ready' | 'busy' | 'draining' | 'dead';
-  /** Why it is not ready. */
-  readonly reason?: string;
-  /** Names that its model list gives now; null where it has no list. */
-  readonly models: readonly string[] | null;
-  /** Requests that it says it works on, and that wait in it; null where it does not say. */
-  readonly running: number | null;
-  readonly waiting: number | null;
-  /** Share of its KV cache that is in use, 0 … 1; null where it does not say. */
-  readonly kvUsage: number | null;
-}
 
 /** An answer of an upstream at the commit point: in canonical events, or in the upstream's own checked bytes. */
 export type UpstreamAnswer = RemoteAnswer & { readonly source: AnswerSource };
@@ -53,7 +40,7 @@ export interface Upstream {
   /** Brings `models()` of a peer up to date, at most every 30 s; of others it does nothing. Throws UpstreamFault. */
   refresh(signal: AbortSignal): Promise<void>;
   /** Asks for its health now; never throws but for the signal. */
-  probe(signal: AbortSignal): Promise<UpstreamHealth>;
+  probe(signal: AbortSignal): Promise<RemoteHealth>;
   /** One attempt. Settles at the commit point of a stream, or when a JSON answer is whole and checked. Throws UpstreamFault, or the signal's reason. */
   send(call: UpstreamCall): Promise<UpstreamAnswer>;
 }

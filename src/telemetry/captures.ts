@@ -3,27 +3,15 @@ import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
+import type { CapturedRequest } from '../contract/index.ts';
 import { type Clock, type Logger, redact, silentLogger, systemClock } from '../core/index.ts';
-
-/** A request and its answer as they went over the wire, with secrets replaced. */
-export interface Capture {
-  readonly id: string;
-  readonly atMs: number;
-  readonly method: string;
-  readonly path: string;
-  readonly status: number;
-  readonly requestHeaders: Readonly<Record<string, string>>;
-  readonly requestBody: string;
-  readonly responseHeaders: Readonly<Record<string, string>>;
-  readonly responseBody: string;
-}
 
 export interface CaptureStore {
   /** Writes one file; failures are logged, never thrown: no request fails because of its capture. */
-  save(capture: Capture): Promise<void>;
+  save(capture: CapturedRequest): Promise<void>;
   list(): Promise<readonly { readonly id: string; readonly atMs: number; readonly sizeBytes: number }[]>;
   /** null when there is none of that id. */
-  read(id: string): Promise<Capture | null>;
+  read(id: string): Promise<CapturedRequest | null>;
 }
 
 export interface CaptureOptions {
@@ -68,7 +56,7 @@ export function createCaptureStore({
     return keep;
   }
 
-  async function write(capture: Capture): Promise<void> {
+  async function write(capture: CapturedRequest): Promise<void> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const clean = { ...capture, requestHeaders: withoutSecrets(capture.requestHeaders), responseHeaders: withoutSecrets(capture.responseHeaders) };
     const text = JSON.stringify(clean, (_, value) => (typeof value === 'string' ? redact(value) : value));
@@ -103,7 +91,7 @@ export function createCaptureStore({
     async read(id) {
       await writing;
       const found = (await kept()).find((file) => file.id === id);
-      return found ? (JSON.parse((await decompress(await readFile(join(directory, found.name)))).toString()) as Capture) : null;
+      return found ? (JSON.parse((await decompress(await readFile(join(directory, found.name)))).toString()) as CapturedRequest) : null;
     },
   };
 }

@@ -1,7 +1,7 @@
 // Owns: implementations of core's ports for observation: logger, event bus.
 // Refuses: deciding what is worth telling; knowing models or HTTP.
 // Called by: app.
-export type { Capture, CaptureStore } from './captures.ts';
+export type { CaptureStore } from './captures.ts';
 export { createTelemetry, type Telemetry, type TelemetryOptions } from './create-telemetry.ts';
 export { createEventBus, type EventBus } from './event-bus.ts';
 export type { EventFeed, NumberedEvent } from './event-feed.ts';

@@ -1,24 +1,10 @@
 import { DatabaseSync } from 'node:sqlite';
-import type { ProductEvent } from '../contract/index.ts';
-
-/** What one key used of one model in one hour. */
-export interface UsageRow {
-  /** Start of the hour. */
-  readonly hourMs: number;
-  readonly key: string;
-  readonly model: string;
-  readonly upstream: string;
-  readonly requests: number;
-  readonly failed: number;
-  readonly promptTokens: number;
-  readonly cachedTokens: number;
-  readonly completionTokens: number;
-}
+import type { ProductEvent, UsageCounts } from '../contract/index.ts';
 
 export interface UsageLedger extends Disposable {
   readonly listener: (event: ProductEvent) => void;
   /** Hours from `fromMs` on and before `toMs`, oldest first. */
-  read(wanted: { readonly key?: string; readonly fromMs?: number; readonly toMs?: number }): readonly UsageRow[];
+  read(wanted: { readonly key?: string; readonly fromMs?: number; readonly toMs?: number }): readonly UsageCounts[];
   /** Writes what came since the last time; by itself every 10 s. */
   flush(): void;
 }
@@ -28,7 +14,7 @@ const FLUSH_MS = 10_000;
 /** Hours that are kept. */
 const KEPT_MS = 400 * 24 * HOUR_MS;
 
-type Counts = { -readonly [Field in keyof UsageRow]: UsageRow[Field] };
+type Counts = { -readonly [Field in keyof UsageCounts]: UsageCounts[Field] };
 
 /** Counts of requests and tokens by hour, key, model and upstream, in one SQLite file; `:memory:` keeps nothing. Prompts and answers never come here. */
 export function createUsageLedger(path: string, now: () => number = Date.now): UsageLedger {
@@ -86,7 +72,7 @@ export function createUsageLedger(path: string, now: () => number = Date.now): U
           'SELECT hour AS hourMs, key, model, upstream, requests, failed, prompt AS promptTokens, cached AS cachedTokens, completion AS completionTokens' +
             ' FROM usage WHERE hour >= ? AND hour < ? AND (? IS NULL OR key = ?) ORDER BY hour, key, model, upstream',
         )
-        .all(fromMs, toMs, key ?? null, key ?? null) as unknown as UsageRow[];
+        .all(fromMs, toMs, key ?? null, key ?? null) as unknown as UsageCounts[];
     },
     flush,
     [Symbol.dispose]() {

@@ -1,27 +1,14 @@
 import type { GenerateEvent } from '../../src/contract/index.ts';
 import type { Capabilities } from '../../src/engines/index.ts';
 import { type Upstream, type UpstreamAnswer, type UpstreamCall, UpstreamFault } from '../../src/gateway/upstream.ts';
+import { fakeCapabilities } from './fake-engine.ts';
 
 export const ALL_CAPABILITIES: Capabilities = {
+  ...fakeCapabilities(32_768),
   tools: true,
   forcedToolChoice: true,
   jsonSchema: true,
-  grammar: false,
-  logitBias: true,
-  seed: true,
   maxLogprobs: 20,
-  maxChoices: 8,
-  images: false,
-  audio: false,
-  embeddings: false,
-  rerank: false,
-  transcription: false,
-  translation: false,
-  adaptersPerRequest: false,
-  batching: true,
-  prefixCache: 'none',
-  reasoning: false,
-  contextTokens: 32_768,
 };
 
 export interface FakeUpstreamOptions extends Partial<Omit<Upstream, 'models' | 'targetOf' | 'probe' | 'send'>> {

@@ -1,29 +1,4 @@
-import type { NumberedProductEvent } from '../../contract/index.ts';
-
-/** A request and its answer as they went over the wire. */
-export interface CapturedRequest {
-  readonly id: string;
-  readonly atMs: number;
-  readonly method: string;
-  readonly path: string;
-  readonly status: number;
-  readonly requestHeaders: Readonly<Record<string, string>>;
-  readonly requestBody: string;
-  readonly responseHeaders: Readonly<Record<string, string>>;
-  readonly responseBody: string;
-}
-
-export interface UsageCounts {
-  readonly hourMs: number;
-  readonly key: string;
-  readonly model: string;
-  readonly upstream: string;
-  readonly requests: number;
-  readonly failed: number;
-  readonly promptTokens: number;
-  readonly cachedTokens: number;
-  readonly completionTokens: number;
-}
+import type { CapturedRequest, NumberedProductEvent, UsageCounts } from '../../contract/index.ts';
 
 /** What was observed, for the routes that tell it; app makes it from telemetry. */
 export interface TelemetryReader {

@@ -1,9 +1,7 @@
 import type { endpoints } from '../../contract/index.ts';
-import { streamedFrames } from '../answer-response.ts';
 import type { Handler } from '../bind.ts';
-import { progressEvents } from '../progress-events.ts';
+import { streamedProgress, withoutAbsent } from '../progress-events.ts';
 import type { Services } from '../services.ts';
-import { OPENAI_EVENTS } from '../sse-dialect.ts';
 
 /**
  * POST store/push. The command line's own process has its user's consent; for every other caller the target must be listed, and over TCP the
@@ -14,19 +12,13 @@ export const storePushHandler =
   async ({ body }, context) => {
     const { private: _consent, ...given } = body;
     const { caller } = context;
-    const gone = new AbortController();
-    const signal = AbortSignal.any([context.signal, gone.signal]);
-    const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as {
-      [K in keyof typeof given]: Exclude<(typeof given)[K], undefined>;
-    };
-    const frames = progressEvents((teller) =>
+    return await streamedProgress(services, context, (teller, signal) =>
       services.store.push({
-        ...present,
+        ...withoutAbsent(given),
         nameOnly: caller.kind !== 'trusted',
         listedTargetsOnly: caller.kind !== 'trusted' || caller.via !== 'in-process',
         ...teller,
         signal,
       }),
     );
-    return await streamedFrames(services, context, { frames, gone, dialect: OPENAI_EVENTS });
   };

@@ -1,11 +1,9 @@
 import type { endpoints } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import type { Caller } from '../../security/index.ts';
-import { streamedFrames } from '../answer-response.ts';
-import type { CallContext, Handler } from '../bind.ts';
-import { progressEvents, type Teller } from '../progress-events.ts';
+import type { Handler } from '../bind.ts';
+import { streamedProgress, withoutAbsent } from '../progress-events.ts';
 import type { Services } from '../services.ts';
-import { OPENAI_EVENTS } from '../sse-dialect.ts';
 
 /** Over TCP only names in the workspace home are taken: a path comes from the command line (docs/spec/store.md §3). */
 function requireNames({ kind }: Caller, texts: Readonly<Record<string, string | undefined>>): void {
@@ -16,27 +14,17 @@ function requireNames({ kind }: Caller, texts: Readonly<Record<string, string | 
   }
 }
 
-const withoutAbsent = <T extends object>(value: T) =>
-  Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
-
-function streamed<D>(services: Services, context: CallContext, run: (teller: Teller, signal: AbortSignal) => Promise<D>): Promise<Response> {
-  const gone = new AbortController();
-  const signal = AbortSignal.any([context.signal, gone.signal]);
-  const frames = progressEvents((teller) => run(teller, signal));
-  return streamedFrames(services, context, { frames, gone, dialect: OPENAI_EVENTS });
-}
-
 export const storeCloneHandler =
   (services: Services): Handler<typeof endpoints.storeClone> =>
   async ({ body }, context) => {
     const { model: reference, ...given } = body;
     requireNames(context.caller, { target: given.target, workingDirectory: given.workingDirectory });
-    return await streamed(services, context, (teller, signal) => services.store.clone({ reference, ...withoutAbsent(given), ...teller, signal }));
+    return await streamedProgress(services, context, (teller, signal) => services.store.clone({ reference, ...withoutAbsent(given), ...teller, signal }));
   };
 
 export const storeConvertHandler =
   (services: Services): Handler<typeof endpoints.storeConvert> =>
   async ({ body }, context) => {
     requireNames(context.caller, { source: body.source, target: body.target, workingDirectory: body.workingDirectory });
-    return await streamed(services, context, (teller, signal) => services.store.convert({ ...withoutAbsent(body), ...teller, signal }));
+    return await streamedProgress(services, context, (teller, signal) => services.store.convert({ ...withoutAbsent(body), ...teller, signal }));
   };

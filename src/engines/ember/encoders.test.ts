@@ -1,7 +1,8 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { startEngine, temporaryDirectory } from '../../../test/support/engine-run.ts';
+import { writeTinyEncoder } from '../../../test/support/tiny-encoder.ts';
 import type { ModelFacts } from '../../core/index.ts';
 import { loadEmber } from '../../ember/index.ts';
 import { createEmberEngine } from './ember-engine.ts';
@@ -14,41 +15,9 @@ const engine = createEmberEngine({ convertedDirectory: join(home.path, 'converte
 
 const readExpected = (name: string) => JSON.parse(readFileSync(join(REFERENCE, name, 'expected.json'), 'utf8')) as Record<string, unknown>;
 
-/** A tiny bert with a WordPiece vocabulary of 120 tokens: four marks, letters that begin a word and letters that go on. */
-function makeEncoder(name: string): ModelFacts {
+async function makeEncoder(name: string): Promise<ModelFacts> {
   const directory = join(home.path, name);
-  cpSync(join(REFERENCE, name), directory, { recursive: true });
-  const letters = Array.from({ length: 58 }, (_, i) => String.fromCharCode(65 + i));
-  const words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', ...letters, ...letters.map((letter) => `##${letter}`)];
-  const mark = (content: string) => ({
-    id: words.indexOf(content),
-    content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  });
-  writeFileSync(
-    join(directory, 'tokenizer.json'),
-    JSON.stringify({
-      version: '1.0',
-      truncation: null,
-      padding: null,
-      added_tokens: words.slice(0, 4).map(mark),
-      normalizer: null,
-      pre_tokenizer: { type: 'BertPreTokenizer' },
-      post_processor: { type: 'BertProcessing', sep: ['[SEP]', SEP], cls: ['[CLS]', CLS] },
-      decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
-      model: {
-        type: 'WordPiece',
-        unk_token: '[UNK]',
-        continuing_subword_prefix: '##',
-        max_input_chars_per_word: 100,
-        vocab: Object.fromEntries(words.map((word, id) => [word, id])),
-      },
-    }),
-  );
+  await writeTinyEncoder(directory, name);
   return {
     directory,
     framework: 'MLX',
@@ -66,7 +35,13 @@ test.each(['bert-bf16-mean', 'bert-f32-cls', 'bert-q4-g32-mean'])(
     const inputs = readExpected(name)['inputs'] as number[][];
     const wanted = new Float32Array(new Uint8Array(readFileSync(join(REFERENCE, name, 'expected-vectors.bin'))).buffer);
     const width = wanted.length / inputs.length;
-    await using running = await startEngine(engine, makeEncoder(name), { contextTokens: 256, activations: 'f32', kvType: 'f32', threads: 2, batchTokens: 64 });
+    await using running = await startEngine(engine, await makeEncoder(name), {
+      contextTokens: 256,
+      activations: 'f32',
+      kvType: 'f32',
+      threads: 2,
+      batchTokens: 64,
+    });
     const together = await running.session.embed(inputs);
     expect(together.promptTokens).toEqual(inputs.map((tokens) => tokens.length));
     for (const [i, tokens] of inputs.entries()) {
@@ -78,7 +53,7 @@ test.each(['bert-bf16-mean', 'bert-f32-cls', 'bert-q4-g32-mean'])(
 );
 
 test('[engines E31] rerank by a classifier reads each document beside the query, and orders by its score', async () => {
-  const facts = makeEncoder('bert-reranker');
+  const facts = await makeEncoder('bert-reranker');
   await using running = await startEngine(engine, facts, { contextTokens: 256, activations: 'f32', kvType: 'f32', threads: 1, batchTokens: 64 });
   const query = 'what is red';
   const documents = ['a rose', 'the sky at noon', 'coal', 'blood and wine and poppies', 'x'];

@@ -3,6 +3,7 @@ import type { AnswerPart, FinishReason, GenerateRequest } from '../../contract/i
 import { HearthError, toHearthError } from '../../core/index.ts';
 import { loadTokenizer, readAdapter } from '../../formats/index.ts';
 import { adapterPath, refuseLinksOut } from '../model-text/adapter-path.ts';
+import { answerRoom } from '../model-text/answer-room.ts';
 import { type Answers, type ChoiceAnswer, createAnswers } from '../model-text/answers.ts';
 import { createPromptEncoder, type PromptEncoder } from '../model-text/encode-prompt.ts';
 import { createModelText, type ModelText, promptInput } from '../model-text/prepare-request.ts';
@@ -112,7 +113,7 @@ export function createTextService({ directory, adaptersDirectory, toSession, toP
 
   function start(sequence: number, request: GenerateRequest, prompt: readonly number[]): void {
     const { text, answers, vocabularySize, contextTokens } = model();
-    const maxTokens = roomFor(request, prompt, vocabularySize, contextTokens);
+    const maxTokens = answerRoom(request, prompt, vocabularySize, contextTokens);
     const open = answers.plan(request, prompt, maxTokens);
     const choices = Array.from({ length: request.choices }, (): Choice => ({ ...open(), count: 0, ended: false }));
     const { sampling, logprobs, adapter, cacheSalt } = request;
@@ -335,19 +336,4 @@ export function createTextService({ directory, adaptersDirectory, toSession, toP
       }
     },
   };
-}
-
-/** How many tokens the answer may have. Throws context_length_exceeded, invalid_value. */
-function roomFor(request: GenerateRequest, prompt: readonly number[], vocabularySize: number, contextTokens: number): number {
-  if (prompt.length === 0) throw new HearthError('invalid_value', 'The prompt is empty.');
-  const room = contextTokens - prompt.length;
-  if (room < 1)
-    throw new HearthError(
-      'context_length_exceeded',
-      `The prompt has ${prompt.length} tokens, but the context holds ${contextTokens}, and one is needed for the answer.`,
-      { details: { promptTokens: prompt.length, contextTokens } },
-    );
-  const unknown = Object.keys(request.sampling.logitBias).find((token) => Number(token) >= vocabularySize);
-  if (unknown !== undefined) throw new HearthError('invalid_value', `logit_bias names token ${unknown}, but the vocabulary has ${vocabularySize}.`);
-  return Math.min(request.maxTokens ?? room, room);
 }

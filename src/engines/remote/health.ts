@@ -7,12 +7,14 @@ import type { RemoteModel } from './remote-options.ts';
 /** What a server says of itself now (docs/spec/serving.md §8). */
 export interface RemoteHealth {
   readonly state: 'starting' | 'ready' | 'busy' | 'draining' | 'dead';
+  /** Why it is not ready. */
   readonly reason?: string;
-  /** Names of its model list; null where it has none. */
+  /** Names that its model list gives now; null where it has no list. */
   readonly models: readonly string[] | null;
+  /** Requests that it says it works on, and that wait in it; null where it does not say. */
   readonly running: number | null;
   readonly waiting: number | null;
-  /** 0 … 1. */
+  /** Share of its KV cache that is in use, 0 … 1; null where it does not say. */
   readonly kvUsage: number | null;
 }
 

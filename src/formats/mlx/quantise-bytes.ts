@@ -1,4 +1,5 @@
 import { encodeFloats, type FloatDtype, f16ToNumber } from '../safetensors/float-codec.ts';
+import { MAGIC, setScale } from './affine-scale.ts';
 import { packCodes } from './packing.ts';
 
 /** MLX's affine rule over the bytes of a file: the same numbers as `quantiseWords`, made group by group without arrays of the whole in between. */
@@ -14,9 +15,6 @@ export type QuantisedBytes =
   | { readonly kind: 'not-finite'; readonly of: 'source' | 'scale' };
 
 const { fround } = Math;
-/** Added and taken away again, it rounds |x| < 2^51 half to even: between 2^52 and 2^53 the unit of a double is 1. */
-const MAGIC = 1.5 * 2 ** 52;
-const SMALLEST_SCALE = fround(1e-7);
 
 let f16Table: Float32Array | undefined;
 /** float32 values of all 16-bit patterns of F16. */
@@ -39,19 +37,9 @@ export function quantiseBytes({ bits, group }: AffineLayout, dtype: FloatDtype, 
   const { values } = read;
   for (let g = 0; g < groups; g++) {
     if (!read.next(g)) return { kind: 'not-finite', of: 'source' };
-    const { min, max } = read;
-    let scale = fround(fround(max - min) / top);
-    if (!(scale > SMALLEST_SCALE)) scale = SMALLEST_SCALE;
-    const fromMin = Math.abs(min) > Math.abs(max);
-    if (!fromMin) scale = -scale;
-    const edge = fromMin ? min : max;
-    const steps = fround(edge / scale) + MAGIC - MAGIC;
-    const bias = steps === 0 ? 0 : edge;
-    if (steps !== 0) scale = fround(edge / steps);
-    scales[g] = scale;
-    biases[g] = bias;
-    if (bits === 4) writeNibbles(values, scale, bias, codes, (g * group) / 2);
-    else writeCodes(values, scale, bias, top, codes, g * group);
+    setScale(top, read.min, read.max, scales, biases, g);
+    if (bits === 4) writeNibbles(values, scales[g]!, biases[g]!, codes, (g * group) / 2);
+    else writeCodes(values, scales[g]!, biases[g]!, top, codes, g * group);
   }
   const roundedScales = encodeFloats(scaleDtype, scales);
   const roundedBiases = encodeFloats(scaleDtype, biases);

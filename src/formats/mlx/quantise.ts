@@ -1,4 +1,5 @@
 import { decodeFloats, encodeFloats, type FloatDtype } from '../safetensors/index.ts';
+import { MAGIC, setScale } from './affine-scale.ts';
 import { packCodes, unpackCodes } from './packing.ts';
 import type { Quantization } from './quantization.ts';
 import { E4M3_VALUES, numberToE4m3, numberToFp4 } from './small-floats.ts';
@@ -17,8 +18,6 @@ export interface Quantised extends QuantisedWords {
 }
 
 const { fround } = Math;
-/** Added and taken away again, it rounds |x| < 2^51 half to even: between 2^52 and 2^53 the unit of a double is 1. */
-const MAGIC = 1.5 * 2 ** 52;
 
 /** `quantiseWords` with the codes one by one. */
 export function quantise(quantization: Quantization, values: Float32Array, scaleDtype: FloatDtype = 'F32'): Quantised {
@@ -51,8 +50,6 @@ export function quantiseWords(quantization: Quantization, values: Float32Array, 
   return { words, scales: round(scales), biases: round(biases) };
 }
 
-const SMALLEST_SCALE = fround(1e-7);
-
 function findScales(top: number, group: number, values: Float32Array, scales: Float32Array, biases: Float32Array): void {
   for (let g = 0, i = 0; g < scales.length; g++) {
     let min = Number.POSITIVE_INFINITY;
@@ -62,14 +59,7 @@ function findScales(top: number, group: number, values: Float32Array, scales: Fl
       if (value < min) min = value;
       if (value > max) max = value;
     }
-    let scale = fround(fround(max - min) / top);
-    if (!(scale > SMALLEST_SCALE)) scale = SMALLEST_SCALE;
-    const fromMin = Math.abs(min) > Math.abs(max);
-    if (!fromMin) scale = -scale;
-    const edge = fromMin ? min : max;
-    const steps = fround(edge / scale) + MAGIC - MAGIC;
-    scales[g] = steps === 0 ? scale : fround(edge / steps);
-    biases[g] = steps === 0 ? 0 : edge;
+    setScale(top, min, max, scales, biases, g);
   }
 }
 

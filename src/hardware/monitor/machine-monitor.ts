@@ -1,19 +1,7 @@
-import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import { createLinuxMonitor } from './linux.ts';
 import { createMacMonitor } from './macos.ts';
 import type { MachineMonitor, MonitorSources } from './sample.ts';
-
-const thisMachine: MonitorSources = {
-  platform: process.platform,
-  readText: (path) => readFile(path, 'utf8').catch(() => null),
-  run: (file, args, timeoutMs) =>
-    promisify(execFile)(file, [...args], { timeout: timeoutMs, killSignal: 'SIGKILL' }).then(
-      ({ stdout }) => stdout,
-      () => null,
-    ),
-};
+import { thisMachine } from './this-machine.ts';
 
 /** What this machine does, again and again (docs/spec/store.md §12). A platform that is not known gives empty samples. */
 export function createMachineMonitor(sources: MonitorSources = thisMachine): MachineMonitor {

@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import type { MonitorSources } from './sample.ts';
+import { thisMachine } from './this-machine.ts';
 
 /** How scarce the operating system says that memory is. */
 export interface PressureSample {
@@ -20,16 +18,6 @@ export interface MemoryPressure {
 const PSI_SOFT = 20;
 /** And in which everything did: the machine does nothing else any more. */
 const PSI_FULL_HARD = 20;
-
-const thisMachine: MonitorSources = {
-  platform: process.platform,
-  readText: (path) => readFile(path, 'utf8').catch(() => null),
-  run: (file, args, timeoutMs) =>
-    promisify(execFile)(file, [...args], { timeout: timeoutMs, killSignal: 'SIGKILL' }).then(
-      ({ stdout }) => stdout,
-      () => null,
-    ),
-};
 
 /** Linux: pressure stall information and `memory.high` of the control group; macOS: the level that the kernel tells. Elsewhere only the processes are measured. */
 export function createMemoryPressure(sources: MonitorSources = thisMachine): MemoryPressure {

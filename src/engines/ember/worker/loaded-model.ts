@@ -4,6 +4,7 @@ import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import { createPageCache, type Ember, type EmberMemory, loadEmber } from '../../../ember/index.ts';
 import { loadTokenizer } from '../../../formats/index.ts';
+import { answerRoom } from '../../model-text/answer-room.ts';
 import { type Answers, createAnswers } from '../../model-text/answers.ts';
 import { createPromptEncoder, type PromptInput } from '../../model-text/encode-prompt.ts';
 import { createModelText, type ModelText, promptInput } from '../../model-text/prepare-request.ts';
@@ -222,19 +223,7 @@ function toSequences(
   adapters: Adapters,
   answers: Answers,
 ): Sequence[] {
-  if (prompt.length === 0) throw new HearthError('invalid_value', 'The prompt is empty.');
-  const room = contextTokens - prompt.length;
-  if (room < 1)
-    throw new HearthError(
-      'context_length_exceeded',
-      `The prompt has ${prompt.length} tokens, but the context holds ${contextTokens}, and one is needed for the answer.`,
-      {
-        details: { promptTokens: prompt.length, contextTokens },
-      },
-    );
-  const unknown = Object.keys(request.sampling.logitBias).find((token) => Number(token) >= vocabularySize);
-  if (unknown !== undefined) throw new HearthError('invalid_value', `logit_bias names token ${unknown}, but the vocabulary has ${vocabularySize}.`);
-  const maxTokens = Math.min(request.maxTokens ?? room, room);
+  const maxTokens = answerRoom(request, prompt, vocabularySize, contextTokens);
   const open = answers.plan(request, prompt, maxTokens);
   // Last of all, so that no refusal leaves it in use.
   const adapter = request.adapter === undefined ? null : adapters.use(request.adapter);

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { HearthError, makePrivateDirectory, writeFileAtomic } from '../../../core/index.ts';
+import { HearthError, isAlive, makePrivateDirectory, writeFileAtomic } from '../../../core/index.ts';
 import { runCommand } from '../../../supervisor/index.ts';
 import type { MlxEnvironment, MlxEnvironmentSource } from '../mlx-engine.ts';
 import { type InstalledRecord, installEnvironment } from './install.ts';
@@ -178,14 +178,5 @@ async function exclusive(path: string): Promise<AsyncDisposable> {
       if (pid > 0 && isAlive(pid)) throw new HearthError('operation_in_progress', `The engine mlx is being installed by process ${pid}.`);
       await rm(path, { force: true });
     }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

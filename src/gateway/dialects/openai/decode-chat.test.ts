@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { fakeCapabilities } from '../../../../test/support/fake-engine.ts';
 import { type ChatRequest, chatRequest } from '../../../contract/index.ts';
 import type { Target } from '../../answer.ts';
 import type { GenerationConfig } from '../../generation-config.ts';
@@ -11,28 +12,7 @@ const target = (generationConfig: GenerationConfig = {}, capabilities: Partial<T
   upstream: 'fake',
   vocabularySize: 100,
   generationConfig,
-  capabilities: {
-    tools: false,
-    forcedToolChoice: false,
-    jsonSchema: false,
-    grammar: false,
-    logitBias: true,
-    seed: true,
-    maxLogprobs: 0,
-    maxChoices: 8,
-    images: false,
-    audio: false,
-    embeddings: false,
-    rerank: false,
-    transcription: false,
-    translation: false,
-    adaptersPerRequest: false,
-    batching: true,
-    prefixCache: 'none',
-    reasoning: false,
-    contextTokens: 100,
-    ...capabilities,
-  },
+  capabilities: { ...fakeCapabilities(100), ...capabilities },
 });
 
 const decode = (fields: Partial<ChatRequest>, to = target()) =>
