@@ -11,6 +11,7 @@ export * from './module-url.ts';
 export * from './ports.ts';
 export * from './process-alive.ts';
 export * from './redact.ts';
+export * from './security-events.ts';
 export * from './similarity.ts';
 export * from './system-error.ts';
 export * from './trace-context.ts';
