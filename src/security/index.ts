@@ -10,3 +10,4 @@ export { parseJsonStrictly } from './access/json-scan.ts';
 export { modelAllowed } from './access/model-globs.ts';
 export { createSecretScanner, findingByContent, type SecretScanner } from './hygiene/push-content.ts';
 export { findingByName, type PushFinding, type PushFindingCode } from './hygiene/push-names.ts';
+export * from './signing/index.ts';

@@ -1,0 +1,13 @@
+// Owns: OpenSSF model signatures: the walk over a model, the hashes of its files, the signature's bytes, signing and verifying, certificates and keyless bundles.
+// Refuses: whom to trust and what to do with a verdict (trust); where models live (store).
+// Called by: trust and intake beside it, store, app.
+export { type HashFilesOptions, hashFiles } from './hash-files.ts';
+export { readSignature, type Signature, type SignatureMaterial } from './read-signature.ts';
+export { type SignDirectoryOptions, type SignedModel, signDirectory } from './sign-directory.ts';
+export type { ModelSigner, SignerMaterial } from './signer.ts';
+export type * from './types.ts';
+export { type RevokedEntry, type VerifyDirectoryOptions, verifyDirectory } from './verify-directory.ts';
+export { type ModelWalk, type WalkModelOptions, walkModel } from './walk-model.ts';
+
+/** The name under which a signature lies in the directory that it signs. */
+export const SIGNATURE_FILE = 'model.sig';
