@@ -2,6 +2,9 @@
 // Refuses: any knowledge of models, HTTP or configuration.
 // Called by: every module but contract and client.
 export * from './atomic-file.ts';
+export * from './boot-id.ts';
+export * from './canonical-json.ts';
+export * from './file-lock.ts';
 export * from './hearth-error.ts';
 export * from './ids.ts';
 export * from './json-lines.ts';
@@ -10,8 +13,11 @@ export * from './managed-file.ts';
 export * from './module-url.ts';
 export * from './ports.ts';
 export * from './process-alive.ts';
-export * from './redact.ts';
+export { keyRedaction, redact, redactFields, registerSecret, shortenHome } from './redact.ts';
+export { secretKindOf } from './secret-names.ts';
 export * from './security-events.ts';
 export * from './similarity.ts';
+export * from './stream-redactor.ts';
 export * from './system-error.ts';
+export * from './terminal-text.ts';
 export * from './trace-context.ts';

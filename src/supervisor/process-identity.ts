@@ -1,5 +1,6 @@
 import { type ExecFileSyncOptionsWithStringEncoding, execFileSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
+import { bootId } from '../core/index.ts';
 
 /** What tells one process from another that has the same number. */
 export interface ProcessIdentity {
@@ -34,10 +35,6 @@ function identifyLinux(pid: number): ProcessIdentity | null {
   }
 }
 
-function bootIdLinux(): string {
-  return read(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
-}
-
 function identifyPs(pid: number): ProcessIdentity | null {
   const line = read(() => execFileSync('/bin/ps', ['-o', 'lstart=,uid=,stat=,args=', '-ww', '-p', String(pid)], PS).trim());
   const match = /^(.{24})\s+(\d+)\s+(\S+)\s+(.*)$/s.exec(line);
@@ -45,14 +42,9 @@ function identifyPs(pid: number): ProcessIdentity | null {
   return { startTime: match[1]!, uid: Number(match[2]), commandLine: match[4]! };
 }
 
-function bootTime(): string {
-  return read(() => execFileSync('/usr/sbin/sysctl', ['-n', 'kern.boottime'], PS).trim());
-}
-
 const PS: ExecFileSyncOptionsWithStringEncoding = { encoding: 'utf8', timeout: 5_000, env: { LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'ignore'] };
 
-export const processTable: ProcessTable =
-  process.platform === 'linux' ? { identify: identifyLinux, bootId: bootIdLinux } : { identify: identifyPs, bootId: bootTime };
+export const processTable: ProcessTable = process.platform === 'linux' ? { identify: identifyLinux, bootId } : { identify: identifyPs, bootId };
 
 function read(get: () => string): string {
   try {
