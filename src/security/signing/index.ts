@@ -1,7 +1,11 @@
 // Owns: OpenSSF model signatures: the walk over a model, the hashes of its files, the signature's bytes, signing and verifying, certificates and keyless bundles.
 // Refuses: whom to trust and what to do with a verdict (trust); where models live (store).
 // Called by: trust and intake beside it, store, app.
-export { type HashFilesOptions, hashFiles } from './hash-files.ts';
+export { identityOf, sameIdentity } from './file-identity.ts';
+export { hashFiles, rootDigestOf } from './hash-files.ts';
+export { type HashOptions, hashAll } from './hash-pool.ts';
+export type { HashResult, HashWork } from './hash-work.ts';
+export { comparePaths } from './path-order.ts';
 export { readSignature, type Signature, type SignatureMaterial } from './read-signature.ts';
 export { type SignDirectoryOptions, type SignedModel, signDirectory } from './sign-directory.ts';
 export type { ModelSigner, SignerMaterial } from './signer.ts';

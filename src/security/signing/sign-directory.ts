@@ -1,9 +1,9 @@
 import { HearthError } from '../../core/index.ts';
-import type { HashFilesOptions } from './hash-files.ts';
+import type { HashOptions } from './hash-pool.ts';
 import type { ModelSigner } from './signer.ts';
 import type { HashedFile } from './types.ts';
 
-export interface SignDirectoryOptions extends HashFilesOptions {
+export interface SignDirectoryOptions extends HashOptions {
   readonly directory: string;
   readonly signer: ModelSigner;
   /** Name of the model in the signature; the basename of the resolved directory unless said. */

@@ -1,5 +1,5 @@
 import { HearthError } from '../../core/index.ts';
-import type { HashFilesOptions } from './hash-files.ts';
+import type { HashOptions } from './hash-pool.ts';
 import type { HashedFile, TrustedSigner, VerifyReport } from './types.ts';
 
 /** One of both is set. */
@@ -8,7 +8,7 @@ export interface RevokedEntry {
   readonly rootDigest?: string;
 }
 
-export interface VerifyDirectoryOptions extends HashFilesOptions {
+export interface VerifyDirectoryOptions extends HashOptions {
   readonly directory: string;
   /** Blob directories of a cache's own repository (see walkModel). */
   readonly blobs?: readonly string[];
