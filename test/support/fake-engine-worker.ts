@@ -4,8 +4,8 @@
  */
 import { closeSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import type { ToWorker, WorkerGenerateRequest } from '../../src/engines/protocol/messages.ts';
-import { PROTOCOL_VERSION } from '../../src/engines/protocol/messages.ts';
+import type { ToWorker, WorkerGenerateRequest } from '../../src/engines/protocol/to-worker.ts';
+import { PROTOCOL_VERSION } from '../../src/engines/protocol/to-worker.ts';
 import { openParentChannel } from '../../src/engines/protocol/parent-channel.ts';
 import { createStopMatcher } from '../../src/engines/text/stop-matcher.ts';
 

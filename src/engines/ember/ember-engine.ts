@@ -10,7 +10,8 @@ import { connectWorker, SESSION_LIMITS, type SessionLimits } from '../protocol/s
 import { canRun } from './can-run.ts';
 import { estimateMemory } from './estimate.ts';
 import { installPaths } from './install-paths.ts';
-import { DEFAULTS, type EmberEngineOptions, emberOptions } from './worker/options.ts';
+import { DEFAULTS } from './worker/defaults.ts';
+import { type EmberEngineOptions, emberOptions } from './worker/options.ts';
 
 export interface EmberEngineSettings {
   /** Where imported GGUF models are kept: `<home>/converted`. */
@@ -88,7 +89,9 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
     },
     async connect(channel, signal) {
       if (channel instanceof URL) throw new HearthError('not_implemented', 'ember runs in a process of its own, not behind a URL.');
-      return connectWorker(channel, signal, { ...SESSION_LIMITS, ...settings.limits });
+      const session = await connectWorker(channel, signal, { ...SESSION_LIMITS, ...settings.limits });
+      // The child takes what it is sent: it is checked here.
+      return { ...session, load: async (options, onProgress, loadSignal) => session.load(parse(options), onProgress, loadSignal) };
     },
   };
 }

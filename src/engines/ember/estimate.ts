@@ -2,7 +2,8 @@ import type { ModelFacts } from '../../core/index.ts';
 import { estimateMemory as estimateGraph, type MemoryNeed, type MemoryShape } from '../../ember/index.ts';
 import { readQuantization } from '../../formats/index.ts';
 import type { MemoryEstimate } from '../port.ts';
-import { DEFAULTS, type EmberEngineOptions } from './worker/options.ts';
+import { DEFAULTS } from './worker/defaults.ts';
+import type { EmberEngineOptions } from './worker/options.ts';
 import { type ShapeDefaults, shapeDefaults } from './worker/shape-defaults.ts';
 
 const MIB = 1024 * 1024;

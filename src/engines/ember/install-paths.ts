@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Packages that the worker's modules import. */
-const PACKAGES = ['zod', '@huggingface/jinja', '@huggingface/tokenizers'];
+const PACKAGES = ['@huggingface/jinja', '@huggingface/tokenizers'];
 
 /** Directories that the worker's program is read from: this package, and those of its dependencies, wherever the installer put them. */
 export function installPaths(installDirectory = packageDirectory(fileURLToPath(import.meta.url))): readonly string[] {

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { programUrl, toHearthError } from '../../core/index.ts';
 import type { ProcessChannel } from '../../supervisor/index.ts';
-import type { FromWorker, ToWorker } from '../protocol/messages.ts';
+import type { FromWorker } from '../protocol/messages.ts';
+import type { ToWorker } from '../protocol/to-worker.ts';
 import { fromMlxWorker, type ToMlxWorker } from './messages.ts';
 import type { TextThreadInput, TextThreadOutput } from './text-thread.ts';
 

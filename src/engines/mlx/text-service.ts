@@ -8,7 +8,9 @@ import { type Answers, type ChoiceAnswer, createAnswers } from '../model-text/an
 import { createPromptEncoder, type PromptEncoder } from '../model-text/encode-prompt.ts';
 import { createModelText, type ModelText, promptInput } from '../model-text/prepare-request.ts';
 import { tokenProbability } from '../model-text/token-probability.ts';
-import { type FromWorker, stepText, type ToWorker } from '../protocol/messages.ts';
+import type { FromWorker } from '../protocol/messages.ts';
+import { stepText } from '../protocol/step-text.ts';
+import type { ToWorker } from '../protocol/to-worker.ts';
 import type { AnswerOutput } from '../text/index.ts';
 import type { DrawnToken, FromMlxWorker, ToMlxWorker } from './messages.ts';
 import { MLX_DEFAULTS, parseMlxOptions } from './options.ts';

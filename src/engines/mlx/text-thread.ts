@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import type { FromWorker, ToWorker } from '../protocol/messages.ts';
+import type { FromWorker } from '../protocol/messages.ts';
+import type { ToWorker } from '../protocol/to-worker.ts';
 import type { FromMlxWorker, ToMlxWorker } from './messages.ts';
 import { createTextService } from './text-service.ts';
 

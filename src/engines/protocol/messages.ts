@@ -1,40 +1,11 @@
 import { z } from 'zod';
-import type { AnswerPart } from '../../contract/index.ts';
 
 /**
- * The messages between an engine session and its worker process (docs/spec/engines.md §1.4): both sides parse what they get with these schemas,
- * and a message that does not parse ends the worker.
+ * Messages of a worker process to its engine session (docs/spec/engines.md §1.4), parsed with these schemas; the other way: to-worker.ts. A
+ * message that does not parse ends the worker.
  */
-export const PROTOCOL_VERSION = 1;
-
 const count = z.int().nonnegative();
 const tokens = z.array(count);
-const textPart = z.strictObject({ kind: z.literal('text'), text: z.string() });
-const chatMessage = z.strictObject({
-  role: z.enum(['system', 'user', 'assistant', 'tool']),
-  content: z.array(textPart),
-  name: z.string().optional(),
-  toolCallId: z.string().optional(),
-  toolCalls: z.array(z.strictObject({ id: z.string(), name: z.string(), arguments: z.string() })).optional(),
-  failed: z.boolean().optional(),
-  reasoning: z.string().optional(),
-});
-const tool = z.strictObject({
-  name: z.string().min(1),
-  description: z.string().optional(),
-  parameters: z.record(z.string(), z.unknown()).optional(),
-  strict: z.boolean().optional(),
-});
-const toolUse = z.strictObject({
-  definitions: z.array(tool),
-  choice: z.union([z.enum(['none', 'auto', 'required']), z.strictObject({ name: z.string() })]),
-  parallel: z.boolean(),
-});
-const answerFormat = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('json') }),
-  z.strictObject({ kind: z.literal('json-schema'), schema: z.unknown() }),
-  z.strictObject({ kind: z.literal('grammar'), text: z.string() }),
-]);
 const probability = z.object({ id: count, token: z.string(), bytes: z.array(count), logprob: z.number() });
 const tokenLogprob = probability.extend({ top: z.array(probability) });
 /** A part of an answer as it goes over the wire. */
@@ -45,81 +16,7 @@ const answerPart = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('tool-delta'), toolIndex: count, argumentsJson: z.string() }),
   z.object({ kind: z.literal('tool-end'), toolIndex: count }),
 ]);
-const sampling = z.strictObject({
-  temperature: z.number().min(0),
-  topK: count,
-  topP: z.number().positive().max(1),
-  minP: z.number().min(0).max(1),
-  repetitionPenalty: z.number().positive(),
-  repetitionContextSize: count,
-  presencePenalty: z.number(),
-  frequencyPenalty: z.number(),
-  xtcProbability: z.number().min(0).max(1),
-  xtcThreshold: z.number().min(0).max(1),
-  logitBias: z.record(z.string().regex(/^\d+$/), z.number()),
-  seed: z.number().optional(),
-});
-const templateArguments = z.record(z.string(), z.unknown());
-const reasoning = z.strictObject({ budgetTokens: count.optional() });
-const generateRequest = z.strictObject({
-  requestId: z.string(),
-  messages: z.array(chatMessage).optional(),
-  prompt: z.string().optional(),
-  tokens: tokens.optional(),
-  templateArguments: templateArguments.optional(),
-  maxTokens: z.int().positive().optional(),
-  stop: z.array(z.string().min(1)),
-  sampling,
-  choices: z.int().positive(),
-  stopAtRoleMarks: z.boolean().optional(),
-  logprobs: z.int().min(0).max(20).optional(),
-  tools: toolUse.optional(),
-  format: answerFormat.optional(),
-  reasoning: reasoning.optional(),
-  adapter: z.strictObject({ name: z.string(), scale: z.number().min(0).max(2) }).optional(),
-  cacheSalt: z.string().max(256).optional(),
-});
-
 const id = count;
-
-/** Messages to the worker. `sequence` names one generate request, `id` one question that is answered by `reply` or by an `error` with that id. */
-export const toWorker = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('load'), options: z.record(z.string(), z.unknown()) }),
-  z.strictObject({ kind: z.literal('generate'), sequence: id, request: generateRequest }),
-  z.strictObject({ kind: z.literal('cancel'), sequence: id }),
-  z.strictObject({
-    kind: z.literal('tokenize'),
-    id,
-    text: z.string().optional(),
-    addSpecial: z.boolean().optional(),
-    parseSpecial: z.boolean().optional(),
-    messages: z.array(chatMessage).optional(),
-    templateArguments: templateArguments.optional(),
-    tools: toolUse.optional(),
-    reasoning: reasoning.optional(),
-  }),
-  z.strictObject({ kind: z.literal('detokenize'), id, tokens }),
-  z.strictObject({ kind: z.literal('template'), id, messages: z.array(chatMessage), templateArguments: templateArguments.optional() }),
-  z.strictObject({
-    kind: z.literal('embed'),
-    id,
-    inputs: z.array(z.union([z.string(), tokens])).min(1),
-    pooling: z.enum(['cls', 'mean', 'last']).optional(),
-    prompt: z.string().optional(),
-    truncate: z.boolean().optional(),
-  }),
-  z.strictObject({ kind: z.literal('rerank'), id, query: z.string(), documents: z.array(z.string()).min(1) }),
-  z.strictObject({ kind: z.literal('score'), id, tokens: tokens.min(2) }),
-  z.strictObject({ kind: z.literal('adapter-load'), id, name: z.string().min(1).max(256), directory: z.string().min(1).max(1024) }),
-  z.strictObject({ kind: z.literal('adapter-unload'), id, name: z.string() }),
-  z.strictObject({ kind: z.literal('adapter-list'), id }),
-  z.strictObject({ kind: z.literal('threads'), id, threads: z.int().positive() }),
-  z.strictObject({ kind: z.literal('stats'), id }),
-  z.strictObject({ kind: z.literal('health'), id }),
-  z.strictObject({ kind: z.literal('clear'), id }),
-  z.strictObject({ kind: z.literal('stop') }),
-]);
-
 const memory = z.object({ weightsBytes: count, kvBytes: count, computeBytes: count, processBytes: count });
 
 export const loadReport = z.object({
@@ -195,14 +92,7 @@ export const fromWorker = z.discriminatedUnion('kind', [
 ]);
 
 export type AdapterReport = z.infer<typeof adapterReport>;
-export type ToWorker = z.infer<typeof toWorker>;
+export type WirePart = z.infer<typeof answerPart>;
+export type LoadReportMessage = z.infer<typeof loadReport>;
+export type SessionStatsMessage = z.infer<typeof sessionStats>;
 export type FromWorker = z.infer<typeof fromWorker>;
-export type WorkerGenerateRequest = z.infer<typeof generateRequest>;
-
-/** The text or the parts of a `step`. */
-export function stepText(parts: readonly AnswerPart[]): { readonly text: string; readonly parts?: z.infer<typeof answerPart>[] } {
-  const plain = parts.every((part) => part.kind === 'text-delta' && part.logprobs === undefined);
-  return plain
-    ? { text: parts.map((part) => (part.kind === 'text-delta' ? part.text : '')).join('') }
-    : { text: '', parts: [...parts] as z.infer<typeof answerPart>[] };
-}

@@ -1,7 +1,8 @@
 import { Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { createJsonLineReader, encodeJsonLine, programUrl } from '../../core/index.ts';
-import { type FromWorker, type ToWorker, toWorker } from './messages.ts';
+import type { FromWorker } from './messages.ts';
+import { readToWorker, type ToWorker } from './to-worker.ts';
 
 /** The worker's end of the channel. */
 export interface ParentChannel {
@@ -20,7 +21,7 @@ export function openParentChannel(onMessage: (message: ToWorker) => void): Paren
   };
   socket.on('error', end);
   socket.on('end', end);
-  const reader = createJsonLineReader((message) => onMessage(toWorker.parse(message)));
+  const reader = createJsonLineReader((message) => onMessage(readToWorker(message)));
   socket.on('data', (bytes) => {
     try {
       reader.push(bytes);

@@ -4,18 +4,8 @@ import { HearthError } from '../../core/index.ts';
 import type { ProcessChannel, ProcessExit } from '../../supervisor/index.ts';
 import type { EngineSession, LoadReport, PromptSource } from '../port.ts';
 import { createEventQueue, type EventQueue } from './event-queue.ts';
-import {
-  adapterReport,
-  embedReply,
-  type FromWorker,
-  fromWorker,
-  loadReport,
-  PROTOCOL_VERSION,
-  rerankReply,
-  scoreReply,
-  sessionStats,
-  type ToWorker,
-} from './messages.ts';
+import { adapterReport, embedReply, type FromWorker, fromWorker, loadReport, rerankReply, scoreReply, sessionStats } from './messages.ts';
+import { PROTOCOL_VERSION, type ToWorker } from './to-worker.ts';
 import { floatsOf, splitInputs } from './vectors.ts';
 
 /** Limits of docs/spec/engines.md §1.5, in milliseconds. */

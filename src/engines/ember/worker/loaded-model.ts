@@ -1,5 +1,4 @@
 import { randomInt } from 'node:crypto';
-import type { z } from 'zod';
 import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import { createPageCache, type Ember, type EmberMemory, loadEmber } from '../../../ember/index.ts';
@@ -8,12 +7,13 @@ import { answerRoom } from '../../model-text/answer-room.ts';
 import { type Answers, createAnswers } from '../../model-text/answers.ts';
 import { createPromptEncoder, type PromptInput } from '../../model-text/encode-prompt.ts';
 import { createModelText, type ModelText, promptInput } from '../../model-text/prepare-request.ts';
-import type { FromWorker, loadReport, sessionStats } from '../../protocol/messages.ts';
+import type { FromWorker, LoadReportMessage, SessionStatsMessage } from '../../protocol/messages.ts';
 import { createSampler } from '../../text/index.ts';
 import { type Adapters, type AdapterUse, createAdapters } from './adapters.ts';
+import { DEFAULTS } from './defaults.ts';
 import { firstToken } from './first-token.ts';
 import { openDrafter } from './open-drafter.ts';
-import { DEFAULTS, type EmberEngineOptions } from './options.ts';
+import type { EmberEngineOptions } from './options.ts';
 import { createPrefillRate } from './plan-step.ts';
 import { readEmbeddingFiles } from './pooling.ts';
 import { createScores } from './scores.ts';
@@ -36,7 +36,7 @@ export interface LoadModelOptions {
 }
 
 export interface LoadedModel {
-  readonly report: z.infer<typeof loadReport>;
+  readonly report: LoadReportMessage;
   readonly text: ModelText;
   readonly vocabularySize: number;
   readonly vectors: Vectors;
@@ -52,7 +52,7 @@ export interface LoadedModel {
   prepare(): Generator<undefined, void>;
   /** From the next step on, at most this many ranks compute. */
   setThreads(threads: number): Promise<void>;
-  stats(): z.infer<typeof sessionStats>;
+  stats(): SessionStatsMessage;
 }
 
 /** Tokenizer, weights, and a first token: only a model that gave one is ready (docs/spec/engines.md §1.5). */

@@ -2,11 +2,11 @@ import { parseArgs } from 'node:util';
 import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError, toHearthError } from '../../../core/index.ts';
 import { promptInput } from '../../model-text/prepare-request.ts';
-import { PROTOCOL_VERSION, type ToWorker } from '../../protocol/messages.ts';
 import { openParentChannel } from '../../protocol/parent-channel.ts';
+import { PROTOCOL_VERSION, type ToWorker } from '../../protocol/to-worker.ts';
 import { workWhenIdle } from './idle-work.ts';
 import { BUILD, type LoadedModel, loadModel } from './loaded-model.ts';
-import { emberOptions } from './options.ts';
+import type { EmberEngineOptions } from './options.ts';
 
 /** The program of ember's child process: one model, driven over the worker protocol (docs/spec/engines.md §1.4). */
 const { values } = parseArgs({
@@ -74,7 +74,8 @@ async function load(options: Record<string, unknown>): Promise<void> {
       directory,
       ranks: Number(values.ranks ?? 1),
       adaptersDirectory: values['adapters-directory'] ?? null,
-      options: emberOptions.parse(options),
+      // Checked by the engine, which starts this process, before it sends them.
+      options: options as EmberEngineOptions,
       send: (message) => channel.send(message),
       onFailure: crash,
     });

@@ -1,8 +1,9 @@
 import { type Ember, loadEmber } from '../../../ember/index.ts';
 import { loadTokenizer, type Tokenizer } from '../../../formats/index.ts';
+import { DEFAULTS } from './defaults.ts';
 import { createDraftModel } from './draft-model.ts';
 import { createPromptLookup, type Drafter, firstOf } from './drafts.ts';
-import { DEFAULTS, type EmberEngineOptions } from './options.ts';
+import type { EmberEngineOptions } from './options.ts';
 
 interface Target {
   readonly ranks: number;

@@ -23,14 +23,3 @@ export const emberOptions = z.strictObject({
 });
 
 export type EmberEngineOptions = z.infer<typeof emberOptions>;
-
-export const DEFAULTS = {
-  contextTokens: 8_192,
-  parallelSequences: 4,
-  activations: 'mixed',
-  kvType: 'bf16',
-  residentAdapters: 16,
-  batchTokens: 256,
-  draftBatchTokens: 128,
-  encoderTokens: 512,
-} as const;

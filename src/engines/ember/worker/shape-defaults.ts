@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type KvType, modelGraph } from '../../../ember/index.ts';
-import { DEFAULTS } from './options.ts';
+import { DEFAULTS } from './defaults.ts';
 
 /** What holds where the options name nothing else, by the kind of model. */
 export interface ShapeDefaults {

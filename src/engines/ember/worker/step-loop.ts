@@ -1,7 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FinishReason } from '../../../contract/index.ts';
 import { type Ember, PAGE_TOKENS, type PageCache, type RecurrentStates, type StepOutput } from '../../../ember/index.ts';
-import { type FromWorker, stepText } from '../../protocol/messages.ts';
+import type { FromWorker } from '../../protocol/messages.ts';
+import { stepText } from '../../protocol/step-text.ts';
 import type { AnswerOutput, TokenScores } from '../../text/index.ts';
 import { createDraftLengths, type Drafter } from './drafts.ts';
 import { createPrefillRate, type PrefillRate, planStep } from './plan-step.ts';

@@ -1,7 +1,8 @@
 import type { z } from 'zod';
 import { HearthError } from '../../../core/index.ts';
 import type { ModelText } from '../../model-text/prepare-request.ts';
-import type { embedReply, rerankReply, scoreReply, ToWorker } from '../../protocol/messages.ts';
+import type { embedReply, rerankReply, scoreReply } from '../../protocol/messages.ts';
+import type { ToWorker } from '../../protocol/to-worker.ts';
 import type { EmbeddingFiles } from './pooling.ts';
 import { createEmbedding, createRanking, createScoring } from './readings.ts';
 import type { ActiveRequest, Reading } from './sequence.ts';
