@@ -1,5 +1,6 @@
 // What hearth adds to a request: beside the server behind it, litellm's proxy and a plain reverse proxy, all in turns on one machine.
 //   npm run bench:gateway [-- --rounds 3] [--seconds 4] [--write]
+//   npm run bench:gateway -- --real [--rounds 5] [--write]      SmolLM2 over HTTP beside the bare engine and llama.cpp's own server
 // The server behind answers its first token after 20 ms. --write replaces the tables of docs/benchmarks-gateway.md between their marks.
 // litellm is looked for in .env-peers, nginx in PATH; what is missing is left out.
 
@@ -7,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { measureHttpDecode } from './gateway/http-decode.ts';
 import {
   type LoadResult,
   litellmProgram,
@@ -19,8 +21,9 @@ import {
   startMock,
   startNginx,
 } from './gateway/sides.ts';
-import { median, type Verdict, verdictTable } from './measure.ts';
+import { median, resultTable, type Verdict, verdictTable } from './measure.ts';
 
+const benchmarks = join(import.meta.dirname, '../docs/benchmarks-gateway.md');
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
@@ -29,9 +32,17 @@ const { values } = parseArgs({
     write: { type: 'boolean', default: false },
     only: { type: 'string' },
     'no-litellm': { type: 'boolean', default: false },
+    real: { type: 'boolean', default: false },
   },
 });
 const rounds = Number(values.rounds);
+if (values.real) {
+  const { rows, verdicts, note } = await measureHttpDecode(rounds);
+  const lines = [`${machineLine()}; medians of ${rounds} rounds.`, '', ...verdictTable(verdicts), ...resultTable('SmolLM2-135M, the same weights', rows), note];
+  console.log(lines.join('\n'));
+  if (values.write) writeBetween(benchmarks, 'gateway-real', lines);
+  process.exit(0);
+}
 const seconds = Number(values.seconds);
 const FIRST_MS = 20;
 const TOKENS = 16;
@@ -130,7 +141,7 @@ function report(): void {
     { id: '', what: 'resident memory after the load', value: hearth.residentMib(), bar: 120, below: true, unit: 'MiB' },
   ];
   const lines = [
-    `Measured on ${cpus()[0]?.model.trim()}, ${cpus().length} virtual CPUs, load average ${loadavg()[0]!.toFixed(1)} at the end; medians of ${rounds} rounds of ${seconds} s; Node ${process.version}.`,
+    `${machineLine()}; medians of ${rounds} rounds of ${seconds} s.`,
     '',
     '| Load | Side | Requests/s | First token p50 / p99, ms | Whole answer p50 / p99, ms | CPU of the side, ms each |',
     '|---|---|---|---|---|---|',
@@ -150,7 +161,11 @@ function report(): void {
     ...verdictTable(verdicts.filter((verdict) => !Number.isNaN(verdict.value))),
   ];
   console.log(lines.join('\n'));
-  if (values.write) writeBetween(join(import.meta.dirname, '../docs/benchmarks-gateway.md'), 'gateway', lines);
+  if (values.write) writeBetween(benchmarks, 'gateway', lines);
+}
+
+function machineLine(): string {
+  return `Measured on ${cpus()[0]?.model.trim()}, ${cpus().length} virtual CPUs, load average ${loadavg()[0]!.toFixed(1)} at the end, Node ${process.version}`;
 }
 
 function writeBetween(path: string, mark: string, lines: readonly string[]): void {

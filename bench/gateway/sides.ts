@@ -251,8 +251,8 @@ function childrenOf(pid: number): number[] {
   }
 }
 
-/** Clock ticks are hundredths of a second on Linux. */
-function cpuOf(pid: number): number {
+/** Processor time of a process in milliseconds; clock ticks are hundredths of a second on Linux. */
+export function cpuOf(pid: number): number {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /s, '')
