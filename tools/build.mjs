@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-// Builds dist/ (or the folder that is named): JavaScript and declarations by tsc, the kernels, and the data files that sources read by path.
+// Builds dist/ (or the folder that is named): JavaScript and declarations by tsc, the kernels, the data files that sources read by path, and one file
+// of each program that is started by path (a child process, a thread).
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, globSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -22,6 +23,41 @@ for (const file of globSync('**/*.{json,wasm}', { cwd: join(root, 'src') })) {
   mkdirSync(dirname(target), { recursive: true });
   cpSync(join(root, 'src', file), target);
 }
+await bundlePrograms();
 // bin/start.mjs compares its time with those of the sources.
 writeFileSync(join(output, '.complete'), '');
 utimesSync(join(output, '.complete'), startedAt, startedAt);
+
+/**
+ * Node takes a millisecond and more to find and link each of a program's two hundred modules, before the program has done anything: of our own
+ * modules it gets one file. Packages stay what the installer put there.
+ */
+async function bundlePrograms() {
+  const { build } = await import('rolldown');
+  const programs = globSync('**/*.js', { cwd: output }).flatMap((file) => {
+    const path = join(output, file);
+    return [...readFileSync(path, 'utf8').matchAll(/programUrl\(import\.meta\.url, '([^']+)'\)/g)].map(([, name]) => resolve(dirname(path), `${name}.js`));
+  });
+  // All are read before any is written: none may hold another's bundle.
+  const built = await Promise.all(
+    [...new Set(programs)].map(async (path) => {
+      const result = await build({
+        input: path,
+        platform: 'node',
+        external: (id) => !id.startsWith('.') && !id.startsWith('/') && !/^[a-zA-Z]:\\/.test(id),
+        plugins: [{ name: 'place', transform: (code, id) => ({ code: code.replaceAll('import.meta.url', placeOf(id, path)) }) }],
+        output: { format: 'esm', codeSplitting: false },
+        write: false,
+        logLevel: 'warn',
+      });
+      return { path, code: result.output[0].code };
+    }),
+  );
+  for (const { path, code } of built) writeFileSync(path, code);
+}
+
+/** Files are found beside the module that names them, not beside the bundle. */
+function placeOf(module, bundle) {
+  if (module === bundle) return 'import.meta.url';
+  return `new URL('${relative(dirname(bundle), module).split(sep).join('/')}', import.meta.url).href`;
+}
