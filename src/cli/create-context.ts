@@ -1,4 +1,5 @@
 import { hearthHome, type LoadedConfig } from '../config/index.ts';
+import { redact } from '../core/index.ts';
 import type { Connection } from './connect.ts';
 import type { CommonOptions, Context, ProcessFacts } from './context.ts';
 import { printable } from './render/plain.ts';
@@ -59,7 +60,7 @@ export function createContext(facts: ProcessFacts, common: CommonOptions & { rea
         if (!common.json) facts.stdout.write(facts.terminal.stdout ? printable(text) : text);
       },
       notice: (line) => {
-        if (!common.quiet) facts.stderr.write(`${line}\n`);
+        if (!common.quiet) facts.stderr.write(`${redact(line)}\n`);
       },
       document: (value) => {
         facts.stdout.write(`${JSON.stringify(value, null, 2)}\n`);

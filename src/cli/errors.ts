@@ -1,5 +1,5 @@
 import { ERRORS, type ErrorCode, isErrorCode } from '../contract/index.ts';
-import { systemError, toHearthError } from '../core/index.ts';
+import { redact, redactFields, systemError, toHearthError } from '../core/index.ts';
 import { errorEnvelope } from './envelope.ts';
 import { plain } from './render/plain.ts';
 
@@ -21,12 +21,12 @@ export function toCliError(error: unknown): CliError {
   const row = ERRORS[known.code];
   return {
     code: known.code,
-    message: known.message,
+    message: redact(known.message),
     hint: row.hint,
     exitCode: row.exitCode,
     retryable: row.retryable,
     type: row.type ?? known.code,
-    details: known.details,
+    details: redactFields(known.details),
   };
 }
 

@@ -1,5 +1,6 @@
 import { homedir } from 'node:os';
 import { basename } from 'node:path';
+import { crashReport } from '../core/index.ts';
 import type { ProcessFacts } from './context.ts';
 import { runQuickly } from './quick.ts';
 
@@ -16,6 +17,10 @@ process.on('SIGTERM', () => {
   if (terminateListeners.size === 0) process.exit(143);
   terminated = true;
   for (const listener of [...terminateListeners]) listener();
+});
+process.on('uncaughtException', (error) => {
+  process.stderr.write(crashReport('hearth', error, homedir()));
+  process.exit(1);
 });
 // The reader of our output went away (`| head`): nothing is left to say.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));

@@ -1,5 +1,5 @@
 import { ERRORS, type ErrorCode, type ErrorRow } from '../contract/errors.ts';
-import { redact } from './redact.ts';
+import { redact, redactFields } from './redact.ts';
 
 /**
  * The only error class of hearth. `details` may be shown to the caller; `cause` never leaves the process.
@@ -13,7 +13,7 @@ export class HearthError extends Error {
   constructor(code: ErrorCode, message: string, options: { cause?: unknown; details?: Record<string, unknown> } = {}) {
     super(redact(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.details = JSON.parse(redact(JSON.stringify(options.details ?? {}))) as Record<string, unknown>;
+    this.details = options.details === undefined ? {} : redactFields(JSON.parse(JSON.stringify(options.details)) as Record<string, unknown>);
   }
 
   get row(): ErrorRow {

@@ -1,35 +1,104 @@
-/** Patterns of secrets that must not reach a log, an error or a terminal (docs/spec/security.md §11, passes 1 and 2 in part). */
-const PATTERNS: readonly (readonly [kind: string, pattern: RegExp])[] = [
-  ['hub-token', /\bhf_[A-Za-z0-9]{30,}\b/g],
-  ['api-key', /\bsk-[A-Za-z0-9_-]{20,}/g],
-  ['github-token', /\bgh[pousr]_[A-Za-z0-9]{36,}\b|\bgithub_pat_\w{40,}/g],
-  ['aws-key', /\b(?:AKIA|ASIA)[0-9A-Z]{16}\b/g],
-  ['npm-token', /\bnpm_[A-Za-z0-9]{36}\b/g],
-  ['slack-token', /\bxox[abprs]-[\w-]{10,}/g],
-  ['hearth-key', /\bhth_\w{12}_[\w-]{43}/g],
-  ['jwt', /\beyJ[\w-]+\.[\w-]+\.[\w-]+/g],
-  ['private-key', /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g],
-  ['bearer', /(?<=\bBearer )[^\s"'\\]+/gi],
-  ['userinfo', /(?<=\b[a-z][a-z0-9+.-]*:\/\/)[^/\s@"'\\]+(?=@)/gi],
-  ['query', /(?<=[?&](?:token|access_token|api_key|key|sig|signature|password|secret|X-Amz-[A-Za-z-]+)=)[^&\s"'\\]+/gi],
-];
+import { createHmac, randomBytes } from 'node:crypto';
+import { findSecrets, type SecretSpan } from './find-secrets.ts';
+import { secretKindOf } from './secret-names.ts';
 
-/** What every secret of a known shape holds: most texts hold none of it, and one look shows it. */
-const MARKS =
-  /hf_|sk-|gh[pousr]_|github_pat_|A[KS]IA|npm_|xox|hth_|eyJ|-----BEGIN|bearer |:\/\/|[?&](?:token|access_token|api_key|key|sig|signature|password|secret|X-Amz-)/i;
+/** Secrets that this process knows, in every form that a text may hold them in. */
+const known = new Map<string, { readonly kind: string; readonly value: string }>();
+let key: Buffer | null = null;
 
-const known = new Map<string, string>();
-
-/** Registers a secret value that this process knows, so that every later text is stripped of it. */
+/** Registers a secret value that this process knows, so that every later text is stripped of it, also where it is encoded. */
 export function registerSecret(kind: string, value: string): void {
-  if (value.length >= 8) known.set(value, kind);
+  if (value.length < 8) return;
+  for (const form of formsOf(value)) if (form.length >= 8) known.set(form, { kind, value });
 }
 
-/** The text with secrets replaced by `[redacted:<kind>]`. */
+/** Fingerprints are made with this key from now on, so that equal secrets look alike in all files of an installation; before, with one of this process. */
+export function keyRedaction(installDerived: Uint8Array): void {
+  key = Buffer.from(installDerived);
+}
+
+/** The text with secrets replaced by `[redacted:<kind>:<8 hex>]`. */
 export function redact(text: string): string {
-  let result = text;
-  for (const [value, kind] of known) result = result.replaceAll(value, `[redacted:${kind}]`);
-  if (!MARKS.test(result)) return result;
-  for (const [kind, pattern] of PATTERNS) result = result.replace(pattern, `[redacted:${kind}]`);
-  return result;
+  const spans = secretsIn(text);
+  if (spans.length === 0) return text;
+  let result = '';
+  let at = 0;
+  for (const span of spans) {
+    result += text.slice(at, span.start) + markOf(span.kind, span.value);
+    at = span.end;
+  }
+  return result + text.slice(at);
+}
+
+/** Where the secrets of a text are. */
+export const secretsIn = (text: string): readonly SecretSpan[] => findSecrets(text, knownIn(text));
+
+const MAX_DEPTH = 32;
+
+/**
+ * A plain copy of a value with its secrets replaced: in every string, in names of fields, and whatever a field of a secret's name holds, at any depth.
+ * What is deeper than 32 levels, or contains itself, is left out.
+ */
+export function redactFields<T>(value: T): T {
+  return walk(value, null, [], MAX_DEPTH) as T;
+}
+
+function walk(value: unknown, kind: string | null, above: readonly unknown[], depth: number): unknown {
+  if (typeof value === 'string') return kind === null || value === '' ? redact(value) : redactWhole(kind, value);
+  if ((typeof value === 'number' || typeof value === 'bigint') && (kind === 'password' || kind === 'passphrase')) return markOf(kind, String(value));
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth === 0 || above.includes(value)) return '[left out]';
+  const inside = [...above, value];
+  if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
+  if (Array.isArray(value)) return value.map((item) => walk(item, kind, inside, depth - 1));
+  if (value instanceof Error) return walk({ ...value, name: value.name, message: value.message }, kind, inside, depth - 1);
+  if ('toJSON' in value && typeof value.toJSON === 'function') return walk(value.toJSON(), kind, inside, depth - 1);
+  const entries = value instanceof Map ? [...value] : Object.entries(value);
+  // A piece of text that a model weighed is called `token` in the answers of every API.
+  const weighed = 'logprob' in value;
+  const copy: Record<string, unknown> = {};
+  for (const [name, item] of entries) {
+    const own = weighed && name === 'token' ? null : secretKindOf(String(name));
+    const shown = redact(String(name));
+    if (shown !== '__proto__') copy[shown] = walk(item, kind ?? own, inside, depth - 1);
+  }
+  return copy;
+}
+
+/** A value that was stripped before stays as it is. */
+const redactWhole = (kind: string, value: string): string => {
+  const inner = redact(value);
+  return /^(?:\w+ )?\[redacted:[a-z0-9-]+:[0-9a-f]{8}\]$/.test(inner) ? inner : markOf(kind, value);
+};
+
+/** The user's home as `~`, where it is a whole part of a path. */
+export function shortenHome(text: string, userHome: string): string {
+  if (userHome.length < 2 || !text.includes(userHome)) return text;
+  return text.replaceAll(new RegExp(`${userHome.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}(?![\\w.-])`, 'g'), '~');
+}
+
+function* knownIn(text: string): Generator<SecretSpan> {
+  for (const [form, { kind, value }] of known)
+    for (let start = text.indexOf(form); start >= 0; start = text.indexOf(form, start + form.length)) yield { start, end: start + form.length, kind, value };
+}
+
+function markOf(kind: string, value: string): string {
+  key ??= randomBytes(32);
+  return `[redacted:${kind}:${createHmac('sha256', key).update(value).digest('hex').slice(0, 8)}]`;
+}
+
+function formsOf(value: string): ReadonlySet<string> {
+  const escaped = JSON.stringify(value).slice(1, -1);
+  const forms = new Set([value, escaped, JSON.stringify(escaped).slice(1, -1), encodeURIComponent(value.toWellFormed())]);
+  forms.add(new URLSearchParams({ '': value }).toString().slice(1));
+  const bytes = Buffer.from(value);
+  for (let shift = 0; shift < 3; shift += 1) {
+    // What the neighbours of the value do not change, wherever it lies in what was encoded.
+    const text = Buffer.concat([Buffer.alloc(shift), bytes])
+      .toString('base64')
+      .replace(/=+$/, '');
+    const stable = text.slice(Math.ceil((shift * 8) / 6), Math.floor(((shift + bytes.length) * 8) / 6));
+    forms.add(stable).add(stable.replaceAll('+', '-').replaceAll('/', '_')).add(encodeURIComponent(stable));
+  }
+  return forms;
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
 import type { CapturedRequest } from '../contract/index.ts';
-import { type Clock, type Logger, redact, silentLogger, systemClock } from '../core/index.ts';
+import { type Clock, type Logger, redactFields, silentLogger, systemClock } from '../core/index.ts';
 
 export interface CaptureStore {
   /** Writes one file; failures are logged, never thrown: no request fails because of its capture. */
@@ -24,7 +24,7 @@ export interface CaptureOptions {
 }
 
 const NAME = /^(\d{13})-(req_[0-9a-f-]{36})\.json\.zst$/;
-const SECRET_HEADERS = /^(authorization|proxy-authorization|cookie|set-cookie|x-api-key)$|token|secret|password/i;
+const SECRET_HEADERS = /token|secret|password|key/i;
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
 
@@ -58,8 +58,7 @@ export function createCaptureStore({
 
   async function write(capture: CapturedRequest): Promise<void> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    const clean = { ...capture, requestHeaders: withoutSecrets(capture.requestHeaders), responseHeaders: withoutSecrets(capture.responseHeaders) };
-    const text = JSON.stringify(clean, (_, value) => (typeof value === 'string' ? redact(value) : value));
+    const text = JSON.stringify(redactFields({ ...capture, requestHeaders: named(capture.requestHeaders), responseHeaders: named(capture.responseHeaders) }));
     const path = join(directory, `${String(capture.atMs).padStart(13, '0')}-${capture.id}.json.zst`);
     const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
     try {
@@ -97,5 +96,5 @@ export function createCaptureStore({
 }
 
 /** Values of headers that are made to hold secrets are not kept at all, whatever they look like. */
-const withoutSecrets = (headers: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, SECRET_HEADERS.test(name) ? '[redacted]' : value]));
+const named = (headers: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, SECRET_HEADERS.test(name) ? redactFields({ secret: value }).secret : value]));

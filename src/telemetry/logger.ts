@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 import { pino } from 'pino';
-import { type Logger, redact } from '../core/index.ts';
+import { escapeLine, type Logger, redact, redactFields, shortenHome } from '../core/index.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warning' | 'error';
 
@@ -13,25 +13,23 @@ export interface LoggerOptions {
   readonly userHome: string;
 }
 
-/** Lines go to `output` with secrets replaced and the user's home shortened, in the message and in every field. */
+/** Whatever a line quotes, it stays one line and moves no cursor. Lines go to `output` with secrets replaced and the user's home shortened, in the message and in every field. */
 export function createLogger(options: LoggerOptions): Logger {
-  const clean = (line: string): string => redact(options.userHome.length > 1 ? line.replaceAll(options.userHome, '~') : line);
   const logger = pino(
     {
       level: options.level === 'warning' ? 'warn' : options.level,
       base: null,
       timestamp: () => `,"ts":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label === 'warn' ? 'warning' : label }) },
-      serializers: { error: describeError, cause: describeError },
     },
-    { write: (line: string) => options.output.write(clean(options.json ? line : toText(line))) },
+    { write: (line: string) => options.output.write(shortenHome(options.json ? escapeSeparators(line) : toText(line), options.userHome)) },
   );
-  return {
-    debug: (message, fields) => logger.debug(fields ?? {}, message),
-    info: (message, fields) => logger.info(fields ?? {}, message),
-    warning: (message, fields) => logger.warn(fields ?? {}, message),
-    error: (message, fields) => logger.error(fields ?? {}, message),
-  };
+  const at =
+    (level: 'debug' | 'info' | 'warn' | 'error') =>
+    (message: string, fields: Readonly<Record<string, unknown>> = {}): void => {
+      if (logger.isLevelEnabled(level)) logger[level](redactFields(withErrorsTold(fields)), redact(message));
+    };
+  return { debug: at('debug'), info: at('info'), warning: at('warn'), error: at('error') };
 }
 
 /** `12:00:01 warning The engine ended  pid=12 code=null`. */
@@ -40,17 +38,20 @@ function toText(line: string): string {
   const rest = Object.entries(fields)
     .filter(([, value]) => value !== null)
     .map(([name, value]) => `${name}=${typeof value === 'string' && !/[\s"=]/.test(value) ? value : JSON.stringify(value)}`);
-  return `${String(ts).slice(11, 19)} ${String(level).padEnd(7)} ${escapeControls([msg, ...rest].join('  '))}\n`;
+  return `${String(ts).slice(11, 19)} ${String(level).padEnd(7)} ${escapeLine([msg, ...rest].join('  '))}\n`;
 }
 
-/** Whatever a log line quotes, it stays one line and moves no cursor. */
-function escapeControls(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is escaped
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
-}
+/** JSON leaves them as they are, and some readers end a line there. */
+const escapeSeparators = (line: string): string =>
+  line.replace(/[\u2028\u2029\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 /** Errors keep message and code; stacks stay out of logs. */
-function describeError(value: unknown): unknown {
-  if (!(value instanceof Error)) return value;
+function withErrorsTold(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  return Object.values(fields).some((value) => value instanceof Error)
+    ? Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, value instanceof Error ? describeError(value) : value]))
+    : fields;
+}
+
+function describeError(value: Error): unknown {
   return { message: value.message, ...('code' in value && typeof value.code === 'string' ? { code: value.code } : {}) };
 }

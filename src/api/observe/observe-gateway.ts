@@ -132,4 +132,5 @@ const inputOf = ({ messages, prompt, tokens }: GenerateRequest): string =>
     ? JSON.stringify(messages.map(({ role, content }) => ({ role, content: content.map((part) => (part.kind === 'text' ? part.text : `[${part.kind}]`)) })))
     : (prompt ?? `${tokens?.length ?? 0} tokens`);
 
-const cut = (text: string): string => redact(text.slice(0, CONTENT_CHARACTERS));
+/** A secret that lies over the cut is seen whole before it. */
+const cut = (text: string): string => redact(text.slice(0, CONTENT_CHARACTERS + 4096)).slice(0, CONTENT_CHARACTERS);

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { findConfigFile, hearthHome, load } from '../../config/index.ts';
-import { HearthError, isHearthError, toHearthError } from '../../core/index.ts';
+import { crashReport, HearthError, isHearthError, toHearthError } from '../../core/index.ts';
 import { runDaemon } from './run-daemon.ts';
 
 // The entry file of `hearthd`: the daemon by itself. `hearth up` starts it on demand, launchd or systemd as a service, a person in the foreground.
@@ -50,6 +50,11 @@ async function main(): Promise<void> {
   if (mode === 'foreground') process.stderr.write(`hearthd ${version} runs${daemon.url === '' ? '' : ` and listens on ${daemon.url}/v1`} — Ctrl-C stops it.\n`);
   await daemon.stopped;
 }
+
+process.on('uncaughtException', (error) => {
+  process.stderr.write(crashReport('hearthd', error, homedir()));
+  process.exit(1);
+});
 
 try {
   await main();

@@ -1,3 +1,5 @@
+import { redact } from '../../core/index.ts';
+
 /** Values of the labels of one series, in the order in which the family names its labels. */
 export type LabelValues = readonly string[];
 
@@ -130,7 +132,7 @@ function seriesOf(family: Family, labels: LabelValues): Series {
   if (!series) {
     const { spec } = family;
     series = {
-      labels: bounded,
+      labels: bounded.map(redact),
       value: 0,
       sum: 0,
       count: 0,

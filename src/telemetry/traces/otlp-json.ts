@@ -28,7 +28,7 @@ function spanJson(span: Span): object {
     traceId: span.traceId,
     spanId: span.spanId,
     ...(span.parentSpanId === null ? {} : { parentSpanId: span.parentSpanId }),
-    name: span.name,
+    name: redact(span.name),
     kind: KINDS[span.kind],
     startTimeUnixNano: nanoseconds(span.startMs),
     endTimeUnixNano: nanoseconds(span.endMs),
@@ -36,7 +36,7 @@ function spanJson(span: Span): object {
     ...(span.events === undefined
       ? {}
       : { events: span.events.map(({ name, timeMs, attributes }) => ({ name, timeUnixNano: nanoseconds(timeMs), attributes: attributesOf(attributes) })) }),
-    status: span.error === null ? {} : { code: 2, message: span.error },
+    status: span.error === null ? {} : { code: 2, message: redact(span.error) },
   };
 }
 
