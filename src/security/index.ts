@@ -10,4 +10,5 @@ export { parseJsonStrictly } from './access/json-scan.ts';
 export { modelAllowed } from './access/model-globs.ts';
 export { createSecretScanner, findingByContent, type SecretScanner } from './hygiene/push-content.ts';
 export { findingByName, type PushFinding, type PushFindingCode } from './hygiene/push-names.ts';
+export * from './intake/index.ts';
 export * from './signing/index.ts';

@@ -1,21 +1,7 @@
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { installPaths as pathsOf } from '../../core/index.ts';
 
 /** Packages that the worker's modules import. */
 const PACKAGES = ['@huggingface/jinja', '@huggingface/tokenizers'];
 
-/** Directories that the worker's program is read from: this package, and those of its dependencies, wherever the installer put them. */
-export function installPaths(installDirectory = packageDirectory(fileURLToPath(import.meta.url))): readonly string[] {
-  const others = PACKAGES.map((name) => packageDirectory(fileURLToPath(import.meta.resolve(name))));
-  return [installDirectory, ...others.filter((path) => !path.startsWith(join(installDirectory, '/')))];
-}
-
-/** The installed package that a file belongs to; in a checkout the nearest directory above with a package.json. */
-function packageDirectory(file: string): string {
-  const installed = /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(file);
-  if (installed !== null) return installed[0];
-  let directory = dirname(file);
-  while (!existsSync(join(directory, 'package.json')) && dirname(directory) !== directory) directory = dirname(directory);
-  return directory;
-}
+/** Directories that the worker's program is read from. */
+export const installPaths = (installDirectory?: string): readonly string[] => pathsOf(PACKAGES, installDirectory);

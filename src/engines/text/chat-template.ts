@@ -1,10 +1,9 @@
 import { randomInt } from 'node:crypto';
-import { Template } from '@huggingface/jinja';
 import type { ChatMessage, ToolDefinition } from '../../contract/index.ts';
-import { HearthError, isHearthError } from '../../core/index.ts';
+import { HearthError, isHearthError, withTimeLimit } from '../../core/index.ts';
+import { type CompiledTemplate, compileTemplate } from '../../formats/index.ts';
 import { fallbackPrompt } from './fallback-prompt.ts';
 import { type Change, mapStrings, toTemplateMessages, toTemplateTool } from './template-values.ts';
-import { withTimeLimit } from './time-limit.ts';
 
 /** A stretch of a prompt. Control tokens are recognised in `special` stretches only. */
 export interface PromptSegment {
@@ -28,10 +27,10 @@ export interface ChatRendererOptions {
   readonly specialTokens: Iterable<string>;
 }
 
-const MAX_TEMPLATE_CHARACTERS = 1024 * 1024;
 const MAX_PROMPT_CHARACTERS = 4 * 1024 * 1024;
 /** For all renderings of one conversation together (docs/spec/security.md §5). */
 const RENDER_MS = 1_000;
+const LIMITS = { code: 'template_limit', subject: 'The chat template of this model' } as const;
 
 /**
  * Renders conversations so that texts of messages can never become control tokens (docs/spec/security.md §5), while the template sees what it
@@ -47,14 +46,15 @@ const RENDER_MS = 1_000;
  */
 export function createChatRenderer(options: ChatRendererOptions): ChatRenderer {
   const tokens = [...options.specialTokens].filter((token) => token !== '').sort((a, b) => b.length - a.length);
-  let template: Template | null = null;
+  let template: CompiledTemplate | null = null;
   let problem: string | null = null;
   if (options.template !== null) {
     try {
-      if (options.template.length > MAX_TEMPLATE_CHARACTERS) throw new RangeError('it is longer than 1 MiB');
       const source = options.template;
-      template = withTimeLimit(() => new Template(source), RENDER_MS);
+      template = withTimeLimit(() => compileTemplate(source), RENDER_MS, LIMITS);
     } catch (error) {
+      // A template that is a weapon is no mistake of its author: nothing is made of it.
+      if (isHearthError(error)) return { problem: error.message, render: () => refuse(error) };
       problem = `The chat template of this model cannot be used: ${(error as Error).message}`;
     }
   }
@@ -80,7 +80,7 @@ export function createChatRenderer(options: ChatRendererOptions): ChatRenderer {
         return text;
       };
       try {
-        return withTimeLimit(() => protect(run), RENDER_MS);
+        return withTimeLimit(() => protect(run), RENDER_MS, LIMITS);
       } catch (error) {
         if (isHearthError(error)) throw error;
         throw new HearthError('invalid_value', `The chat template of this model refuses the conversation: ${(error as Error).message}`, { cause: error });
@@ -105,6 +105,10 @@ export function createChatRenderer(options: ChatRendererOptions): ChatRenderer {
       return null;
     }
   }
+}
+
+function refuse(error: HearthError): never {
+  throw error;
 }
 
 interface Marks {

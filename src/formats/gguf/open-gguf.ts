@@ -19,12 +19,12 @@ const FIRST_READ = 1024 * 1024;
 
 /**
  * Opens a GGUF file after the strict parse of its header; only the header is held in memory.
- * Throws HearthError with a `gg_*` code, naming the file.
+ * Throws HearthError with a `gg_*` code, naming the file. `fileName`: the name that the file goes by in its model, where `path` ends in another one.
  */
-export async function openGguf(path: string): Promise<GgufFile> {
+export async function openGguf(path: string, fileName = basename(path)): Promise<GgufFile> {
   const handle = await openRegular(path);
   try {
-    const { header, sizeBytes } = await readHeaderStably(handle, path);
+    const { header, sizeBytes } = await readHeaderStably(handle, path, fileName);
     return createFile(handle, path, sizeBytes, header);
   } catch (error) {
     await handle.close();
@@ -35,10 +35,10 @@ export async function openGguf(path: string): Promise<GgufFile> {
 export type ReadableFile = Pick<FileHandle, 'stat' | 'read'>;
 
 /** Parses the header of an open file, which must have the same size and time afterwards. */
-export async function readHeaderStably(file: ReadableFile, path: string): Promise<{ header: GgufHeader; sizeBytes: number }> {
+export async function readHeaderStably(file: ReadableFile, path: string, fileName = basename(path)): Promise<{ header: GgufHeader; sizeBytes: number }> {
   const before = await file.stat({ bigint: true });
   const sizeBytes = Number(before.size);
-  const parsed = await readHeader(file, path, sizeBytes);
+  const parsed = await readHeader(file, path, sizeBytes, fileName);
   const after = await file.stat({ bigint: true });
   if (after.size !== before.size || after.mtimeNs !== before.mtimeNs) throw new HearthError('gg_file_changed', `${path} changed while it was read.`);
   if (!parsed.ok) throw new HearthError(parsed.code, `${path}: ${parsed.message}`);
@@ -63,10 +63,10 @@ async function openRegular(path: string): Promise<FileHandle> {
 }
 
 /** Headers grow with the vocabulary: reads a little first and more only where the parse asks for it. */
-async function readHeader(file: ReadableFile, path: string, size: number): Promise<GgufParse> {
+async function readHeader(file: ReadableFile, path: string, size: number, fileName: string): Promise<GgufParse> {
   for (let length = FIRST_READ; ; length *= 4) {
     const wanted = Math.min(length, size, MAX_HEADER_BYTES + 1);
-    const parsed = parseGgufHeader(await readRange(file, path, 0, wanted), size, { fileName: basename(path) });
+    const parsed = parseGgufHeader(await readRange(file, path, 0, wanted), size, { fileName });
     if (parsed.ok || parsed.code !== 'gg_truncated' || wanted < length) return parsed;
   }
 }

@@ -1,32 +1,11 @@
+import { sniffContent } from '../intake/sniff.ts';
 import type { PushFinding } from './push-names.ts';
-
-/** First bytes of formats that carry code, archives or databases, whatever the file is called. */
-const MAGICS: readonly (readonly [at: number, bytes: string, what: string])[] = [
-  [0, 'PK\x03\x04', 'a ZIP archive'],
-  [0, '\x89HDF\r\n\x1a\n', 'an HDF5 file'],
-  [0, '\x93NUMPY', 'a NumPy array'],
-  [257, 'ustar', 'a tar archive'],
-  [0, '\x1f\x8b', 'a gzip archive'],
-  [0, 'BZh', 'a bzip2 archive'],
-  [0, '\xfd7zXZ\0', 'an xz archive'],
-  [0, '\x28\xb5\x2f\xfd', 'a zstd archive'],
-  [0, '7z\xbc\xaf\x27\x1c', 'a 7z archive'],
-  [0, '\x7fELF', 'a program'],
-  [0, '\xcf\xfa\xed\xfe', 'a program'],
-  [0, '\xca\xfe\xba\xbe', 'a program'],
-  [0, 'MZ\x90', 'a program'],
-  [0, '#!', 'a script'],
-  [0, '\0asm', 'a WebAssembly module'],
-];
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the format begins with them
-const PICKLE = /^\x80[\x02-\x05]/;
 
 /** What the first bytes (512 suffice) of a file tell against sending it. */
 export function findingByContent(path: string, head: Uint8Array): PushFinding | null {
   const text = Buffer.from(head).toString('latin1');
   if (text.startsWith('SQLite format 3\0')) return { path, code: 'database', message: 'it is a database' };
-  const magic = MAGICS.find(([at, bytes]) => text.startsWith(bytes, at));
-  const what = magic?.[2] ?? (PICKLE.test(text) ? 'a Python pickle' : null);
+  const what = sniffContent(head, false);
   return what === null ? null : { path, code: 'format_refused', message: `its content is ${what}` };
 }
 

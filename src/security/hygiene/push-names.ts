@@ -1,3 +1,5 @@
+import { REFUSED_SUFFIX } from '../intake/file-kind.ts';
+
 /** Why a file must not leave this machine (docs/spec/security.md §12, the refused formats of §4.2). */
 export interface PushFinding {
   readonly path: string;
@@ -33,11 +35,7 @@ const FILE_RULES: readonly Rule[] = [
   ],
   ['log_file', /\.log(\.\w+)*$|^nohup\.out$|^events\.out\.tfevents\./i, 'logs tell what happened on this machine'],
   ['database', /\.(db|sqlite3?|duckdb|mdb|ldb)(-wal|-shm|-journal)?$/i, 'it is a database'],
-  [
-    'format_refused',
-    /\.(bin|pt|pth|pth\.tar|pkl|pickle|ckpt|npy|npz|h5|hdf5|keras|joblib|nemo|onnx|msgpack|pb|tflite|mlmodel|py|pyc|pyd|so|dylib|dll|exe|sh|whl|egg)$/i,
-    'hearth neither loads nor sends this kind of file',
-  ],
+  ['format_refused', REFUSED_SUFFIX, 'hearth neither loads nor sends this kind of file'],
 ];
 
 /** On the name of a directory above the file. */

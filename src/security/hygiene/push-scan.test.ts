@@ -33,7 +33,7 @@ describe('what must not leave the machine', () => {
 
   it('tells archives, pickles, programs and databases by their first bytes', () => {
     const head = (text: string) => Buffer.from(text.padEnd(512, 'x'), 'latin1');
-    for (const text of ['PK\x03\x04', '\x80\x04', '\x1f\x8b', '\x7fELF', '#!/bin/sh', '\x93NUMPY']) {
+    for (const text of ['PK\x03\x04', '\x80\x04\x95\x20\0\0\0\0\0\0\0}\x94(\x8c\x01aK\x01u.', '\x1f\x8b', '\x7fELF', '#!/bin/sh', '\x93NUMPY']) {
       expect([text, findingByContent('notes.txt', head(text))?.code]).toEqual([text, 'format_refused']);
     }
     expect(findingByContent('data.json', head('SQLite format 3\0'))?.code).toBe('database');

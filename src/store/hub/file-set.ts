@@ -1,4 +1,5 @@
 import { HearthError } from '../../core/index.ts';
+import { isAllowedFile } from '../../security/index.ts';
 import { type GgufVariant, ggufVariants, pickVariant, variantRequired } from '../variants.ts';
 
 /** One file of a repository at a commit. */
@@ -22,22 +23,13 @@ export interface FileSetOptions {
   readonly variant: string | null;
 }
 
-/** Formats that may enter (docs/spec/security.md §4.2); everything else is listed and left. */
-const ALLOWED = /\.(safetensors|gguf|json|jinja|txt|model|tiktoken|md|png|jpe?g|gif|webp|svg|sig|jsonl)$/i;
-const ALLOWED_NAME = /^(licen[cs]e|notice)/i;
-
-const allowed = (path: string): boolean => {
-  const name = path.slice(path.lastIndexOf('/') + 1);
-  return ALLOWED.test(name) || (ALLOWED_NAME.test(name) && !/\.(?!txt|md)\w+$/i.test(name));
-};
-
 /**
  * Which files of a repository are fetched. A repository of several GGUF variants alone needs one to be named.
  * Errors: variant_required, model_not_found and ambiguous_match for a variant, invalid_argument when nothing is left.
  */
 export function chooseFiles(listed: readonly HubFile[], options: FileSetOptions): FileSet {
-  const skipped = listed.filter((file) => !allowed(file.path)).map((file) => file.path);
-  let files = listed.filter((file) => allowed(file.path));
+  const skipped = listed.filter((file) => !isAllowedFile(file.path)).map((file) => file.path);
+  let files = listed.filter((file) => isAllowedFile(file.path));
   const variants = ggufVariants(files);
   if (options.variant !== null) files = onlyVariant(files, pickVariant(options.model, variants, options.variant));
   else if (variants.length > 1 && options.include.length === 0 && !files.some((file) => file.path.endsWith('.safetensors'))) {
