@@ -1,7 +1,6 @@
-import { existsSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
-import { isMainThread } from 'node:worker_threads';
 import { HearthError } from '../core/index.ts';
+import type { Argv } from './cage/cage.ts';
 import type { ProcessSpec } from './process-spec.ts';
 
 /** The parent's variables that a child may see; all others stay behind (docs/spec/security.md §9). */
@@ -24,20 +23,11 @@ export function childEnvironment(spec: ProcessSpec, parent: Readonly<Record<stri
   return result;
 }
 
-/** `setpriv` of util-linux, which asks the kernel to kill the child when its parent dies; null where there is none. */
-export function findSetpriv(platform: NodeJS.Platform = process.platform): string | null {
-  if (platform !== 'linux') return null;
-  return ['/usr/bin/setpriv', '/bin/setpriv', '/usr/sbin/setpriv'].find((path) => existsSync(path)) ?? null;
-}
-
-/**
- * The argv that is really spawned. The kernel ties the parent-death signal to the thread that forks, so the wrapper is used from the main
- * thread only; elsewhere the child's own watch on its standard input has to do.
- */
-export function commandLine(spec: ProcessSpec, launchId: string, setpriv: string | null): readonly [command: string, args: readonly string[]] {
-  for (const path of [spec.command, spec.cwd])
+/** The program with its arguments and the random id that tells it from every other process. Throws engine_options_invalid. */
+export function commandLine(spec: ProcessSpec, launchId: string): Argv {
+  for (const path of [spec.command, spec.cwd, ...spec.readPaths, ...spec.writePaths])
     if (!isAbsolute(path)) throw new HearthError('engine_options_invalid', `A process needs absolute paths; '${path}' is not one.`);
-  const args = [...spec.args, `--hearth-launch=${launchId}`];
-  if (setpriv === null || !isMainThread) return [spec.command, args];
-  return [setpriv, ['--pdeathsig', 'KILL', '--', spec.command, ...args]];
+  for (const text of [spec.command, spec.cwd, ...spec.args, ...spec.readPaths, ...spec.writePaths])
+    if (text.includes('\0')) throw new HearthError('engine_options_invalid', 'A process may not get a text with a zero byte.');
+  return [spec.command, ...spec.args, `--hearth-launch=${launchId}`];
 }

@@ -1,3 +1,7 @@
+import type { CageReport } from './cage/cage.ts';
+import type { HeldLimit } from './limits/kernel-limits.ts';
+import type { ProcessLimits } from './limits/process-limits.ts';
+
 /** What an engine asks the supervisor to start (docs/spec/engines.md §1.2). It holds no secret, no repository name and no URL. */
 export interface ProcessSpec {
   /** Absolute path of the program. */
@@ -14,6 +18,8 @@ export interface ProcessSpec {
   readonly devices: 'none' | 'gpu';
   readonly memoryBytes: number;
   readonly threads: number;
+  /** In place of those that follow from `memoryBytes` and `threads`, with room above. */
+  readonly limits?: Partial<ProcessLimits>;
   readonly startTimeoutMs: number;
   readonly stopGraceMs: number;
 }
@@ -39,17 +45,32 @@ export interface ProcessChannel {
   readonly exited: Promise<ProcessExit>;
 }
 
-/** Why a process was ended by its supervisor: `oom` in bytes. */
+/** Why a process was ended by its supervisor: `oom` and `output` in bytes, `cpu` and `wall` in milliseconds. */
 export interface OverLimit {
-  readonly reason: 'oom' | 'cpu' | 'wall';
+  readonly reason: 'oom' | 'cpu' | 'wall' | 'threads' | 'output';
   readonly limit: number;
   readonly value: number;
 }
 
+/** What holds a process, as it is at this moment. */
+export interface Protection {
+  readonly cage: CageReport;
+  /** Layers of limits that are in force: `systemd-scope` or `rlimit` where the kernel tells the values, `polling` where the looks succeed. */
+  readonly layers: readonly ('systemd-scope' | 'rlimit' | 'polling')[];
+  readonly limits: ProcessLimits;
+  /** Read back from the kernel. */
+  readonly held: readonly HeldLimit[];
+}
+
 export interface SupervisedProcess extends AsyncDisposable {
+  /** Of the program itself, as the machine numbers it; of what is around it until the program is there. */
   readonly pid: number;
   /** Set once it was ended for what it took; absent: nobody watches it. */
   overLimit?(): OverLimit | null;
+  /** Absent: nobody knows. */
+  protection?(): Protection;
+  /** Room beside the limit of memory, such as for adapters; in place of what was granted before. */
+  grantMemory?(bytes: number): void;
   readonly channel: ProcessChannel;
   /** SIGTERM to the group, the grace time, SIGKILL. Settles when the process is gone. */
   stop(): Promise<{ readonly method: 'graceful' | 'forced' | 'gone' }>;
@@ -58,5 +79,7 @@ export interface SupervisedProcess extends AsyncDisposable {
 }
 
 export interface Supervisor extends AsyncDisposable {
+  /** Finds out what this machine allows, while the caller prepares the process; `start` waits for it. */
+  warm?(): void;
   start(spec: ProcessSpec): Promise<SupervisedProcess>;
 }

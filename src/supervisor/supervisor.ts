@@ -1,21 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import type { Duplex, Readable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createJsonLineReader, encodeJsonLine, HearthError } from '../core/index.ts';
-import { childEnvironment, commandLine, findSetpriv } from './command-line.ts';
+import { createJsonLineReader, createStreamRedactor, encodeJsonLine, HearthError } from '../core/index.ts';
+import { childEnvironment, commandLine } from './command-line.ts';
+import { createEnclosure, type Enclosed, type Enclosure } from './enclosure.ts';
 import { createLastLines } from './last-lines.ts';
 import type { LaunchJournal } from './launch-journal.ts';
-import type { ProcessChannel, ProcessExit, ProcessSpec, SupervisedProcess, Supervisor } from './process-spec.ts';
+import type { OverLimit, ProcessChannel, ProcessExit, ProcessSpec, SupervisedProcess, Supervisor } from './process-spec.ts';
 
 export interface SupervisorOptions {
   /** The parent's environment, from which the allow-list is taken; empty when absent. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
   /** Every line that a child writes. */
   readonly onLine?: (line: string, child: { readonly pid: number; readonly launchId: string; readonly stream: 'stdout' | 'stderr' }) => void;
-  /** Path of setpriv, null for none; found by itself when absent. */
-  readonly setpriv?: string | null;
+  /** Walls and limits of every child; absent: the parent-death signal alone. */
+  readonly enclosure?: Enclosure;
   /** Where a daemon writes its children down, for the next one; absent: nowhere. */
   readonly journal?: LaunchJournal;
 }
@@ -26,14 +27,17 @@ const DRAIN_MS = 200;
 const CONFIRM_MS = 2_500;
 /** A child that has closed its channel is expected to end within this time. */
 const CHANNEL_END_MS = 1_000;
+/** From the request to end to the end, for a child that took too much of something other than memory. */
+const OVER_GRACE_MS = 1_000;
 
 /** Starts and ends single processes. Disposing it stops all that it started. */
 export function createSupervisor(options: SupervisorOptions = {}): Supervisor {
-  const setpriv = options.setpriv === undefined ? findSetpriv() : options.setpriv;
+  const enclosure = options.enclosure ?? createEnclosure({ mode: 'off', limits: 'none' });
   const running = new Set<SupervisedProcess>();
   return {
+    warm: () => void enclosure.ready().catch(() => {}),
     async start(spec) {
-      const child = await launch(spec, options, setpriv);
+      const child = await launch(spec, options, enclosure);
       running.add(child);
       void child.channel.exited.then(() => running.delete(child));
       return child;
@@ -44,60 +48,97 @@ export function createSupervisor(options: SupervisorOptions = {}): Supervisor {
   };
 }
 
-async function launch(spec: ProcessSpec, options: SupervisorOptions, setpriv: string | null): Promise<SupervisedProcess> {
+async function launch(spec: ProcessSpec, options: SupervisorOptions, enclosure: Enclosure): Promise<SupervisedProcess> {
   if (spec.channel !== 'ipc') throw new HearthError('not_implemented', 'Processes that speak over a Unix socket are not built yet.');
   const launchId = randomBytes(16).toString('hex');
-  const [command, args] = commandLine(spec, launchId, setpriv);
+  const environment = childEnvironment(spec, options.environment ?? {});
+  const own = commandLine(spec, launchId);
+  const enclosed = await enclosure.enclose(own, spec);
+  const [command, ...args] = enclosed.argv;
   const child = spawn(command, args, {
     cwd: spec.cwd,
-    env: childEnvironment(spec, options.environment ?? {}),
+    env: { ...environment, ...enclosed.environment },
     detached: true,
     windowsHide: true,
-    // Standard input is never written: its end tells the child that we are gone.
-    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+    // Standard input is never written: its end tells the child that we are gone. The fifth feeds the cage.
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe', ...(enclosed.feed === undefined ? [] : (['pipe'] as const))],
   });
   try {
     await once(child, 'spawn');
   } catch (error) {
     throw new HearthError('file_system_error', `${spec.command} could not be started: ${(error as Error).message}`, { cause: error });
   }
-  const supervised = supervise(child, child.pid as number, launchId, spec, options);
+  if (enclosed.feed !== undefined) {
+    const pipe = child.stdio[enclosed.feed.descriptor] as Writable;
+    pipe.on('error', () => {});
+    pipe.end(enclosed.feed.bytes);
+  }
+  const supervised = supervise(child, launchId, spec, options, enclosed);
   const { journal } = options;
   if (journal === undefined) return supervised;
   void supervised.channel.exited.then(() => journal.remove(launchId));
-  await journal.add({ pid: supervised.pid, launchId });
+  await journal.add({ pid: child.pid as number, launchId });
   return supervised;
 }
 
-function supervise(child: ChildProcess, pid: number, launchId: string, spec: ProcessSpec, options: SupervisorOptions): SupervisedProcess {
+function supervise(child: ChildProcess, launchId: string, spec: ProcessSpec, options: SupervisorOptions, enclosed: Enclosed): SupervisedProcess {
+  /** Leader of the group: the program itself, or the innermost wrapper that stays around it. */
+  const leader = child.pid as number;
+  const program = enclosed.programOf(leader);
   const output = createLastLines(LAST_LINES, () => {});
-  for (const stream of ['stdout', 'stderr'] as const) {
-    const lines = createLastLines(0, (line) => {
-      output.push(`${line}\n`);
-      options.onLine?.(line, { pid, launchId, stream });
-    });
-    const readable = child[stream] as Readable;
-    readable.setEncoding('utf8');
-    readable.on('data', (text: string) => lines.push(text));
-    readable.on('end', () => lines.end());
-  }
-  child.stdin?.on('error', () => {});
-  child.on('error', () => {});
 
   const signalGroup = (signal: NodeJS.Signals): void => {
     try {
-      process.kill(-pid, signal);
+      process.kill(-leader, signal);
     } catch {
       // ESRCH: the group is empty.
     }
   };
+  /** What is around a program dies of the signal at once, and takes it along: the program alone is asked. */
+  const askToEnd = (): void => {
+    const pid = program();
+    try {
+      process.kill(pid === leader ? -leader : pid, 'SIGTERM');
+    } catch {
+      // ESRCH: it has ended.
+    }
+  };
+  let over: OverLimit | null = null;
+  const watch = enclosed.watch(leader, (crossed) => {
+    over = crossed;
+    // What eats memory gets no time to eat more.
+    if (crossed.reason !== 'oom') askToEnd();
+    setTimeout(() => signalGroup('SIGKILL'), crossed.reason === 'oom' ? 0 : OVER_GRACE_MS).unref();
+  });
+  for (const stream of ['stdout', 'stderr'] as const) {
+    const lines = createLastLines(0, (line) => {
+      output.push(`${line}\n`);
+      options.onLine?.(line, { pid: program(), launchId, stream });
+    });
+    const readable = child[stream] as Readable;
+    readable.setEncoding('utf8');
+    // Before the lines are parted: a key in PEM lies over many.
+    const clean = createStreamRedactor();
+    readable.on('data', (text: string) => {
+      watch?.wrote(Buffer.byteLength(text));
+      lines.push(clean.push(text));
+    });
+    readable.on('end', () => {
+      lines.push(clean.end());
+      lines.end();
+    });
+  }
+  child.stdin?.on('error', () => {});
+  child.on('error', () => {});
+
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
   let violation: string | undefined;
   const exited = new Promise<ProcessExit>((resolve) => {
     child.once('exit', async (code, signal) => {
+      watch?.[Symbol.dispose]();
       signalGroup('SIGKILL');
       await Promise.race([closed, sleep(DRAIN_MS, undefined, { ref: false })]);
-      resolve({ code, signal, lastLines: [...output.lines], ...(violation === undefined ? {} : { violation }) });
+      resolve({ ...enclosed.exitOf(code, signal), lastLines: [...output.lines], ...(violation === undefined ? {} : { violation }) });
     });
   });
   const refuse = (reason: string): void => {
@@ -107,15 +148,20 @@ function supervise(child: ChildProcess, pid: number, launchId: string, spec: Pro
   let stopping: Promise<{ method: 'graceful' | 'forced' | 'gone' }> | undefined;
   const stop = async (): Promise<{ method: 'graceful' | 'forced' | 'gone' }> => {
     if (child.exitCode !== null || child.signalCode !== null) return { method: 'gone' };
-    signalGroup('SIGTERM');
+    askToEnd();
     if (await within(exited, spec.stopGraceMs)) return { method: 'graceful' };
     signalGroup('SIGKILL');
     if (await within(exited, CONFIRM_MS)) return { method: 'forced' };
     stopping = undefined;
-    throw new HearthError('execution_error', `Process ${pid} did not end after SIGKILL.`);
+    throw new HearthError('execution_error', `Process ${leader} did not end after SIGKILL.`);
   };
   return {
-    pid,
+    get pid() {
+      return program();
+    },
+    overLimit: () => over,
+    protection: () => enclosed.protection(program(), watch),
+    grantMemory: (bytes) => watch?.grantMemory(bytes),
     channel: openChannel(child.stdio[3] as Duplex, exited, refuse),
     stop: () => {
       stopping ??= stop();

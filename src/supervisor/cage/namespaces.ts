@@ -1,0 +1,32 @@
+import type { Argv, Cage } from './cage.ts';
+
+export interface NamespacesOptions {
+  /** Absolute paths. */
+  readonly unshare: string;
+  readonly setpriv: string;
+  readonly outer: string | null;
+  readonly reason: string;
+}
+
+const own = (unshare: string): Argv => [unshare, '--user', '--map-current-user', '--net', '--ipc', '--uts', '--'];
+
+/**
+ * User, network, IPC and host name namespaces by the tools of util-linux, and no new privileges. They replace themselves by the program, so the
+ * process number stays. Files are held back by Node's own permission model alone.
+ */
+export function createNamespaces({ unshare, setpriv, outer, reason }: NamespacesOptions): Cage {
+  return {
+    kind: 'namespaces',
+    strength: 'strong',
+    detail: 'no network, no new privileges; files by the permission model of Node, or the rules that the worker of mlx takes on',
+    reason,
+    outer,
+    nested: false,
+    wrap: (argv, _spec, { mainThread }) => ({
+      argv: [...own(unshare), setpriv, '--no-new-privs', ...(mainThread ? ['--pdeathsig', 'KILL'] : []), '--', ...argv] as unknown as Argv,
+    }),
+  };
+}
+
+export const namespacesProbe = (unshare: string, setpriv: string, command: string): Argv =>
+  [...own(unshare), setpriv, '--no-new-privs', '--', command, '--version'] as unknown as Argv;
