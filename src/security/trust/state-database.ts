@@ -1,0 +1,74 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { closeSync, constants, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { checkManagedFile, makePrivateDirectory } from '../../core/index.ts';
+import type { InstallKey } from './install-key.ts';
+
+export type StateKind = 'file' | 'verdict' | 'model';
+
+/** Rows of `<home>/trust/state.db`: JSON values, each with an HMAC under the install key, so that a row that was edited or moved is seen. */
+export interface StateDatabase {
+  /** undefined: no such row; `tampered`: there is one, and hearth did not write it. */
+  get(kind: StateKind, key: string): { readonly value: unknown } | 'tampered' | undefined;
+  put(rows: readonly { readonly kind: StateKind; readonly key: string; readonly value: unknown }[]): Promise<void>;
+  close(): void;
+}
+
+export function createStateDatabase(path: string, installKey: InstallKey): StateDatabase {
+  let opened: DatabaseSync | null = null;
+
+  /** null where nothing was ever written: a look makes no file. */
+  function database(): DatabaseSync | null {
+    if (opened !== null) return opened;
+    if (!checkManagedFile(path)) return null;
+    opened = new DatabaseSync(path, { timeout: 5000 });
+    opened.exec(SCHEMA);
+    return opened;
+  }
+
+  return {
+    get(kind, key) {
+      const row = database()?.prepare('SELECT value, mac FROM state WHERE kind = ? AND key = ?').get(kind, key) as
+        | { value: string; mac: Uint8Array }
+        | undefined;
+      if (row === undefined) return undefined;
+      const secret = installKey.read();
+      if (secret === null) return 'tampered';
+      const expected = macOf(secret, kind, key, row.value);
+      if (row.mac.length !== expected.length || !timingSafeEqual(row.mac, expected)) return 'tampered';
+      return { value: JSON.parse(row.value) as unknown };
+    },
+
+    async put(rows) {
+      if (rows.length === 0) return;
+      const secret = await installKey.obtain();
+      await makePrivateDirectory(dirname(path));
+      // SQLite would make it readable to others.
+      closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
+      const into = database()!;
+      const insert = into.prepare('INSERT INTO state VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value, mac = excluded.mac');
+      into.exec('BEGIN IMMEDIATE');
+      try {
+        for (const { kind, key, value } of rows) {
+          const text = JSON.stringify(value);
+          insert.run(kind, key, text, macOf(secret, kind, key, text));
+        }
+        into.exec('COMMIT');
+      } catch (error) {
+        into.exec('ROLLBACK');
+        throw error;
+      }
+    },
+
+    close() {
+      opened?.close();
+      opened = null;
+    },
+  };
+}
+
+const SCHEMA =
+  'CREATE TABLE IF NOT EXISTS state (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, mac BLOB NOT NULL, PRIMARY KEY (kind, key)) STRICT';
+
+const macOf = (secret: Buffer, kind: string, key: string, value: string): Buffer => createHmac('sha256', secret).update(`${kind}\0${key}\0${value}`).digest();
