@@ -169,6 +169,12 @@ export const ERRORS = {
   engine_install_failed: row(502, 1, 'The message tells what went wrong; the same command again starts over.', again),
   engine_protocol: row(500, 1, 'The engine process sent something that is not its protocol and was ended.', again),
 
+  // Signing (docs/spec/security.md §1, §2)
+  sig_key_type: row(422, 1, 'Sign with an EC key on P-256, P-384 or P-521; `openssl ecparam -name prime256v1 -genkey -noout` makes one.'),
+  cert_chain: row(422, 1, 'Give one PEM file with the certificate of the key first, then those that issued it.'),
+  passphrase_wrong: row(403, 1, 'Type the passphrase again, or name where it is with --passphrase-fd or --passphrase-env.'),
+  token_unavailable: row(503, 1, 'Check the PKCS#11 URI: module, token, object and PIN.'),
+
   // Adapters (docs/spec/agents-training.md §10)
   adapter_not_found: row(404, 1, 'Load the adapter first; the message names those that are there.'),
   adapter_base_mismatch: row(409, 1, 'Use the base model that the adapter was trained on.'),

@@ -64,7 +64,10 @@ async function hashInThreads(work: readonly HashWork[], options: HashOptions): P
             let at = -1;
             const next = (): void => {
               const index = queue.shift();
-              if (index === undefined) return resolve();
+              if (index === undefined) {
+                resolve();
+                return;
+              }
               at = index;
               thread.postMessage(work[index]);
             };

@@ -2,6 +2,7 @@
 // Refuses: whom to trust and what to do with a verdict (trust); where models live (store).
 // Called by: trust and intake beside it, store, app.
 export { identityOf, sameIdentity } from './file-identity.ts';
+export { SIGNATURE_FILE } from './formats.ts';
 export { hashFiles, rootDigestOf } from './hash-files.ts';
 export { type HashOptions, hashAll } from './hash-pool.ts';
 export type { HashResult, HashWork } from './hash-work.ts';
@@ -10,8 +11,5 @@ export { readSignature, type Signature, type SignatureMaterial } from './read-si
 export { type SignDirectoryOptions, type SignedModel, signDirectory } from './sign-directory.ts';
 export type { ModelSigner, SignerMaterial } from './signer.ts';
 export type * from './types.ts';
-export { type RevokedEntry, type VerifyDirectoryOptions, verifyDirectory } from './verify-directory.ts';
+export { readSignatureFile, type VerifyDirectoryOptions, verifyDirectory } from './verify-directory.ts';
 export { type ModelWalk, type WalkModelOptions, walkModel } from './walk-model.ts';
-
-/** The name under which a signature lies in the directory that it signs. */
-export const SIGNATURE_FILE = 'model.sig';

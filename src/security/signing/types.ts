@@ -62,3 +62,9 @@ export interface VerifyReport {
   readonly problems: readonly SignatureProblem[];
   readonly warnings: readonly SignatureProblem[];
 }
+
+/** A row of `revoked[]` of the policy: one of both is set. */
+export interface RevokedEntry {
+  readonly hint?: string;
+  readonly rootDigest?: string;
+}
