@@ -1,7 +1,7 @@
 import { lstat, realpath } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { HearthError, writeFileAtomic } from '../../core/index.ts';
-import { hashedFiles, ignoredProblems, sortFiles } from './compare-files.ts';
+import { ignoredProblems, sortFiles } from './compare-files.ts';
 import { BUNDLE_TYPE, IGNORED_ALWAYS, PAYLOAD_TYPE, SIGNATURE_FILE, signedBytes } from './formats.ts';
 import { hashFiles, rootDigestOf } from './hash-files.ts';
 import type { HashOptions } from './hash-pool.ts';
