@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { isHearthError } from '../core/index.ts';
+import { fileKind } from '../security/index.ts';
 import { findRepository } from './cache-layout.ts';
 import type { CloneRequest } from './clone.ts';
 import { type Judgement, judge } from './judge.ts';
@@ -47,7 +48,8 @@ async function locateCached(options: StoreOptions, reference: string): Promise<L
 const sourceOf = ({ view }: Judgement, name: string, commit: string, temporary: boolean): CloneSource => ({
   name,
   commit,
-  files: view.files.map(({ path, realPath, sizeBytes }) => ({ from: realPath, path, sizeBytes })),
+  // Other tools fetch what hearth would have skipped.
+  files: view.files.filter(({ path }) => fileKind(path) !== 'refused').map(({ path, realPath, sizeBytes }) => ({ from: realPath, path, sizeBytes })),
   temporary,
 });
 

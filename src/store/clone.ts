@@ -10,6 +10,7 @@ import { judge } from './judge.ts';
 import { parseReference, shortName } from './names.ts';
 import type { StoreOptions } from './options.ts';
 import type { PackageSource } from './package-source/pull-package.ts';
+import { passIntake } from './pass-intake.ts';
 import { acquireStoreLock } from './store-lock.ts';
 import { copyFiles } from './workspace/copy-files.ts';
 import { pinWorkspace } from './workspace/pin-workspace.ts';
@@ -152,6 +153,10 @@ async function fill(
 }
 
 async function copySource(options: StoreOptions, source: CloneSource, staging: string, { parameters, signal }: CloneRequest): Promise<void> {
+  const files = source.files.map(({ path, from, sizeBytes }) => ({ path, source: from, sizeBytes }));
+  // What was pulled for this clone has passed already.
+  if (!source.temporary)
+    await passIntake(options, { id: source.name, revision: source.commit, purpose: 'import', origin: 'cache', files, signal }, parameters.onNotice);
   await copyFiles(source.files, staging, {
     move: source.temporary,
     requireSpace: (bytes) => requireFreeSpace(options, staging, bytes),

@@ -1,4 +1,5 @@
 import type { Clock, Fetch, Logger, RuntimeProbe } from '../core/index.ts';
+import type { Intake } from '../security/index.ts';
 import type { Judgements } from './judgements.ts';
 import type { CommandRunner } from './package-source/command-runner.ts';
 
@@ -30,6 +31,8 @@ export interface StoreOptions {
   /** What list found out in earlier runs; absent: every model is judged anew. */
   readonly judgements?: Judgements;
   readonly hub: HubOptions;
+  /** The gates that every model passes before it enters; absent: only what the store itself checks (tests of the store alone). */
+  readonly intake?: Pick<Intake, 'admit'>;
   readonly logger: Logger;
   /** Of the product, for the sentinels of workspaces. */
   readonly hearthVersion?: string;

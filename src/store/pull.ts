@@ -12,6 +12,7 @@ import { hasEntries } from './model-view.ts';
 import { parseReference, repositoryDirectory, validateHubName } from './names.ts';
 import type { PullProgress, StoreOptions } from './options.ts';
 import { type PackageSource, pullPackage } from './package-source/pull-package.ts';
+import { blobFile, discardRefused, passIntake } from './pass-intake.ts';
 import { isSnapshotWhole, linkSnapshot, unlinkSnapshot, writeRef } from './snapshot-writer.ts';
 import { acquireStoreLock, storeLockPath } from './store-lock.ts';
 import { ggufVariants, pickVariant } from './variants.ts';
@@ -140,6 +141,22 @@ async function pullTargetModel(options: StoreOptions, parameters: PullParameters
         : error;
     },
   );
+  await passIntake(
+    options,
+    {
+      id: target.name,
+      revision: hubModel.commit,
+      purpose: 'pull',
+      origin: 'hub',
+      files: fileSet.files.map((file) => blobFile(target.directory, file, downloaded.sha256.get(file.digest))),
+      signal,
+    },
+    parameters.onNotice,
+  ).catch(async (error: unknown) => {
+    // With --force the blobs may be those of a snapshot that is in use.
+    await discardRefused(error, target.directory, hubModel.commit, parameters.force === true ? [] : downloaded.sha256.keys());
+    throw error;
+  });
   await linkSnapshot(target.directory, hubModel.commit, fileSet.files);
   if (!(await isSnapshotWhole(target.directory, hubModel.commit, fileSet.files))) {
     await unlinkSnapshot(target.directory, hubModel.commit, fileSet.files);

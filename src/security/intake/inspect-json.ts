@@ -9,6 +9,7 @@ const LIMIT_BYTES = 64 * 1024 * 1024;
 const DEPTH = 64;
 /** Files whose keys are the words of a vocabulary. */
 const VOCABULARY = /(^|\/)(tokenizer|vocab|added_tokens|tekken)\.json$/;
+export const isVocabulary = (path: string): boolean => VOCABULARY.test(path);
 
 export interface InspectedJson {
   readonly findings: readonly IntakeFinding[];
@@ -33,7 +34,7 @@ export async function inspectJson(file: IntakeFile): Promise<InspectedJson> {
       keys: Number.POSITIVE_INFINITY,
       subject: 'It',
       bareNumbers: true,
-      vocabulary: VOCABULARY.test(file.path),
+      vocabulary: isVocabulary(file.path),
     });
   } catch (error) {
     if (isHearthError(error)) return refuse(error.message);

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { type HelperPool, isHearthError } from '../../core/index.ts';
 import { openGguf, openSafetensors } from '../../formats/index.ts';
 import { fileKind } from './file-kind.ts';
-import { inspectJson } from './inspect-json.ts';
+import { inspectJson, isVocabulary } from './inspect-json.ts';
 import type { CleanedFile, IntakeFile, IntakeFinding, IntakePurpose, IntakeRequest, IntakeStage, IntakeTemplate } from './intake-types.ts';
 import { readHead, readStrictText } from './read-text.ts';
 import { SNIFF_BYTES, sniffContent } from './sniff.ts';
@@ -38,7 +38,8 @@ export const STAGES: readonly Stage[] = [
   { name: 'sniff', purposes: EVERY, run: (state) => eachFile(state, sniff) },
   { name: 'headers', purposes: ['pull', 'import'], run: (state) => eachFile(state, parseHeader) },
   { name: 'config', purposes: EVERY, run: (state) => eachFile(state, inspect) },
-  { name: 'template', purposes: EVERY, run: tryTemplates },
+  // Each rendering later is bounded by itself: nothing is tried again at a load.
+  { name: 'template', purposes: ['pull', 'import'], run: tryTemplates },
 ];
 
 async function eachFile(state: IntakeState, look: (file: IntakeFile, state: IntakeState) => Promise<void>): Promise<void> {
@@ -80,8 +81,10 @@ async function parseHeader(file: IntakeFile, { findings }: IntakeState): Promise
   }
 }
 
-async function inspect(file: IntakeFile, { findings, cleaned, sources }: IntakeState): Promise<void> {
+async function inspect(file: IntakeFile, { request, findings, cleaned, sources }: IntakeState): Promise<void> {
   const kind = fileKind(file.path);
+  // Tables of words tell no loader what to run; they are read once, when they come.
+  if (request.purpose === 'load' && (kind !== 'json' || isVocabulary(file.path))) return;
   if (kind === 'json') {
     const json = await inspectJson(file);
     findings.push(...json.findings);

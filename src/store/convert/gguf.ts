@@ -1,10 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { lstat, readdir, rename, rm } from 'node:fs/promises';
+import { lstat, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HearthError, writeFileAtomic } from '../../core/index.ts';
-import { type ConversionReport, exportGguf, fillDirectory, importGguf } from '../../formats/index.ts';
+import { type ConversionReport, exportGguf, fillDirectory, ggufPartPaths, importGguf } from '../../formats/index.ts';
 import type { ConvertJob, ConvertOutcome } from '../convert.ts';
+import { passIntake } from '../pass-intake.ts';
 import { checkClean } from '../workspace/clean-check.ts';
 import { pinWorkspace } from '../workspace/pin-workspace.ts';
 import { readSentinel, type Sentinel } from '../workspace/sentinel.ts';
@@ -41,6 +42,7 @@ export async function exportToGguf(job: ConvertJob): Promise<ConvertOutcome> {
 export async function importFromGguf(job: ConvertJob): Promise<ConvertOutcome> {
   const { options, target, parameters, signal, origin } = job;
   const file = await ggufOf(job.source);
+  await admitGguf(job, file);
   let contentHash: string | null = null;
   const report = await importGguf(file, target, {
     verify: parameters.verify ?? 'sample',
@@ -51,6 +53,13 @@ export async function importFromGguf(job: ConvertJob): Promise<ConvertOutcome> {
     signal,
   });
   return { ...outcomeOf(report, 'mlx', target), content_hash: contentHash };
+}
+
+async function admitGguf({ options, parameters, signal }: ConvertJob, file: string): Promise<void> {
+  const parts = await Promise.all(
+    ggufPartPaths(file).map(async (path) => ({ path: basename(path), source: path, sizeBytes: (await stat(path).catch(() => null))?.size ?? 0 })),
+  );
+  await passIntake(options, { id: basename(file), revision: null, purpose: 'import', origin: 'file', files: parts, signal }, parameters.onNotice);
 }
 
 function outcomeOf(report: ConversionReport, to: 'gguf' | 'mlx', target: string): ConvertOutcome {

