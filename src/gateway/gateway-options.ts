@@ -1,6 +1,7 @@
 import { totalmem } from 'node:os';
 import { type Clock, type EventSink, type Logger, silentLogger, systemClock } from '../core/index.ts';
 import type { Engine } from '../engines/index.ts';
+import type { ModelTrust } from '../security/index.ts';
 import type { Supervisor } from '../supervisor/index.ts';
 import type { MemorySource } from './memory/memory-watch.ts';
 import type { ModelSource } from './model-source.ts';
@@ -13,6 +14,8 @@ export interface GatewayOptions {
   /** Engine of all models whose load names none; null or absent: chosen by the rules of docs/spec/engines.md §5. */
   readonly defaultEngine?: string | null;
   readonly supervisor: Supervisor;
+  /** Judges the files of every model before an engine sees them; absent: nothing is judged. */
+  readonly trust?: ModelTrust;
   /** Options of each engine by its id; checked by the engine's own schema before a spawn. */
   readonly engineOptions?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** Tokens of the cache pool; null = what the engine chooses for the model. */

@@ -2,8 +2,10 @@ import { join } from 'node:path';
 import { type GenerateRequest, GREEDY_SAMPLING } from '../contract/index.ts';
 import { HearthError, isHearthError, systemError } from '../core/index.ts';
 import type { Capabilities, Engine, EngineSession, LoadReport, PreparedModel } from '../engines/index.ts';
+import type { Admission, ModelTrust } from '../security/index.ts';
 import type { ProcessSpec, SupervisedProcess, Supervisor } from '../supervisor/index.ts';
 import { type AdapterLeases, createAdapterLeases } from './adapter-leases.ts';
+import { createAdmittedModels } from './admitted-models.ts';
 import { type CompanionModels, factsOf } from './companions.ts';
 import type { ResolvedModel } from './model-source.ts';
 
@@ -17,6 +19,8 @@ export interface LoadedModel {
   readonly process: SupervisedProcess;
   readonly report: LoadReport;
   readonly loadedAtMs: number;
+  /** Of the model itself; null where nobody judges models. */
+  readonly admission: Admission | null;
 }
 
 export interface LoadOrder {
@@ -28,6 +32,8 @@ export interface LoadOrder {
   /** What all of its adapters take has changed. */
   readonly onAdapterBytes: (bytes: number) => void;
   readonly supervisor: Supervisor;
+  /** Judges the files before an engine sees them; absent: nothing is judged. */
+  readonly trust?: ModelTrust | undefined;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
   readonly signal: AbortSignal;
 }
@@ -49,16 +55,19 @@ export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
   const engineOptions = { ...order.engineOptions };
   let child: SupervisedProcess | undefined;
   let prepared: PreparedModel | undefined;
+  const admitted = createAdmittedModels(order.trust, signal);
   try {
-    prepared = await engine.prepare(model.facts, order.onProgress, signal, engineOptions);
+    supervisor.warm?.();
+    prepared = await admitted.prepare(model, (facts) => engine.prepare(facts, order.onProgress, signal, engineOptions));
     for (const [option, companion] of Object.entries(companions))
-      engineOptions[option] = (await engine.prepare(companion.facts, order.onProgress, signal, order.engineOptions)).directory;
+      engineOptions[option] = (await admitted.prepare(companion, (facts) => engine.prepare(facts, order.onProgress, signal, order.engineOptions))).directory;
     const spec = engine.processSpec(prepared, engineOptions, factsOf(companions));
     if (!spec) throw new HearthError('not_implemented', `The engine ${engine.id} has no process, which this version cannot serve yet.`);
-    child = await supervisor.start(isolated(spec, model));
+    child = await supervisor.start(isolated({ ...spec, readPaths: [...spec.readPaths, ...admitted.readPaths] }, model));
     const session = await engine.connect(child.channel, signal);
     const report = await session.load(engineOptions, order.onProgress, signal);
     await probe(session, engine.canRun(model.facts).text.ok, signal);
+    await admitted.recheck();
     const { tools, reasoning, contextTokens } = report;
     const capabilities = {
       ...engine.capabilities(model.facts, engineOptions),
@@ -75,14 +84,17 @@ export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
       process: child,
       report,
       loadedAtMs: Date.now(),
+      admission: admitted.main,
     };
   } catch (error) {
+    admitted.release();
     if (child) {
       child.kill();
       await child.stop().catch(() => {});
     }
     if (signal.aborted) throw isHearthError(signal.reason) ? signal.reason : new HearthError('cancelled', 'The load was cancelled.', { cause: error });
-    throw withSourceNames(await loadError(model.id, error, child), prepared);
+    const told = withSourceNames(await loadError(model.id, error, child), prepared);
+    throw withSourceNames(told, { directory: admitted.main?.viewDirectory, sourceDirectory: model.facts.directory });
   }
 }
 
@@ -106,8 +118,11 @@ async function probe(session: EngineSession, givesText: boolean, signal: AbortSi
 }
 
 /** The child sees the model in a directory of its own; its user knows the files under their real place. */
-function withSourceNames(error: HearthError, prepared: PreparedModel | undefined): HearthError {
-  const { directory, sourceDirectory } = prepared ?? {};
+function withSourceNames(
+  error: HearthError,
+  names: { readonly directory?: string | undefined; readonly sourceDirectory?: string | undefined } = {},
+): HearthError {
+  const { directory, sourceDirectory } = names;
   if (directory === undefined || sourceDirectory === undefined || !error.message.includes(directory)) return error;
   return new HearthError(error.code, error.message.replaceAll(directory, sourceDirectory), { cause: error.cause, details: error.details });
 }

@@ -11,6 +11,8 @@ export interface ResolvedModel {
   readonly name?: string;
   /** What its files declare (docs/spec/store.md §5); absent where nobody judged them. */
   readonly capabilities?: readonly string[];
+  /** The name held a revision: an older one that was accepted before may be loaded. */
+  readonly revisionNamed?: boolean;
   /** Directory of a workspace: what its engine looks for in a hub cache lies in there (docs/spec/store.md §8). */
   readonly workspace?: string;
 }

@@ -111,8 +111,12 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
         engine,
         engineOptions: options,
         companions: resident.companions,
-        onAdapterBytes: (bytes) => tell({ kind: 'resized', model: key, bytes: measuredBytes + bytes }),
+        onAdapterBytes(bytes) {
+          resident.loaded?.process.grantMemory?.(bytes);
+          tell({ kind: 'resized', model: key, bytes: measuredBytes + bytes });
+        },
         supervisor: settings.supervisor,
+        trust: settings.trust,
         onProgress: () => {},
         signal: stopping.signal,
       });

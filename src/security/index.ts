@@ -8,7 +8,24 @@ export { fetchGuarded, type GuardedFetchOptions } from './access/guarded-fetch.t
 export { checkHost, checkOrigin, isAllowedOrigin, isLoopback, type ListenerNames } from './access/host-origin.ts';
 export { parseJsonStrictly } from './access/json-scan.ts';
 export { modelAllowed } from './access/model-globs.ts';
+export {
+  AUDIT_FAULTS,
+  type AuditLine,
+  type AuditReview,
+  type AuditVerification,
+  createSecurityLog,
+  digestOf,
+  followLog,
+  logPlaces,
+  readLog,
+  reviewLog,
+  type SecurityLog,
+  type SecurityLogOptions,
+  tailLog,
+  verifyLog,
+} from './audit/index.ts';
 export { createSecretScanner, findingByContent, type SecretScanner } from './hygiene/push-content.ts';
 export { findingByName, type PushFinding, type PushFindingCode } from './hygiene/push-names.ts';
 export * from './intake/index.ts';
 export * from './signing/index.ts';
+export * from './trust/index.ts';
