@@ -1,3 +1,4 @@
+import { closeSync, constants, openSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { HearthError } from './hearth-error.ts';
 import { checkManagedFile } from './managed-file.ts';
@@ -17,7 +18,7 @@ export function openFileLock(path: string, { waitMs = 0 }: { readonly waitMs?: n
 
   function opened(): DatabaseSync {
     if (database !== null) return database;
-    checkManagedFile(path);
+    if (!checkManagedFile(path)) makePrivate(path);
     // Loaded here: most commands take no lock, and start faster without it.
     const sqlite = process.getBuiltinModule('node:sqlite');
     try {
@@ -47,4 +48,13 @@ export function openFileLock(path: string, { waitMs = 0 }: { readonly waitMs?: n
       database = null;
     },
   };
+}
+
+/** SQLite would make it as open as the umask lets it. */
+function makePrivate(path: string): void {
+  try {
+    closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
+  } catch (error) {
+    throw new HearthError('file_system_error', `The lock file ${path} could not be made.`, { cause: error });
+  }
 }
