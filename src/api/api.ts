@@ -10,6 +10,7 @@ import { errorResponse, errorShape, publicError } from './errors.ts';
 import { captureAnswer } from './observe/capture.ts';
 import { observeGateway } from './observe/observe-gateway.ts';
 import { createRequestObserver } from './observe/observe-requests.ts';
+import type { LiveRequest } from './observe/request-table.ts';
 import { NO_TELEMETRY, type TelemetryReader } from './observe/telemetry-port.ts';
 import { createApiKeyHandler, lastReloadHandler, listApiKeysHandler, NO_RELOADS, reloadConfigHandler, revokeApiKeyHandler } from './routes/access.ts';
 import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHandler, unloadModelHandler, versionHandler } from './routes/admin.ts';
@@ -73,6 +74,8 @@ export interface ApiOptions {
   readonly media?: Services['media'];
   readonly embeddings?: Partial<Services['embeddings']>;
   readonly listeners?: () => readonly string[];
+  /** Settings that make this process less safe than it comes. */
+  readonly weakened?: () => readonly string[];
   /** Absent: there are no keys, and none can be made. */
   readonly keys?: ApiKeyStore;
   readonly access?: Access;
@@ -141,6 +144,7 @@ export function createApi(options: ApiOptions): Api {
       return options.maxBodyBytes ?? 8 * 1024 * 1024;
     },
     listeners: options.listeners ?? (() => []),
+    weakened: options.weakened ?? (() => []),
     keys: options.keys ?? NO_API_KEYS,
     reloads: options.reloads ?? NO_RELOADS,
     daemon: options.daemon ?? NO_DAEMON,
@@ -153,8 +157,8 @@ export function createApi(options: ApiOptions): Api {
   const limits = options.limits ?? createKeyLimits({ store: createMemoryStateStore(clock) });
   const app = createRoutes(services, {
     identify: access.identify,
-    enter: (caller, { headers }, requestId) =>
-      createRequestGateway(services.gateway, limits, { id: callerId(caller), policy: policyOf(caller) }, routingWishes(headers, requestId)),
+    enter: (caller, { headers }, { id, trace }) =>
+      createRequestGateway(services.gateway, limits, { id: callerId(caller), policy: policyOf(caller) }, routingWishes(headers, id, trace)),
   });
 
   return {
@@ -206,7 +210,7 @@ type Bindings = { readonly origin: RequestOrigin; readonly requestId: string; re
 /** Who comes in, and what of the gateway is open to him. */
 interface Door {
   readonly identify: Access['identify'];
-  enter(caller: Caller, request: Request, requestId: string): RequestGateway;
+  enter(caller: Caller, request: Request, live: LiveRequest): RequestGateway;
 }
 
 function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings: Bindings }> {
@@ -215,7 +219,7 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
     const { origin, note } = context.env;
     context.set('caller', origin.caller);
     const caller = door.identify(origin.caller, context.req.raw.headers, context.req.url);
-    note.gateway = door.enter(caller, context.req.raw, context.env.requestId);
+    note.gateway = door.enter(caller, context.req.raw, note.live);
     note.live.keyId = callerId(caller);
     context.set('caller', caller);
     context.set('gateway', note.gateway);

@@ -77,6 +77,8 @@ export interface Services {
   readonly logs: LogReader;
   /** Addresses that this process listens on, for the status. */
   readonly listeners: () => readonly string[];
+  /** Settings that make this process less safe than it comes. */
+  readonly weakened: () => readonly string[];
   readonly logger: Logger;
   readonly clock: Clock;
   readonly startedAtMs: number;

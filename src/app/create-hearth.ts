@@ -2,16 +2,16 @@ import { join } from 'node:path';
 import { createApi } from '../api/index.ts';
 import { createCatalog } from '../catalog/index.ts';
 import { readHubEnvironment } from '../config/index.ts';
-import { registerSecret, silentLogger, systemClock } from '../core/index.ts';
+import { NO_SECURITY_EVENTS, registerSecret, type SecurityEventSink, silentLogger, systemClock } from '../core/index.ts';
 import { createGateway, createKeyLimits, createStoreModels } from '../gateway/index.ts';
 import { createMemoryPressure, memoryTotalBytes } from '../hardware/index.ts';
-import { createAccess, createApiKeyStore } from '../security/index.ts';
-import { createLaunchJournal, createSupervisor } from '../supervisor/index.ts';
+import { createAccess, createApiKeyStore, createIntake, createTrust } from '../security/index.ts';
+import { createEnclosure, createHelperPool, createLaunchJournal, createSupervisor } from '../supervisor/index.ts';
 import { createLogBook, createLogger, createTelemetry } from '../telemetry/index.ts';
 import { withCatalog } from './catalogued-store.ts';
 import { collectGauges, readerOf } from './collect-gauges.ts';
 import { createEngines, engineOptionsOf, mlxEnvironments, probeOf } from './create-engines.ts';
-import { createHearthStore } from './create-hearth-store.ts';
+import { createHearthStore, resolvePlaces, storePlaces } from './create-hearth-store.ts';
 import { createEngineInstalls } from './engine-installs.ts';
 import { gatewayTimes } from './gateway-times.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
@@ -28,17 +28,37 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   const logger = options.silent
     ? silentLogger
     : createLogger({ level: config.logs.level, json: config.logs.json, output: options.stderr, userHome: options.userHome });
+  const securityEvents: SecurityEventSink = NO_SECURITY_EVENTS;
+  const enclosure = createEnclosure({
+    mode: config.security.sandbox,
+    environment: options.env,
+    events: securityEvents,
+    onWeak: ({ kind, detail, reason }) => logger.warning('Engines run in a weak cage, or in none.', { cage: kind, detail, reason }),
+  });
   const supervisor = createSupervisor({
     environment: options.env,
+    enclosure,
     ...(options.journalPath === undefined ? {} : { journal: createLaunchJournal({ path: options.journalPath, logger }) }),
     onLine: (line, child) => logger.debug(line, { pid: child.pid, stream: child.stream }),
   });
+  const helpers = createHelperPool({ supervisor, directory: join(home, 'run', 'helpers') });
+  const intake = createIntake({ helpers, events: securityEvents, recordsDirectory: join(home, 'state', 'intake'), clock: systemClock });
   const live = createLiveConfig({ config, clock: systemClock, logger, ...(options.readConfig ? { read: options.readConfig } : {}) });
   const environments = mlxEnvironments(home, { python: config.engines.mlx.python, environment: options.env });
   const engines = createEngines(home, environments);
   const engineOptions = engineOptionsOf(config);
   const catalog = createCatalog();
-  const store = withCatalog(createHearthStore(options, hub, probeOf(engines, engineOptions), logger), catalog, config.models.defaultQuant);
+  const trust = createTrust({
+    home,
+    ...resolvePlaces(storePlaces(config, hub, options.userHome), options.cwd),
+    events: securityEvents,
+    intake: (request) => intake.inspect(request),
+    clock: systemClock,
+    logger,
+  });
+  // A daemon does not begin with a policy that somebody else wrote; other verbs are refused when they load.
+  if (options.daemon) trust.start();
+  const store = withCatalog(createHearthStore(options, hub, probeOf(engines, engineOptions), logger, intake, trust), catalog, config.models.defaultQuant);
   const telemetry = createTelemetry({
     version: options.version,
     aliases: config.metrics.aliases,
@@ -49,12 +69,13 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     clock: systemClock,
     logger,
   });
-  const routing = await wireRouting({ config, env: options.env, home, clock: systemClock, logger });
+  const routing = await wireRouting({ config, env: options.env, home, clock: systemClock, logger, events: telemetry.events });
   const gateway = createGateway({
     models: createStoreModels(store),
     engines,
     defaultEngine: config.engines.default === 'auto' ? null : config.engines.default,
     supervisor,
+    trust,
     ...gatewayTimes(config),
     drainTimeoutMs: config.gateway.drainTimeoutMs,
     memoryBudgetBytes: Math.floor(((await memoryTotalBytes()) * config.memory.hardLimitPct) / 100),
@@ -112,6 +133,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     logs: options.logs ?? createLogBook(join(options.home, 'logs')),
     ...(options.daemon ? { daemon: options.daemon } : {}),
     ...(options.listeners ? { listeners: options.listeners } : {}),
+    weakened: () => (config.security.sandbox === 'off' ? ['security.sandbox off'] : []),
   });
   collectGauges(telemetry, gateway);
   return {
@@ -125,6 +147,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
       await routing[Symbol.asyncDispose]();
       await supervisor[Symbol.asyncDispose]();
       keys.close();
+      trust.close();
       await telemetry[Symbol.asyncDispose]();
     },
   };

@@ -8,9 +8,9 @@ export interface Connection {
 }
 
 /** The product in this process, which ends with the command. */
-export async function connectHere(context: Context): Promise<Connection> {
+export async function connectHere(context: Context, flags?: Readonly<Record<string, unknown>>): Promise<Connection> {
   const { createHearth } = await import('../app/index.ts');
-  const { config, origins } = await context.loadConfig();
+  const { config, origins } = await context.loadConfig(flags);
   const hearth = await createHearth({
     config,
     version: context.version,
@@ -37,8 +37,11 @@ export async function findRunning(context: Context, how: { readonly anyVersion?:
 }
 
 /** The daemon of this home; one is started where none answers (docs/spec/stack.md §1 Start). */
-export async function connectDaemon(context: Context): Promise<Connection> {
-  return connectionOf(context, await openDaemon({ launcher: await launcherOf(context), version: context.version, signal: context.signal }));
+export async function connectDaemon(context: Context, { env = {} }: { readonly env?: Readonly<Record<string, string>> } = {}): Promise<Connection> {
+  return connectionOf(
+    context,
+    await openDaemon({ launcher: await launcherOf({ ...context, env: { ...context.env, ...env } }), version: context.version, signal: context.signal }),
+  );
 }
 
 async function launcherOf({ home, env, output }: Context): Promise<DaemonLauncher> {

@@ -63,12 +63,12 @@ export interface Context {
   loadConfig(flags?: Readonly<Record<string, unknown>>): Promise<LoadedConfig>;
   /** The daemon when one answers, else the product in this process. Made at the first call. */
   connect(): Promise<Connection>;
-  /** The daemon: one is started where none answers. */
-  connectDaemon(): Promise<Connection>;
+  /** The daemon: one is started where none answers, with `env` beside this command's own environment. */
+  connectDaemon(how?: { readonly env?: Readonly<Record<string, string>> }): Promise<Connection>;
   /** The daemon, or null where none answers; `anyVersion` to stop one that speaks another version of the API. */
   findDaemon(how?: { readonly anyVersion?: boolean }): Promise<Connection | null>;
   /** The product in this process also where a daemon answers: for what needs this command's own environment. */
-  connectHere(): Promise<Connection>;
+  connectHere(flags?: Readonly<Record<string, unknown>>): Promise<Connection>;
 }
 
 /** Where a command may stream to. Nothing reaches stdout under `--json` except the one document. */

@@ -75,16 +75,16 @@ export function createContext(facts: ProcessFacts, common: CommonOptions & { rea
       connection ??= import('./connect.ts').then(({ connect }) => connect(context));
       return connection;
     },
-    connectDaemon() {
-      connection ??= import('./connect.ts').then(({ connectDaemon }) => connectDaemon(context));
+    connectDaemon(how) {
+      connection ??= import('./connect.ts').then(({ connectDaemon }) => connectDaemon(context, how));
       return connection;
     },
     async findDaemon(how) {
       const { findRunning } = await import('./connect.ts');
       return await findRunning(context, how);
     },
-    connectHere() {
-      connection ??= import('./connect.ts').then(({ connectHere }) => connectHere(context));
+    connectHere(flags) {
+      connection ??= import('./connect.ts').then(({ connectHere }) => connectHere(context, flags));
       return connection;
     },
     async close() {

@@ -158,6 +158,14 @@ export const configSchema = z.strictObject({
         .describe('Requests a minute of a key that names no number of its own, and of all callers without a key together; 0 = no limit.'),
     })
     .prefault({}),
+  security: z
+    .strictObject({
+      sandbox: z
+        .enum(['auto', 'required', 'off'])
+        .default('auto')
+        .describe('Cage of engines: `auto` = the strongest that this machine allows; `required` = no engine starts without one; `off` = none.'),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       bodyBytes: positive.default(8 * 1024 * 1024).describe('Largest JSON body of a request, after decompression, in bytes.'),

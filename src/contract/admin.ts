@@ -25,6 +25,23 @@ export const loadRequest = z
   })
   .refine((value) => (value.model === undefined) !== (value.path === undefined), { error: 'exactly one of model and path is needed', path: ['model'] });
 
+/** What holds the process of a model at this moment (docs/spec/security.md §8, §9). */
+export const engineProtection = z.strictObject({
+  /** `bubblewrap`, `namespaces`, `sandbox-exec`, `permissions`, `off`. */
+  cage: z.string(),
+  strength: z.enum(['strong', 'weak', 'none']),
+  detail: z.string(),
+  /** Why a stronger cage is not used. */
+  reason: z.string().nullable(),
+  /** A container that the machine seems to be. */
+  outer: z.string().nullable(),
+  /** Layers of limits that are in force: read back, not assumed. */
+  layers: z.array(z.string()),
+  limits: z.looseObject({ memoryBytes: z.number(), threads: z.int() }),
+  /** What the kernel says that it holds the process to. */
+  held: z.array(z.strictObject({ name: z.string(), value: z.number() })),
+});
+
 /** One model that the run loop knows. */
 export const residentModel = z.strictObject({
   /** The id to use in requests. */
@@ -49,6 +66,8 @@ export const residentModel = z.strictObject({
   loadedAt: z.string().nullable(),
   expiresAt: z.string().nullable(),
   crashes: z.int(),
+  /** null while it has no process. */
+  protection: engineProtection.nullable(),
   error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
 });
 export type ResidentModel = z.infer<typeof residentModel>;
@@ -67,6 +86,8 @@ export const statusReply = z.strictObject({
   started_at: z.string(),
   draining: z.boolean(),
   listeners: z.array(z.string()),
+  /** Settings that make the product less safe than it comes: `security.sandbox off`. */
+  weakened: z.array(z.string()),
   daemon: daemonState,
   models: z.array(residentModel),
 });

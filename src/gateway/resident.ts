@@ -94,6 +94,15 @@ export function describeResident(resident: Resident, state: Readonly<ModelState>
     loadedAt: loaded ? new Date(loaded.loadedAtMs).toISOString() : null,
     expiresAt: expires === null ? null : new Date(expires).toISOString(),
     crashes: state.crashes.length,
+    protection: loaded ? describeProtection(loaded) : null,
     error: state.failure ? { code: state.failure.code, message: state.failure.message } : null,
   };
+}
+
+function describeProtection({ process }: LoadedModel): ResidentModel['protection'] {
+  const protection = process.protection?.();
+  if (protection === undefined) return null;
+  const { cage, layers, limits, held } = protection;
+  const { kind, strength, detail, reason, outer } = cage;
+  return { cage: kind, strength, detail, reason, outer, layers: [...layers], limits: { ...limits }, held: [...held] };
 }

@@ -8,7 +8,7 @@ export const versionHandler =
   async () => ({ name: 'hearth', version, api_version: API_VERSION });
 
 export const statusHandler =
-  ({ gateway, daemon, version, listeners, startedAtMs }: Services): Handler<typeof endpoints.status> =>
+  ({ gateway, daemon, version, listeners, weakened, startedAtMs }: Services): Handler<typeof endpoints.status> =>
   async () => ({
     version,
     api_version: API_VERSION,
@@ -16,6 +16,7 @@ export const statusHandler =
     started_at: new Date(startedAtMs).toISOString(),
     draining: gateway.draining,
     listeners: [...listeners()],
+    weakened: [...weakened()],
     daemon: daemon.state(),
     models: [...gateway.snapshot().models],
   });

@@ -27,11 +27,10 @@ export const serveCommand = defineCommand({
       'send /v1/embeddings to this server',
       { value: '<url>' },
     ),
-    sandbox: onUnlessNo('start engines without their sandbox', { hidden: true }),
+    sandbox: onUnlessNo('start engines without their sandbox'),
   },
   async run(context, _args, given) {
     if (given.chunk !== undefined) throw new HearthError('not_implemented', '`hearth serve --chunk` is not part of this version yet.');
-    if (!given.sandbox) throw new HearthError('not_implemented', '`hearth serve --no-sandbox` is not part of this version yet.');
     const flags = {
       'serve.model': given.model,
       'serve.host': given.host,
@@ -39,6 +38,7 @@ export const serveCommand = defineCommand({
       'serve.maxTokens': given.maxTokens,
       'serve.embedBackend': given.embedBackend,
       'logs.json': given.logJson ? true : undefined,
+      'security.sandbox': given.sandbox ? undefined : 'off',
     };
     const { config } = await context.loadConfig(flags);
     const { runDaemon } = await import('../../../app/index.ts');

@@ -85,7 +85,7 @@ async function look(context: Context) {
       profile_id: profile.profileId,
     },
     daemon: daemon.daemon,
-    security: { layers: [], weakened: [] },
+    security: { layers: daemon.layers, weakened: daemon.weakened },
     recording: [],
   };
 }
@@ -95,7 +95,7 @@ async function askDaemon(context: Context) {
   const start = performance.now();
   try {
     const found = await context.findDaemon({ anyVersion: true });
-    if (found === null) return { services: [], message: 'No daemon runs. `hearth up` starts one, `hearth serve` one in the foreground.', daemon: none };
+    if (found === null) return { ...NOTHING, message: 'No daemon runs. `hearth up` starts one, `hearth serve` one in the foreground.', daemon: none };
     const status = await found.client.call(endpoints.status, {}, { signal: AbortSignal.any([context.signal, AbortSignal.timeout(PROBE_MS)]) });
     const responseMs = performance.now() - start;
     const { gateway, mode, desired } = status.daemon;
@@ -114,6 +114,8 @@ async function askDaemon(context: Context) {
     };
     return {
       services: [own, ...status.models.map(modelRow)],
+      layers: status.models.flatMap(({ id, pid, protection }) => (protection === null ? [] : [{ model: id, pid, ...protection }])),
+      weakened: status.weakened,
       message: status.draining ? 'The daemon is stopping.' : null,
       daemon: {
         state: status.draining ? 'stopping' : 'running',
@@ -128,9 +130,12 @@ async function askDaemon(context: Context) {
   } catch (error) {
     if (context.signal.aborted) throw error;
     // Whatever is wrong with the daemon is its status.
-    return { services: [], message: (error as Error).message, daemon: { ...none, state: 'no answer' } };
+    return { ...NOTHING, message: (error as Error).message, daemon: { ...none, state: 'no answer' } };
   }
 }
+
+type Layers = { readonly model: string; readonly pid: number | null } & NonNullable<ResidentModel['protection']>;
+const NOTHING = { services: [] as ServiceRow[], layers: [] as Layers[], weakened: [] as string[] };
 
 const EMPTY = {
   engine: null,
@@ -172,7 +177,13 @@ function uptimeOf(since: string | null): { uptime: number | null; uptime_display
   };
 }
 
-function render({ hardware, services, message, daemon }: StatusData): string {
+/** One line for an engine: its cage, the layers of its limits, and what the kernel holds it to. */
+function protectionLine({ model, cage, strength, outer, layers, limits, reason }: Layers): string {
+  const walls = `${cage}${strength === 'strong' ? '' : ` (${strength}${reason === null ? '' : `: ${reason}`})`}${outer === null ? '' : ` in ${outer}`}`;
+  return `${model}  cage ${walls}; limits ${layers.join(' + ') || 'none'}, memory ≤ ${(limits.memoryBytes / 2 ** 30).toFixed(1)} GiB`;
+}
+
+function render({ hardware, services, message, daemon, security }: StatusData): string {
   const running = daemon.pid === null ? daemon.state : `${daemon.state}, hearth ${daemon.version}, pid ${daemon.pid}, ${daemon.mode}, wanted ${daemon.desired}`;
   const bandwidth = hardware.bandwidth_gbps === null ? '' : `, ${hardware.bandwidth_gbps} GB/s${hardware.is_estimate ? ' (estimated)' : ''}`;
   return [
@@ -205,5 +216,7 @@ function render({ hardware, services, message, daemon }: StatusData): string {
             ]),
           ),
         ]),
+    ...(security.layers.length === 0 ? [] : ['', ...security.layers.map(protectionLine)]),
+    ...(security.weakened.length === 0 ? [] : ['', `Weakened: ${security.weakened.join(', ')}`]),
   ].join('\n');
 }

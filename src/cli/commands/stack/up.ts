@@ -1,5 +1,6 @@
 import { endpoints } from '../../../contract/index.ts';
-import { defineCommand } from '../../command.ts';
+import { HearthError } from '../../../core/index.ts';
+import { defineCommand, onUnlessNo } from '../../command.ts';
 import { table } from '../../render/table.ts';
 
 export const upCommand = defineCommand({
@@ -7,9 +8,15 @@ export const upCommand = defineCommand({
   group: 'Stack',
   summary: 'Start the daemon and open its gateway',
   arguments: [],
-  options: {},
-  async run(context) {
-    const { client } = await context.connectDaemon();
+  options: { sandbox: onUnlessNo('let the daemon start engines without their sandbox') },
+  async run(context, _args, { sandbox }) {
+    const { client } = await context.connectDaemon(sandbox ? {} : { env: { HEARTH_SECURITY_SANDBOX: 'off' } });
+    const before = sandbox ? null : await client.call(endpoints.status, {}, { signal: context.signal });
+    if (before !== null && !before.weakened.includes('security.sandbox off'))
+      throw new HearthError(
+        'locked',
+        'The running daemon keeps its sandbox. `hearth down --daemon` ends it; then `hearth up --no-sandbox` starts one without.',
+      );
     const { gateway, alreadyRunning } = await client.call(endpoints.stackUp, { body: {} }, { signal: context.signal });
     const status = await client.call(endpoints.status, {}, { signal: context.signal });
     return {
