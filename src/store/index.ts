@@ -10,7 +10,7 @@ export { createJudgements, type Judgements, type JudgementsOptions } from './jud
 export type { ListParameters } from './list.ts';
 export { parseReference, type Reference, repositoryDirectory, shortName, validateName } from './names.ts';
 export type { OpenModel, OpenModelParameters } from './open-model.ts';
-export { DEFAULT_CDN_HOSTS, DEFAULT_HUB_ENDPOINT, type HubOptions, type PullProgress, type StoreOptions } from './options.ts';
+export { DEFAULT_CDN_HOSTS, DEFAULT_HUB_ENDPOINT, type HubOptions, type PulledSnapshot, type PullProgress, type StoreOptions } from './options.ts';
 export { type CommandResult, type CommandRunner, createCommandRunner } from './package-source/command-runner.ts';
 export type { PackageSource } from './package-source/pull-package.ts';
 export type { PullParameters } from './pull.ts';

