@@ -10,4 +10,5 @@ export { runsQuantization } from './load/matrix-source.ts';
 export { modelGraph, supportedModelTypes } from './models/architectures.ts';
 export { type GraphTensors, graphTensors } from './models/graph-tensors.ts';
 export { defaultRanks, type RankFacts, readCgroupQuotaCpus } from './ranks/default-ranks.ts';
+export { createRankThreads, type RankThreads } from './ranks/rank-threads.ts';
 export * from './types.ts';

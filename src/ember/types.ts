@@ -1,6 +1,7 @@
 /** Public surface of ember: weights in, logits out. It knows no HTTP, no model names and no home directory. */
 
 import type { Adapter } from '../formats/index.ts';
+import type { RankThreads } from './ranks/rank-threads.ts';
 
 export type ActivationPath = 'mixed' | 'int8' | 'int16' | 'f32';
 /** Form of the cells of the KV cache. int8: symmetric, one scale per cell and head. */
@@ -22,6 +23,8 @@ export interface EmberOptions {
   readonly sequences?: number;
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   readonly signal?: AbortSignal;
+  /** Threads that were started before, for a quicker load. */
+  readonly threads?: RankThreads;
 }
 
 /** Penalty or bias on one token of one sequence: l = l > 0 ? l / multiply : l·multiply; l += add. */

@@ -65,6 +65,7 @@ const promptOf = (request: WorkerGenerateRequest): string =>
   (request.tokens ?? []).map((id) => ` ${id}`).join('');
 
 const channel = openParentChannel((message) => receive(message));
+channel.watchParent();
 if (!flags['silent-hello']) channel.send({ kind: 'hello', version: PROTOCOL_VERSION, build: 'fake', device: 'none' });
 if (flags.garbage === 'hello') writeSync(3, 'this is no message\n');
 process.on('SIGTERM', () => {

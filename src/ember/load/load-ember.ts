@@ -65,6 +65,7 @@ async function load(options: EmberOptions, plan: LoadPlan, module: WebAssembly.M
       options.onProgress?.(doneBytes, plan.readBytes);
     },
     signal: options.signal,
+    threads: options.threads,
   });
 
   const words = new Int32Array(exchange.step);

@@ -1,7 +1,8 @@
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { HearthError, programUrl } from '../../core/index.ts';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { HearthError } from '../../core/index.ts';
 import { COMMAND, WORD } from './exchange.ts';
 import type { RankQuestion, RankReport, RankRequest, RankStart } from './rank-start.ts';
+import { createRankThreads, type RankThreads } from './rank-threads.ts';
 
 export interface RankGroup extends AsyncDisposable {
   /** Runs one step that lies in the exchange on all ranks. Commands run one at a time: the caller queues them. */
@@ -24,6 +25,8 @@ export interface RankGroupOptions {
   readonly starts: readonly Omit<RankStart, 'port'>[];
   readonly onProgress: (bytes: number) => void;
   readonly signal: AbortSignal | undefined;
+  /** Threads that run already. */
+  readonly threads?: RankThreads | undefined;
 }
 
 /** Starts one thread per rank and waits until all have read their weights. On any failure all are ended and the first reason is thrown. */
@@ -46,11 +49,12 @@ export async function startRanks(options: RankGroupOptions): Promise<RankGroup> 
     for (const peek of peeks.values()) peek.reject(error);
   };
 
+  const threads = options.threads ?? createRankThreads(0);
   const workers = starts.map((start) => {
     const { port1, port2 } = new MessageChannel();
     ports.push(port1);
     port1.unref();
-    const worker = new Worker(programUrl(import.meta.url, './rank-program'), { workerData: { ...start, port: port2 }, transferList: [port2] });
+    const worker = threads.take();
     worker.on('message', (message: RankReport) => {
       if (message.kind === 'progress') options.onProgress(message.bytes);
       else if (message.kind === 'loaded') {
@@ -66,6 +70,7 @@ export async function startRanks(options: RankGroupOptions): Promise<RankGroup> 
     });
     worker.on('error', (error) => fail(new HearthError('engine_crashed', `A compute thread failed: ${error.message}`, { cause: error })));
     worker.on('exit', (code) => fail(new HearthError('engine_crashed', `A compute thread ended with code ${code}.`)));
+    worker.postMessage({ ...start, port: port2 } satisfies RankStart, [port2]);
     return worker;
   });
   const endAll = async (): Promise<void> => {

@@ -1,4 +1,5 @@
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { once } from 'node:events';
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { createLowRank, type LowRank } from '../adapters/low-rank.ts';
 import type { Kernels } from '../kernel-interface.ts';
 import { readPieces } from '../load/read-pieces.ts';
@@ -7,13 +8,13 @@ import { createForward } from './rank-forward.ts';
 import type { RankQuestion, RankReport, RankRequest, RankStart } from './rank-start.ts';
 
 /**
- * The program of one rank's thread: fills its memory, then waits for commands. It never returns to its event loop while the model is loaded:
+ * The program of one rank's thread: waits for its part of a model, fills its memory, then waits for commands. It never returns to its event loop while the model is loaded:
  * commands come by an atomic word, rare requests through a port that is read at the command `messages`. It imports nothing of other modules,
  * so that a thread costs little: it reports why it failed, and the control thread makes the error.
  */
 const PAGE_BYTES = 65_536;
 const MOST_PAGES = 65_535;
-const start = workerData as RankStart;
+const [start] = (await once(parentPort!, 'message')) as [RankStart];
 const control = new Int32Array(start.exchange.control);
 const report = (message: RankReport, transfer: ArrayBuffer[] = []): void => parentPort!.postMessage(message, transfer);
 

@@ -13,7 +13,7 @@ export interface RankModel {
   readonly ropes: readonly Rope[];
 }
 
-/** Handed to a rank's thread when it starts. */
+/** The first message to a rank's thread. */
 export interface RankStart {
   readonly plan: RankPlan;
   readonly model: RankModel;

@@ -7,14 +7,15 @@ import { readToWorker, type ToWorker } from './to-worker.ts';
 /** The worker's end of the channel. */
 export interface ParentChannel {
   send(message: FromWorker): void;
+  /** From now on the end of the parent is seen also while this thread is busy; before, only between its turns. */
+  watchParent(): void;
 }
 
 /**
- * Opens descriptor 3 and starts the watch on the parent. A message that does not parse ends this process: the parent is hearth itself, so it
+ * Opens descriptor 3. A message that does not parse ends this process: the parent is hearth itself, so it
  * means that the two builds differ or that something else writes into the channel.
  */
 export function openParentChannel(onMessage: (message: ToWorker) => void): ParentChannel {
-  new Worker(programUrl(import.meta.url, './parent-watch'), { execArgv: [] }).unref();
   const socket = new Socket({ fd: 3, readable: true, writable: true });
   const end = (): void => {
     process.kill(process.pid, 'SIGKILL');
@@ -33,5 +34,6 @@ export function openParentChannel(onMessage: (message: ToWorker) => void): Paren
     send: (message) => {
       socket.write(encodeJsonLine(message));
     },
+    watchParent: () => new Worker(programUrl(import.meta.url, './parent-watch'), { execArgv: [] }).unref(),
   };
 }

@@ -111,6 +111,7 @@ describe('a session over a worker', () => {
     const at = (path: string) => JSON.stringify(pathToFileURL(`${import.meta.dirname}/${path}`).href);
     const program = `const { openParentChannel } = await import(${at('parent-channel.ts')});
       const channel = openParentChannel(() => {});
+      channel.watchParent();
       setTimeout(() => {
         channel.send({ kind: 'log', level: 'info', message: 'up' });
         setTimeout(() => { while (${state === 'busy'}); }, 50);

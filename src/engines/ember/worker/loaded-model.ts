@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
-import { createPageCache, type Ember, type EmberMemory, loadEmber } from '../../../ember/index.ts';
+import { createPageCache, type Ember, type EmberMemory, loadEmber, type RankThreads } from '../../../ember/index.ts';
 import { loadTokenizer } from '../../../formats/index.ts';
 import { answerRoom } from '../../model-text/answer-room.ts';
 import { type Answers, createAnswers } from '../../model-text/answers.ts';
@@ -28,6 +28,8 @@ export const BUILD = 'ember 0.1.0';
 export interface LoadModelOptions {
   readonly directory: string;
   readonly ranks: number;
+  /** As many compute threads, which wait for their weights. */
+  readonly threads: RankThreads;
   /** Where adapters may be read from. */
   readonly adaptersDirectory: string | null;
   readonly options: EmberEngineOptions;
@@ -56,7 +58,7 @@ export interface LoadedModel {
 }
 
 /** Tokenizer, weights, and a first token: only a model that gave one is ready (docs/spec/engines.md §1.5). */
-export async function loadModel({ directory, ranks, adaptersDirectory, options, send, onFailure }: LoadModelOptions): Promise<LoadedModel> {
+export async function loadModel({ directory, ranks, threads, adaptersDirectory, options, send, onFailure }: LoadModelOptions): Promise<LoadedModel> {
   const startedAt = performance.now();
   const note = await weightsNote(directory);
   const shape = await readShapeDefaults(directory);
@@ -66,6 +68,7 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
   const parallelSequences = options.parallelSequences ?? DEFAULTS.parallelSequences;
   const { ember, text } = await loadBoth(directory, {
     ranks,
+    threads,
     activations: options.activations ?? DEFAULTS.activations,
     kvType,
     contextTokens: wanted,
@@ -77,7 +80,7 @@ export async function loadModel({ directory, ranks, adaptersDirectory, options, 
   const { problem } = text.renderer;
   const contextTokens = Math.min(wanted, ember.modelContextTokens);
   const rate = createPrefillRate(batchTokens);
-  await firstToken(ember, tokenizer.bosId ?? 0, (tokens, milliseconds) => rate.observe(tokens, milliseconds));
+  rate.guess(await firstToken(ember, tokenizer.bosId ?? 0));
   const { drafter, draft, warning } = await openDrafter(options, {
     ranks,
     contextTokens,

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { GenerateRequest } from '../../../contract/index.ts';
 import { HearthError, toHearthError } from '../../../core/index.ts';
+import { createRankThreads } from '../../../ember/index.ts';
 import { promptInput } from '../../model-text/prepare-request.ts';
 import { openParentChannel } from '../../protocol/parent-channel.ts';
 import { PROTOCOL_VERSION, type ToWorker } from '../../protocol/to-worker.ts';
@@ -12,6 +13,9 @@ import type { EmberEngineOptions } from './options.ts';
 const { values } = parseArgs({
   options: { 'model-directory': { type: 'string' }, ranks: { type: 'string' }, 'adapters-directory': { type: 'string' }, 'hearth-launch': { type: 'string' } },
 });
+const ranks = Number(values.ranks ?? 1);
+// They start while the parent is told that this process is here, and while the model is planned.
+const threads = createRankThreads(ranks);
 let asked = false;
 let model: LoadedModel | undefined;
 
@@ -72,7 +76,8 @@ async function load(options: Record<string, unknown>): Promise<void> {
     if (directory === undefined) throw new HearthError('internal_error', 'The worker was started without --model-directory.');
     model = await loadModel({
       directory,
-      ranks: Number(values.ranks ?? 1),
+      ranks,
+      threads,
       adaptersDirectory: values['adapters-directory'] ?? null,
       // Checked by the engine, which starts this process, before it sends them.
       options: options as EmberEngineOptions,
@@ -85,6 +90,8 @@ async function load(options: Record<string, unknown>): Promise<void> {
     const { code, message } = toHearthError(error);
     channel.send({ kind: 'error', code, message });
   }
+  // Until now this thread was never busy for long.
+  channel.watchParent();
 }
 
 function busy(): boolean {

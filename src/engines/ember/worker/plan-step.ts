@@ -31,6 +31,8 @@ export function planStep(sequences: readonly StepShare[], limits: StepLimits): n
 }
 
 export interface PrefillRate {
+  /** A token by itself took so long: among many it takes half of that or less, since they share the reading of the weights. */
+  guess(milliseconds: number): void;
   /** A step with `tokens` tokens, at least one of a prefill, took so long. */
   observe(tokens: number, milliseconds: number): void;
   /** Tokens of the next prefill chunk. */
@@ -40,12 +42,19 @@ export interface PrefillRate {
 /** What is done in 250 ms while something decodes and in 500 ms otherwise, by the measured rate; 8 (32) to `largest` tokens. */
 export function createPrefillRate(largest: number): PrefillRate {
   let tokensPerMs: number | null = null;
+  let guessed = false;
   return {
+    guess(milliseconds) {
+      if (tokensPerMs !== null || milliseconds <= 0) return;
+      tokensPerMs = 2 / milliseconds;
+      guessed = true;
+    },
     observe(tokens, milliseconds) {
       // Steps of a few tokens measure the reading of the weights, not the rate of a prefill.
       if (tokens < 8 || milliseconds <= 0) return;
       const rate = tokens / milliseconds;
-      tokensPerMs = tokensPerMs === null ? rate : tokensPerMs + (rate - tokensPerMs) / 2;
+      tokensPerMs = tokensPerMs === null || guessed ? rate : tokensPerMs + (rate - tokensPerMs) / 2;
+      guessed = false;
     },
     chunk(somethingDecodes) {
       const least = somethingDecodes ? 8 : 32;
