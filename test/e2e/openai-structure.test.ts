@@ -1,4 +1,6 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type OpenAI from 'openai';
@@ -101,6 +103,51 @@ describe('formats over HTTP', () => {
       if (answer.choices[0]!.finish_reason === 'stop') expect(JSON.parse(answer.choices[0]!.message.content!)).toBeTypeOf('object');
     }
     expect((await ask({ grammar: 'root ::= "a" [0-9]{3}' })).choices[0]!.message.content).toMatch(/^a\d{3}$/);
+  });
+
+  test('[security G36] a hostile pattern, a reference in a circle, large schemas and grammars and remote references are refused by their text alone; nothing is fetched', async () => {
+    const asked: string[] = [];
+    const remote = createServer((request, response) => {
+      asked.push(request.url ?? '');
+      response.end('{"type":"string"}');
+    });
+    await new Promise<void>((ready) => remote.listen(0, '127.0.0.1', ready));
+    const url = `http://127.0.0.1:${(remote.address() as AddressInfo).port}/s.json`;
+    const of = (schema: object): Chat => ({ response_format: { type: 'json_schema', json_schema: { name: 'x', schema: schema as Record<string, unknown> } } });
+    const pattern = (source: string): Chat => of({ type: 'string', pattern: source });
+    const wrong = { status: 400, code: 'invalid_json_schema', param: 'response_format' };
+    for (const reference of [url, 'file:///etc/passwd', 's.json', '//127.0.0.1/s.json'])
+      expect(await refusal(of({ $ref: reference })), reference).toEqual(wrong);
+    expect(await refusal({ tools: [{ type: 'function', function: { name: 'x', parameters: { $ref: url } } }] })).toEqual({ ...wrong, param: 'tools' });
+    // Recursion that leads to a text is taken; in a circle there is none.
+    expect(await refusal(of({ $ref: '#' }))).toEqual(wrong);
+    expect(await refusal(of({ $defs: { a: { $ref: '#/$defs/b' }, b: { allOf: [{ $ref: '#/$defs/a' }] } }, $ref: '#/$defs/a' }))).toEqual(wrong);
+    expect(await refusal(of({ type: 'object', properties: { me: { $ref: '#' } }, required: ['me'] }))).toEqual(wrong);
+    expect(await refusal(of({ description: 'x'.repeat(256 * 1024) }))).toEqual(wrong);
+    expect(await refusal(of({ description: 'x'.repeat(10 * 1024 * 1024) }))).toMatchObject({ status: 413 });
+    let deep: object = { type: 'string' };
+    for (let depth = 0; depth < 40; depth += 1) deep = { type: 'array', items: deep };
+    expect(await refusal(of(deep))).toEqual(wrong);
+    for (const source of [
+      '(.{0,400}){0,400}',
+      '(a{0,400}){0,400}',
+      '(((a*){1,100}){1,100}){1,15}',
+      '((){1,10000}){1,10000}',
+      '(a)\\1',
+      '(?=a)b',
+      'a'.repeat(1025),
+    ])
+      expect((await refusal(pattern(source))) as object, source).toMatchObject({ status: 400 });
+    expect(await refusal({ grammar: `root ::= "${'x'.repeat(64 * 1024)}"` })).toMatchObject({ status: 400, code: 'invalid_value', param: 'grammar' });
+    const rules = Array.from({ length: 2_049 }, (_, i) => `r${i} ::= "x"`).join('\n');
+    expect(await refusal({ grammar: `root ::= r0\n${rules}` })).toMatchObject({ status: 400, code: 'invalid_value', param: 'grammar' });
+    // Those that are catastrophic for an engine that tries one way after the other cost this one a walk for each character.
+    for (const source of ['^(a+)+$', '^(a|aa)+$', '^(a*)*b$', '^(([a-z])+.)+[A-Z]([a-z])+$']) {
+      const answer = await ask({ ...pattern(source), max_tokens: 40 });
+      if (answer.choices[0]!.finish_reason === 'stop') expect(JSON.parse(answer.choices[0]!.message.content!)).toMatch(new RegExp(source));
+    }
+    expect(asked).toEqual([]);
+    await new Promise((done) => remote.close(done));
   });
 
   test('[serving V24] what cannot be enforced is 400 before anything is generated, and a recursive reference works', async () => {

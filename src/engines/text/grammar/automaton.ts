@@ -38,11 +38,12 @@ const BLOCK = 64;
 export function buildAutomaton(grammar: Grammar, lookahead: number): Automaton {
   const empty = nullableRules(grammar.rules);
   refuseLeftRecursion(grammar, empty);
+  // Known from the text of the grammar, before the first of them is made.
+  if ([grammar.root, ...grammar.rules.values()].reduce((sum, node) => sum + leastStates(node), 0) > MAX_STATES) throw tooLarge();
   const states: AutomatonState[] = [];
   const ruleNumbers = new Map([...grammar.rules.keys()].map((name, i) => [name, i]));
   const add = (): number => {
-    if (states.length >= MAX_STATES)
-      throw new HearthError('invalid_value', 'The grammar is too large: repetitions with high counts inside each other make it so.');
+    if (states.length >= MAX_STATES) throw tooLarge();
     states.push({ edges: [], moves: [], calls: [], accepts: false, alias: states.length });
     return states.length - 1;
   };
@@ -182,6 +183,31 @@ export function buildAutomaton(grammar: Grammar, lookahead: number): Automaton {
   const start = add();
   finish(grammar.root, start);
   return { states, start, rules, onlyReturns: (state) => onlyReturns(states, state) };
+}
+
+const tooLarge = (): HearthError => new HearthError('invalid_value', 'The grammar is too large: repetitions with high counts inside each other make it so.');
+
+/** States that a node surely needs: each part of the grammar is looked at once, however often it repeats. */
+export function leastStates(node: GrammarNode): number {
+  switch (node.kind) {
+    case 'text':
+      return node.text.length;
+    case 'class':
+      return 1;
+    case 'sequence':
+      return node.items.reduce((sum, item) => sum + leastStates(item), 0);
+    case 'choice':
+      return node.items.reduce((sum, item) => sum + 1 + leastStates(item), 1);
+    case 'repeat': {
+      const each = leastStates(node.item) + 1;
+      if (node.max === null) return node.min * (each - 1) + 3;
+      // Long runs are made of blocks, each a call.
+      return node.max < 16 * BLOCK ? node.max * each : Math.min(node.max * each, BLOCK * each + node.max / BLOCK);
+    }
+    case 'rule':
+    case 'free':
+      return 1;
+  }
 }
 
 function onlyReturns(states: readonly AutomatonState[], start: number): boolean {

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
+import { leastStates } from './automaton.ts';
 import { parseGbnf } from './gbnf.ts';
+import { type GrammarNode, repeat } from './grammar.ts';
 import { compileGrammar } from './matcher.ts';
 import { buildTokenTrie, createTokenTrie } from './token-trie.ts';
 
@@ -82,4 +84,16 @@ test('The tree of tokens holds every token at the end of its bytes, in steps or 
   for (; step.done !== true; step = work.next()) pauses++;
   expect(pauses).toBeGreaterThan(4);
   expect(step.value.tokens).toEqual(trie.tokens);
+});
+
+test('The size of a grammar is known from its text: repetitions inside each other are counted, not made', () => {
+  let node: GrammarNode = { kind: 'class', ranges: [[97, 97]] };
+  for (let depth = 0; depth < 30; depth += 1) node = repeat(node, 0, 999);
+  expect(leastStates(node)).toBeGreaterThan(1e60);
+  // Not more than there are: what is taken today stays so.
+  for (const [source, max] of [
+    ['[ab]{0,500}', 500 * 4],
+    ['[ab]{0,9999}', 3_000],
+  ] as const)
+    expect(leastStates(parseGbnf(`root ::= ${source}`).rules.get('root')!)).toBeLessThan(max);
 });

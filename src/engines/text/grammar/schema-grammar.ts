@@ -1,4 +1,5 @@
 import { isHearthError } from '../../../core/index.ts';
+import { hasFiniteText } from './finite.ts';
 import { choice, EMPTY, type Grammar, type GrammarNode, NEVER, optional, repeat, rule, sequence, text } from './grammar.ts';
 import { integerRange } from './integer-range.ts';
 import {
@@ -261,10 +262,12 @@ export function createSchemaConverter(given: unknown, prefix = ''): { readonly r
 
   const root = convert(document, '', 0);
   if (isNever(root)) throw schemaProblem('', 'no value fits it');
+  const endless = (): Error => schemaProblem('', 'it refers to itself without an end');
+  if (!hasFiniteText({ root, rules })) throw endless();
   try {
     refuseLeftRecursion({ root, rules }, nullableRules(rules));
   } catch (error) {
-    throw isHearthError(error) ? schemaProblem('', 'it refers to itself without an end') : error;
+    throw isHearthError(error) ? endless() : error;
   }
   return { root, rules };
 }
