@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HearthError, type HelperAnswer, type HelperJob, type HelperPool, helperParts, installPaths } from '../../core/index.ts';
+import { HearthError, type HelperAnswer, type HelperJob, type HelperPool, helperParts, installPaths, makePrivateDirectory } from '../../core/index.ts';
 import type { ProcessSpec, SupervisedProcess, Supervisor } from '../process-spec.ts';
 
 export interface HelperPoolOptions {
   readonly supervisor: Supervisor;
-  /** Working directory of the helpers, which they may not write to; it must exist. */
+  /** Working directory of the helpers, which they may not write to; made when it is first needed. */
   readonly directory: string;
   /** Helpers at once; 2. Jobs beyond wait. */
   readonly size?: number;
@@ -41,6 +41,7 @@ export function createHelperPool({ supervisor, directory, size = 2, idleMs = 30_
       ready.busy = true;
       return ready;
     }
+    await makePrivateDirectory(directory);
     const helper: Helper = { key, process: await supervisor.start(helperSpec(job, directory)), idle: undefined, busy: true };
     helpers.add(helper);
     void helper.process.channel.exited.then(() => {
