@@ -2,11 +2,19 @@ import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Config, HubEnvironment } from '../config/index.ts';
 import { type Logger, type RuntimeProbe, systemClock } from '../core/index.ts';
+import type { Intake, Trust } from '../security/index.ts';
 import { createCommandRunner, createStore, freeSpaceOf, type Store, sleepFor } from '../store/index.ts';
 import type { HearthOptions } from './hearth-options.ts';
 
 /** The store with what config and the variables of the Hugging Face tools say. */
-export function createHearthStore(options: HearthOptions, hub: HubEnvironment, runtimeProbe: RuntimeProbe, logger: Logger): Store {
+export function createHearthStore(
+  options: HearthOptions,
+  hub: HubEnvironment,
+  runtimeProbe: RuntimeProbe,
+  logger: Logger,
+  intake?: Intake,
+  trust?: Pick<Trust, 'notePull'>,
+): Store {
   const { config, env, home, userHome } = options;
   return createStore({
     ...resolvePlaces(storePlaces(config, hub, userHome), options.cwd),
@@ -14,6 +22,8 @@ export function createHearthStore(options: HearthOptions, hub: HubEnvironment, r
     userHome,
     workingDirectory: options.cwd,
     runtimeProbe,
+    ...(intake === undefined ? {} : { intake }),
+    ...(trust === undefined ? {} : { onPulled: (pulled) => trust.notePull(pulled) }),
     hub: {
       endpoint: config.hub.endpoint.replace(/\/+$/, ''),
       token: hub.token ?? null,
