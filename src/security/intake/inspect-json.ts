@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { isHearthError, isJsonObject } from '../../core/index.ts';
 import { parseJsonStrictly } from '../access/json-scan.ts';
 import { findCodePointers, withoutCodePointers } from './config-keys.ts';
@@ -44,10 +44,13 @@ export async function inspectJson(file: IntakeFile): Promise<InspectedJson> {
   return { findings, cleaned: stripped.length === 0 ? null : cleanedFile(file.path, text, stripped), templates: templatesIn(value) };
 }
 
-/** Bare NaN and Infinity stay as they were: readers of configurations know them. */
+/** Nobody can foresee it. Bare NaN and Infinity stay as Python wrote them, and reads them. */
+const BARE = `\uE003${randomUUID()}:`;
+
 function cleanedFile(path: string, text: string, keys: readonly string[]): CleanedFile {
-  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g, (found) => (found.startsWith('"') ? found : `{"__float__":"${found}"}`));
-  const bytes = Buffer.from(`${JSON.stringify(withoutCodePointers(JSON.parse(marked)), null, 2)}\n`);
+  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g, (found) => (found.startsWith('"') ? found : `"${BARE}${found}"`));
+  const json = JSON.stringify(withoutCodePointers(JSON.parse(marked)), null, 2);
+  const bytes = Buffer.from(`${json.replace(new RegExp(`"${BARE}(-?Infinity|NaN)"`, 'g'), '$1')}\n`);
   return { path, keys, bytes, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
