@@ -17,6 +17,7 @@ import { gatewayTimes } from './gateway-times.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
 import { createListenerAccess } from './listener-access.ts';
 import { createLiveConfig } from './live-config.ts';
+import { keyRedactionOf } from './redaction-key.ts';
 import { wireRouting } from './routing-options.ts';
 
 /** The only place that constructs everything: config in, the product out. */
@@ -24,6 +25,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   const { config } = options;
   const home = options.home;
   const hub = readHubEnvironment(options.env, options.userHome);
+  await keyRedactionOf(home, options.daemon !== undefined);
   if (hub.token !== undefined) registerSecret('hub-token', hub.token);
   const logger = options.silent
     ? silentLogger
@@ -82,6 +84,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     routing: routing.options,
     memory: createMemoryPressure(),
     events: telemetry.events,
+    securityEvents,
     clock: systemClock,
     logger,
   });

@@ -2,4 +2,5 @@
 // Refuses: what a signature looks like (signing), what a file may hold (intake), where models live (store).
 // Called by: gateway's load path, api's routes, app.
 export { createTrust, type Explanation, type PulledModel, type Trust, type TrustOptions } from './create-trust.ts';
+export { createInstallKey, type InstallKey } from './install-key.ts';
 export type * from './types.ts';
