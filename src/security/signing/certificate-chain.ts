@@ -3,7 +3,8 @@ import { curveOf, keyName } from './ec-key.ts';
 import { problem } from './problems.ts';
 import type { SignatureProblem, TrustedSigner } from './types.ts';
 
-type Extensions = typeof import('@peculiar/x509');
+type Parser = typeof import('@sigstore/core')['X509Certificate'];
+type Parsed = InstanceType<Parser>;
 
 export interface ChainQuestion {
   /** DER, leaf first, then intermediates; a root at the end is allowed where it is a trusted one. */
@@ -24,28 +25,28 @@ export async function checkChain(question: ChainQuestion): Promise<SignatureProb
   if (chain.includes(null)) return [problem('cert_chain', 'The signature holds a certificate that cannot be read.')];
   const certificates = chain as X509Certificate[];
   const roots = (question.trusted.roots ?? []).flatMap(splitPem).map((pem) => parse(Buffer.from(pem)));
-  const x509 = await import('@peculiar/x509');
+  const parser = await loadParser();
   const problems = linkProblems(
     certificates,
     roots.filter((root) => root !== null),
-    x509,
+    parser,
     question.at,
   );
   const leaf = certificates[0]!;
-  problems.push(...usageProblems(leaf, x509));
+  problems.push(...usageProblems(leaf, parser));
   const { subject } = question.trusted;
-  if (subject !== undefined && !namesOf(leaf, x509).includes(subject)) {
-    problems.push(problem('cert_subject', 'The certificate is of somebody else.', { expected: subject, actual: namesOf(leaf, x509)[0] ?? '' }));
+  if (subject !== undefined && !namesOf(leaf, parser).includes(subject)) {
+    problems.push(problem('cert_subject', 'The certificate is of somebody else.', { expected: subject, actual: namesOf(leaf, parser)[0] ?? '' }));
   }
   return problems;
 }
 
-/** Who the leaf says it is: its subject (RFC 4514, and as OpenSSL prints it), then its alternative names. */
+/** Who the leaf says it is: its subject (`C=.., O=.., CN=..` in the order of the certificate), then its alternative names. */
 export async function subjectNames(leaf: X509Certificate): Promise<string[]> {
-  return namesOf(leaf, await import('@peculiar/x509'));
+  return namesOf(leaf, await loadParser());
 }
 
-function linkProblems(certificates: readonly X509Certificate[], roots: readonly X509Certificate[], x509: Extensions, at: number): SignatureProblem[] {
+function linkProblems(certificates: readonly X509Certificate[], roots: readonly X509Certificate[], parser: Parser, at: number): SignatureProblem[] {
   const problems: SignatureProblem[] = [];
   let path = [...certificates];
   const top = path.at(-1)!;
@@ -61,12 +62,12 @@ function linkProblems(certificates: readonly X509Certificate[], roots: readonly 
   for (let index = 0; index + 1 < path.length; index += 1) {
     const issuer = path[index + 1]!;
     if (!issued(issuer, path[index]!)) problems.push(problem('cert_chain', `Certificate ${index + 1} of the signature was not issued by the next one.`));
-    const limits = new x509.X509Certificate(issuer.raw).getExtension(x509.BasicConstraintsExtension);
-    const usage = new x509.X509Certificate(issuer.raw).getExtension(x509.KeyUsagesExtension);
-    const maySign = usage === null || (usage.usages & x509.KeyUsageFlags.keyCertSign) !== 0;
+    const extensions = extensionsOf(issuer, parser);
+    const limits = extensions?.extBasicConstraints;
+    const maySign = extensions?.extKeyUsage?.keyCertSign ?? true;
     // `index` intermediates stand between the issuer and the leaf.
-    const tooLong = limits?.pathLength !== undefined && index > limits.pathLength;
-    if (limits?.ca !== true || !issuer.ca || !maySign || tooLong) {
+    const tooLong = limits?.pathLenConstraint !== undefined && index > limits.pathLenConstraint;
+    if (limits?.isCA !== true || !issuer.ca || !maySign || tooLong) {
       problems.push(problem('cert_chain', `Certificate ${index + 2} of the chain is none that may issue this one (${oneLine(issuer.subject)}).`));
     }
   }
@@ -81,31 +82,55 @@ function linkProblems(certificates: readonly X509Certificate[], roots: readonly 
 
 const issued = (issuer: X509Certificate, certificate: X509Certificate): boolean => certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 
-function usageProblems(leaf: X509Certificate, x509: Extensions): SignatureProblem[] {
+function usageProblems(leaf: X509Certificate, parser: Parser): SignatureProblem[] {
   const problems: SignatureProblem[] = [];
   if (curveOf(leaf.publicKey) === null) {
     problems.push(problem('sig_key_type', `The certificate's key is ${keyName(leaf.publicKey)}; only P-256, P-384 and P-521 sign models.`));
   }
-  const parsed = new x509.X509Certificate(leaf.raw);
-  // Node's own `keyUsage` lists the extended usages.
-  const usage = parsed.getExtension(x509.KeyUsagesExtension);
-  const extended = parsed.getExtension(x509.ExtendedKeyUsageExtension);
-  const signs = usage !== null && (usage.usages & x509.KeyUsageFlags.digitalSignature) !== 0;
-  const signsCode = usage === null && (extended?.usages.includes(x509.ExtendedKeyUsage.codeSigning) ?? false);
-  const critical = parsed.extensions.filter(({ critical, type }) => critical && !UNDERSTOOD.has(type)).map(({ type }) => type);
+  const parsed = extensionsOf(leaf, parser);
+  if (parsed === null) return [...problems, problem('cert_usage', 'The extensions of the certificate cannot be read.')];
+  // Node's own `keyUsage` lists the extended usages, which are what it is asked for here; the plain ones are the parser's.
+  const usage = parsed.extKeyUsage;
+  const signs = usage?.digitalSignature ?? false;
+  const signsCode = usage === undefined && (leaf.keyUsage ?? []).includes(CODE_SIGNING);
+  const unknown = parsed.extensions
+    .map((extension) => extension.subs[0]!.toOID())
+    .filter((oid) => !UNDERSTOOD.has(oid) && parsed.extension(oid)?.critical === true);
   if (!signs && !signsCode) problems.push(problem('cert_usage', 'The certificate may not be used for signatures (no digitalSignature, no codeSigning).'));
-  if (critical.length > 0) problems.push(problem('cert_usage', `The certificate has a critical extension that hearth does not know: ${critical.join(', ')}.`));
+  if (unknown.length > 0) problems.push(problem('cert_usage', `The certificate has a critical extension that hearth does not know: ${unknown.join(', ')}.`));
   return problems;
 }
 
 /** Basic constraints, key usage, extended key usage, alternative names, key identifiers. */
 const UNDERSTOOD = new Set(['2.5.29.19', '2.5.29.15', '2.5.29.37', '2.5.29.17', '2.5.29.14', '2.5.29.35']);
 
-function namesOf(leaf: X509Certificate, x509: Extensions): string[] {
-  const parsed = new x509.X509Certificate(leaf.raw);
-  const alternatives = parsed.getExtension(x509.SubjectAlternativeNameExtension)?.names.items ?? [];
-  return [parsed.subject, oneLine(leaf.subject), ...alternatives.map(({ value }) => value)].filter((name) => name !== '');
+function namesOf(leaf: X509Certificate, parser: Parser): string[] {
+  const listed = extensionsOf(leaf, parser)?.extSubjectAltName?.valueObj.subs[0]?.subs ?? [];
+  const alternatives = listed.filter(({ tag }) => ALTERNATIVES.some((number) => tag.isContextSpecific(number))).map(({ value }) => value.toString('utf8'));
+  return [oneLine(leaf.subject), ...alternatives].filter((name) => name !== '');
 }
+
+/** Alternative names that are texts: mail address, host, URI. */
+const ALTERNATIVES = [1, 2, 6];
+const CODE_SIGNING = '1.3.6.1.5.5.7.3.3';
+
+/** Key usage and limits, which Node does not tell. null: they cannot be read. */
+function extensionsOf(certificate: X509Certificate, parser: Parser): Parsed | null {
+  try {
+    const parsed = parser.parse(Buffer.from(certificate.raw));
+    // Every extension is read once here, so that none throws later.
+    void [
+      parsed.extKeyUsage?.digitalSignature,
+      parsed.extBasicConstraints?.pathLenConstraint,
+      parsed.extensions.map((extension) => extension.subs[0]!.toOID()),
+    ];
+    return parsed;
+  } catch {
+    return null;
+  }
+}
+
+const loadParser = async (): Promise<Parser> => (await import('@sigstore/core')).X509Certificate;
 
 const oneLine = (subject: string | undefined): string => (subject ?? '').split('\n').join(', ');
 

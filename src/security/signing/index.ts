@@ -8,6 +8,7 @@ export { hashFiles, rootDigestOf } from './hash-files.ts';
 export { type HashOptions, hashAll } from './hash-pool.ts';
 export type { HashResult, HashWork } from './hash-work.ts';
 export { comparePaths } from './path-order.ts';
+export { createTokenSigner } from './pkcs11-signer.ts';
 export { readSignature, type Signature, type SignatureMaterial } from './read-signature.ts';
 export { type SignDirectoryOptions, type SignedModel, signDirectory } from './sign-directory.ts';
 export { createKeySigner, type ModelSigner, parsePrivateKey, readPrivateFile, requireCurve, type SignerMaterial, withCertificates } from './signer.ts';
