@@ -18,7 +18,7 @@ const root = join(import.meta.dirname, '../..');
 const THREADS = 2;
 const TOKENS = 64;
 const MODEL = 'bench/smollm2';
-const agent = new Agent({ keepAlive: true, noDelay: true });
+const agent = new Agent({ keepAlive: true });
 
 interface Server extends AsyncDisposable {
   readonly url: string;

@@ -41,18 +41,29 @@ export async function answerOfUpstream(
   name: string,
   raw: Pick<AnswerCall, 'raw'>,
   { gateway, note, requestId, signal }: CallContext,
+  /** In place of the refusal, where the upstream does not have the API. */
+  otherwise?: (target: Target) => Response,
 ): Promise<Response | null> {
   // What is wrong with a model of this machine is said where it is used.
   const first = await gateway.targetOf(name, signal).catch(() => null);
   if (first === null || first.model !== undefined) return null;
+  let refusal: HearthError | undefined;
   const refuse = (target: Target): never => {
-    throw new HearthError('capability_mismatch', `The upstream ${target.upstream} does not answer ${raw.raw?.path ?? 'this'}.`, {
-      details: { param: 'model' },
-    });
+    refusal = new HearthError(
+      'capability_mismatch',
+      `The upstream ${target.upstream} is not known to answer ${raw.raw?.path ?? 'this'}. If it does, name the path in remotes.${target.upstream}.passthroughPaths.`,
+      { details: { param: 'model' } },
+    );
+    throw refusal;
   };
-  const answer = await gateway.answer({ name, ...raw, requestId, decode: refuse, stream: false, signal });
-  note.answer = answer;
-  return hasBytes(answer) ? await rawReply(answer, answerHeaders(answer)) : null;
+  try {
+    const answer = await gateway.answer({ name, ...raw, requestId, decode: refuse, stream: false, signal });
+    note.answer = answer;
+    return hasBytes(answer) ? await rawReply(answer, answerHeaders(answer)) : null;
+  } catch (error) {
+    if (otherwise === undefined || error !== refusal) throw error;
+    return otherwise(first);
+  }
 }
 
 /** Counts and end come behind the bytes: whoever observes the answer hears of its end there. */

@@ -1,5 +1,5 @@
 import type { Config } from '../config/index.ts';
-import { type Logger, registerSecret } from '../core/index.ts';
+import { type EventSink, type Logger, registerSecret } from '../core/index.ts';
 import { createUpstream, type Upstream } from '../gateway/index.ts';
 
 type RemoteConfig = Config['remotes'][string];
@@ -9,6 +9,7 @@ export function createUpstreams(
   { remotes, gateway }: Pick<Config, 'remotes' | 'gateway'>,
   env: Readonly<Record<string, string | undefined>>,
   logger: Logger,
+  events: EventSink,
 ): readonly (Upstream & Disposable)[] {
   return Object.entries(remotes).map(([name, remote]) => {
     const apiKey = () => keyOf(remote.apiKey, env);
@@ -34,7 +35,10 @@ export function createUpstreams(
       sessionHeaders: remote.sessionHeaders,
       maxEventBytes: remote.maxEventBytes,
       ...(price === undefined ? {} : { pricePerMillionTokens: { input: price.input, cached: price.cached ?? price.input, output: price.output } }),
-      onViolation: (kind) => logger.debug('an upstream departs from its API', { upstream: name, kind }),
+      onViolation(kind) {
+        logger.debug('an upstream departs from its API', { upstream: name, kind });
+        events.emit({ kind: 'upstream-violation', upstream: name, violation: kind });
+      },
     });
   });
 }

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/index.ts';
-import { type Clock, HearthError, type Logger, registerSecret } from '../core/index.ts';
+import { type Clock, type EventSink, HearthError, type Logger, registerSecret } from '../core/index.ts';
 import {
   createMemoryStateStore,
   createRedisStateStore,
@@ -20,6 +20,7 @@ export interface RoutingParts {
   readonly home: string;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly events: EventSink;
 }
 
 export interface RoutingWiring extends AsyncDisposable {
@@ -31,7 +32,7 @@ export interface RoutingWiring extends AsyncDisposable {
 }
 
 /** Upstreams, routes, aliases, cloud and shared state as the configuration names them. Throws dependency_missing, config_invalid. */
-export async function wireRouting({ config: first, env, home, clock, logger }: RoutingParts): Promise<RoutingWiring> {
+export async function wireRouting({ config: first, env, home, clock, logger, events }: RoutingParts): Promise<RoutingWiring> {
   const known = new Map<string, Upstream & Disposable>();
   const made: (Upstream & Disposable)[] = [];
 
@@ -40,7 +41,7 @@ export async function wireRouting({ config: first, env, home, clock, logger }: R
     const times = [config.gateway.connectMs, config.gateway.firstTokenMs, config.gateway.idleMs, gateway.requestMs];
     return Object.entries(config.remotes).map(([name, remote]) => {
       const key = JSON.stringify([name, remote, times]);
-      const upstream = known.get(key) ?? createUpstreams({ remotes: { [name]: remote }, gateway }, env, logger)[0]!;
+      const upstream = known.get(key) ?? createUpstreams({ remotes: { [name]: remote }, gateway }, env, logger, events)[0]!;
       if (!known.has(key)) made.push(upstream);
       known.set(key, upstream);
       return upstream;

@@ -31,7 +31,7 @@ const remote = z.strictObject({
   timeouts: z
     .strictObject({ connectMs: positive.optional(), firstTokenMs: positive.optional(), idleMs: positive.optional(), requestMs: positive.optional() })
     .prefault({}),
-  passthroughPaths: z.array(z.string().regex(/^\/v1\/[A-Za-z0-9/_-]+$/)).default([]),
+  passthroughPaths: z.array(z.string().regex(/^\/(v1\/[A-Za-z0-9/_-]+|tokenize|detokenize|apply-template)$/)).default([]),
   sessionHeaders: z.array(z.string().regex(/^[a-z][a-z0-9-]*$/)).default([]),
   maxEventBytes: positive.max(16 * 1024 * 1024).default(1024 * 1024),
 });

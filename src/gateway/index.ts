@@ -17,7 +17,7 @@ export { embed, rerank } from './embeddings/embed.ts';
 export { createGateway, type Gateway } from './gateway.ts';
 export type { GatewayOptions } from './gateway-options.ts';
 export { createKeyLimits, type KeyLimits, type KeyLimitsOptions } from './limits/key-limits.ts';
-export { createRequestGateway, type RequestGateway } from './limits/request-gateway.ts';
+export { createRequestGateway, estimatePromptTokens, type RequestGateway } from './limits/request-gateway.ts';
 export { answerBatches, type ImageMetadataOptions, planImageBatches } from './media/image-batches.ts';
 export { MEDIA_LIMITS, type MediaLimits } from './media/media-limits.ts';
 export { checkAudio, createMediaReader, type FetchedMedia, type MediaReader } from './media/media-reader.ts';

@@ -7,6 +7,7 @@ import { createFakeEngine } from '../support/fake-engine.ts';
 import { type GoldenModel, makeGoldenModel } from '../support/golden-model.ts';
 import { type HttpFixture, startHttp } from '../support/http-fixture.ts';
 import { NO_ENVIRONMENT, testEnvironment } from '../support/mlx-environment.ts';
+import { startVllmServer, type VllmServer } from '../support/vllm-server.ts';
 import { describeEngine } from './engine.ts';
 
 const model = 'it has no model';
@@ -14,8 +15,10 @@ const model = 'it has no model';
 describe('[house H10] [engines E1] the engine port', () => {
   const home = temporaryDirectory();
   let peer: HttpFixture | undefined;
+  let vllm: VllmServer | undefined;
   afterAll(async () => {
     await peer?.[Symbol.asyncDispose]();
+    await vllm?.[Symbol.asyncDispose]();
     home[Symbol.dispose]();
   });
   let golden: GoldenModel | undefined;
@@ -124,6 +127,38 @@ describe('[house H10] [engines E1] the engine port', () => {
       'prefix cache': 'its key decides who shares',
       embeddings: model,
       rerank: model,
+      adapters: 'they are loaded where the model is',
+      score: 'no public API scores given tokens',
+    },
+  });
+
+  const recorded = 'its answers are recorded';
+  describeEngine({
+    name: 'remote (a server with vLLM’s API)',
+    async setUp() {
+      vllm = await startVllmServer();
+      const name = 'Qwen/Qwen3-0.6B';
+      const described = { name, ownName: name, capabilities: ['chat', 'completions', 'choices'], contextTokens: 256, maxOutputTokens: null };
+      return {
+        engine: createRemoteEngine({ name: 'vllm', kind: 'openai', baseUrl: `${vllm.url}/v1`, models: [described] }),
+        facts: { directory: home.path, framework: 'MLX', architecture: 'any', config: {}, weightFiles: [], weightBytes: 0, hasChatTemplate: false },
+        options: { model: name },
+        url: new URL(vllm.url),
+      };
+    },
+    running: async () => vllm!.running,
+    longPrompt: 'x',
+    lacks: {
+      process: far,
+      golden: recorded,
+      sampling: recorded,
+      bias: recorded,
+      'clipped limits': 'it refuses a limit above the room itself',
+      logprobs: recorded,
+      grammar: 'the API of plain completions has no grammars',
+      'prefix cache': recorded,
+      embeddings: 'it serves a chat model',
+      rerank: 'it serves a chat model',
       adapters: 'they are loaded where the model is',
       score: 'no public API scores given tokens',
     },

@@ -9,6 +9,7 @@ export type Capability =
   | 'golden'
   | 'sampling'
   | 'bias'
+  | 'clipped limits'
   | 'exact tokenizer'
   | 'logprobs'
   | 'grammar'
@@ -131,11 +132,15 @@ export function describeEngine(subject: EngineSubject): void {
       expect(three.usage).toMatchObject({ promptTokens: one.usage?.promptTokens, completionTokens: 9 });
     });
 
-    test('a prompt without room is refused with both counts before any token; max_tokens is clipped to the room', async () => {
+    test('a prompt without room is refused with both counts before any token', async () => {
       const { contextTokens } = running.report;
       const tooLong = await running.ask({ prompt: 'word '.repeat(contextTokens + 1) });
       expect(tooLong.events).toHaveLength(1);
       expect(tooLong.error).toMatchObject({ code: 'context_length_exceeded', message: expect.stringContaining(String(contextTokens)) });
+    });
+
+    given('clipped limits', 'max_tokens is clipped to the room', async () => {
+      const { contextTokens } = running.report;
       const clipped = await running.ask({ maxTokens: 1_000_000, prompt: 'x', sampling: LONG });
       expect((clipped.usage?.completionTokens ?? 0) + (clipped.usage?.promptTokens ?? 0)).toBeLessThanOrEqual(contextTokens);
     });

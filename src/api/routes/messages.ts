@@ -1,10 +1,19 @@
 import type { endpoints } from '../../contract/index.ts';
-import { decodeMessagesRequest, decodePrompt, droppedTools, encodeMessageStream, foldMessage, messageEncoding, type Target } from '../../gateway/index.ts';
+import {
+  decodeMessagesRequest,
+  decodePrompt,
+  droppedTools,
+  encodeMessageStream,
+  estimatePromptTokens,
+  foldMessage,
+  messageEncoding,
+  type Target,
+} from '../../gateway/index.ts';
 import { cacheSaltOf } from '../../security/index.ts';
 import { answerHeaders } from '../answer-headers.ts';
 import { streamedAnswer } from '../answer-response.ts';
 import type { Handler } from '../bind.ts';
-import { asItCame, hasBytes, rawReply } from '../passthrough.ts';
+import { answerOfUpstream, asItCame, hasBytes, rawReply } from '../passthrough.ts';
 import { fetchLinks } from '../remote-media.ts';
 import type { Services } from '../services.ts';
 import { ANTHROPIC_EVENTS } from '../sse-dialect.ts';
@@ -37,11 +46,19 @@ export const createMessageHandler =
     return response;
   };
 
-/** POST /v1/messages/count_tokens: loads the model, since its files decide. */
+/** POST /v1/messages/count_tokens: loads the model, since its files decide. Of an upstream that cannot count it is an estimate, and marked as one. */
 export const countMessageTokensHandler =
   (services: Services): Handler<typeof endpoints.countMessageTokens> =>
   async ({ body }, context) => {
     const { gateway, signal } = context;
+    const estimated = (target: Target): Response => {
+      const prompt = decodePrompt(body, target);
+      const tools = prompt.tools === undefined ? 0 : JSON.stringify(prompt.tools.definitions).length;
+      const tokens = estimatePromptTokens(prompt) + Math.ceil(tools / 4);
+      return Response.json({ input_tokens: tokens }, { headers: { 'x-hearth-estimated': 'input_tokens' } });
+    };
+    const far = await answerOfUpstream(body.model, asItCame('anthropic-count-tokens', '/v1/messages/count_tokens', context), context, estimated);
+    if (far !== null) return far;
     const model = await gateway.resolve(body.model, signal);
     const prompt = decodePrompt(body, await gateway.target(model), await fetchLinks(services, context, body));
     const tokens = await gateway.withSession(model, signal, (session) => session.tokenize(prompt));

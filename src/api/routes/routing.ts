@@ -68,7 +68,7 @@ export const explainRouteHandler =
       stream: body['stream'] === true,
       signal: context.signal,
       requester: context.gateway.requester,
-      ...routingWishes(new Headers(headers), context.requestId),
+      ...routingWishes(new Headers(headers), context.requestId, context.note.live.trace),
     };
     const { targets, ...rest } = await gateway.routing.explain(call);
     return { ...rest, targets: [...targets] };

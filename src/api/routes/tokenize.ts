@@ -2,12 +2,16 @@ import type { endpoints } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import { decodeMessages } from '../../gateway/index.ts';
 import type { Handler } from '../bind.ts';
+import { answerOfUpstream, asItCame } from '../passthrough.ts';
 import type { Services } from '../services.ts';
 
 /** POST /tokenize: `content` by llama.cpp's field names, `prompt` or `messages` by vLLM's. */
 export const tokenizeHandler =
   (_services: Services): Handler<typeof endpoints.tokenize> =>
-  async ({ body }, { signal, gateway }) => {
+  async ({ body }, context) => {
+    const { signal, gateway } = context;
+    const far = await answerOfUpstream(body.model, asItCame('tokens', '/tokenize', context), context);
+    if (far !== null) return far;
     const given = [body.content, body.prompt, body.messages].filter((value) => value !== null && value !== undefined);
     if (given.length !== 1) throw new HearthError('invalid_value', 'Exactly one of content, prompt and messages is needed.', { details: { param: 'content' } });
     const input = body.messages
@@ -32,15 +36,22 @@ export const tokenizeHandler =
 
 export const detokenizeHandler =
   (_services: Services): Handler<typeof endpoints.detokenize> =>
-  async ({ body }, { signal, gateway }) =>
-    await gateway.withSession(await gateway.resolve(body.model, signal), signal, async (session) => {
+  async ({ body }, context) => {
+    const { signal, gateway } = context;
+    const far = await answerOfUpstream(body.model, asItCame('tokens', '/detokenize', context), context);
+    if (far !== null) return far;
+    return await gateway.withSession(await gateway.resolve(body.model, signal), signal, async (session) => {
       const content = await session.detokenize(body.tokens);
       return { content, prompt: content };
     });
+  };
 
 export const applyTemplateHandler =
   (_services: Services): Handler<typeof endpoints.applyTemplate> =>
-  async ({ body }, { signal, gateway }) => {
+  async ({ body }, context) => {
+    const { signal, gateway } = context;
+    const far = await answerOfUpstream(body.model, asItCame('tokens', '/apply-template', context), context);
+    if (far !== null) return far;
     const tools = body.tools ?? [];
     const messages = decodeMessages(body.messages);
     const model = await gateway.resolve(body.model, signal);

@@ -9,6 +9,8 @@ export type WireApi =
   | 'anthropic-count-tokens'
   | 'openai-embeddings'
   | 'rerank'
+  /** Tokens of a text and back, the text of a conversation: one JSON value for another. */
+  | 'tokens'
   | 'other';
 
 /** A request as it came, for upstreams that speak the same API. */

@@ -15,6 +15,7 @@ import { createTransport, type Transport, type WireResponse } from './wire/trans
 /** A server that is asked over HTTP. */
 export interface Remote extends Disposable {
   readonly name: string;
+  readonly kind: RemoteOptions['kind'];
   readonly dialect: WireDialect;
   speaks(api: WireApi, path: string): boolean;
   /** One attempt. Throws UpstreamFault, or the signal's reason. */
@@ -59,6 +60,7 @@ export function createRemote(options: RemoteOptions): Remote {
 
   return {
     name: options.name,
+    kind: options.kind,
     dialect,
     speaks: (api, path) => speaks(options, dialect, api, path),
     send,

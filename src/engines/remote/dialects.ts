@@ -16,6 +16,8 @@ export interface WireDialect {
   readonly bearerOnly: boolean;
   /** Vectors come as numbers, whatever was asked: base64 is made here. */
   readonly noBase64: boolean;
+  /** It tokenises `content`, as another hearth does; absent: `prompt`, as vLLM. */
+  readonly tokenizesContent?: true;
 }
 
 const NONE: WireDialect = {
@@ -41,7 +43,7 @@ export const WIRE_DIALECTS = {
   ollama: { ...NONE, ignores: new Set(['tool_choice', 'n', 'logprobs'] as const), emptyChunkIsError: true },
   'vllm-mlx': { ...NONE, bearerOnly: true, noBase64: true },
   'lm-studio': { ...NONE, progress: /^\s*prompt-progress:?\s*(\d+)\/(\d+)/, noBase64: true },
-  'llama-server': { ...NONE },
+  'llama-server': { ...NONE, tokenizesContent: true },
 } as const satisfies Record<string, WireDialect>;
 
 export type DialectName = keyof typeof WIRE_DIALECTS;

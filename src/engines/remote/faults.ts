@@ -154,8 +154,12 @@ function ofStatus(name: string, status: number, told: ToldError, retryAfter: num
   );
 }
 
-function codeOf(status: number, { code, type }: ToldError): ErrorCode {
+/** A prompt that has no room, in the words of vLLM, SGLang and Anthropic; llama-server has a type for it. */
+const NO_ROOM = /maximum context length is \d+|longer than the model's context length|prompt is too long: \d+/i;
+
+function codeOf(status: number, { code, type, message }: ToldError): ErrorCode {
   for (const word of [code, type]) if (word !== null && KEPT.has(word) && isErrorCode(word) && ERRORS[word].status === status) return word;
+  if (status === 400 && (type === 'exceed_context_size_error' || NO_ROOM.test(message))) return 'context_length_exceeded';
   const known = CODES[status];
   if (known !== undefined) return known;
   if (status >= 300 && status < 400) return 'upstream_wrong_type';

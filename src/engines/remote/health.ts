@@ -100,13 +100,14 @@ export function readLoad(metrics: string): Pick<RemoteHealth, 'running' | 'waiti
   return { running: sum(of(GAUGES.running)), waiting: sum(of(GAUGES.waiting)), kvUsage: shares === undefined ? null : Math.max(...shares) };
 }
 
-/** The models of another hearth: its own, not those that it gets from others again. Throws UpstreamFault. */
+/** The models of another server, of another hearth its own alone, not those that it gets from others again. vLLM tells a context too. Throws UpstreamFault. */
 export async function listPeerModels(remote: Remote, signal: AbortSignal): Promise<readonly RemoteModel[]> {
   const { text } = await remote.fetch('/v1/models', { signal });
   const data = field(text, 'data');
   if (!Array.isArray(data)) return [];
   return data.filter(isJsonObject).flatMap((item): RemoteModel[] => {
-    const { id, capabilities, context_length: context, hearth } = item;
+    const { id, capabilities, hearth } = item;
+    const context = item['context_length'] ?? item['max_model_len'];
     if (typeof id !== 'string' || (isJsonObject(hearth) && hearth['local'] === false)) return [];
     const words = Array.isArray(capabilities) ? capabilities.filter((word): word is string => typeof word === 'string') : [];
     return [

@@ -39,7 +39,7 @@ const PATHS: Readonly<Partial<Record<WireApi, string>>> = {
 /** Whether a request of this API can go to the upstream as it is. */
 export function speaks({ kind, passthroughPaths = [] }: RemoteOptions, dialect: WireDialect, api: WireApi, path: string): boolean {
   if (passthroughPaths.includes(path) || passthroughPaths.includes(PATHS[api] ?? path)) return true;
-  if (api === 'other') return false;
+  if (api === 'other' || (api === 'tokens' && kind !== 'peer')) return false;
   if (kind === 'anthropic') return dialect.passthrough && (api === 'anthropic-messages' || api === 'anthropic-count-tokens');
   if (api === 'openai-embeddings' || api === 'rerank') return true;
   if (kind === 'peer') return true;

@@ -30,12 +30,17 @@ export function openRemoteSession(remote: Remote, described: (name: string) => R
     return value;
   }
 
+  /** vLLM's names, else those of llama.cpp, which hearth shares (docs/spec/serving.md §1.1). */
+  const byPrompt = remote.kind !== 'peer' && remote.dialect.tokenizesContent !== true;
+  const tokensOf = async (body: Record<string, unknown>): Promise<number[]> => (await ask('/tokenize', body))['tokens'] as number[];
+  const textOf = async (tokens: readonly number[]): Promise<string> => String((await ask('/detokenize', { tokens }))[byPrompt ? 'prompt' : 'content']);
+
   return {
     async load(given, _onProgress, signal): Promise<LoadReport> {
       const startedAt = performance.now();
       const options = remoteOptionsSchema.parse(given);
       const listed = (await listPeerModels(remote, signal).catch(() => [])).find(({ name }) => name === options.model);
-      model = { ...described(options.model), ...(listed === undefined ? {} : { contextTokens: listed.contextTokens }) };
+      model = { ...described(options.model), ...(listed?.contextTokens == null ? {} : { contextTokens: listed.contextTokens }) };
       const contextTokens = options.contextTokens ?? model.contextTokens ?? 0;
       const about = { version: 'remote', device: 'remote', contextTokens, modelContextTokens: contextTokens, parallelSequences: 1, ranks: 0 };
       return { ...about, measured: NOTHING, loadMs: performance.now() - startedAt };
@@ -51,15 +56,15 @@ export function openRemoteSession(remote: Remote, described: (name: string) => R
       }
     },
     async tokenize(input) {
-      const body =
-        'messages' in input
-          ? { messages: encodeMessages(input.messages) }
-          : { content: input.text, add_special: input.addSpecial, parse_special: input.parseSpecial };
-      return (await ask('/tokenize', body))['tokens'] as number[];
+      if ('messages' in input) return await tokensOf({ messages: encodeMessages(input.messages) });
+      if (byPrompt) return await tokensOf({ prompt: input.text, add_special_tokens: input.addSpecial });
+      return await tokensOf({ content: input.text, add_special: input.addSpecial, parse_special: input.parseSpecial });
     },
-    detokenize: async (tokens) => String((await ask('/detokenize', { tokens }))['content']),
+    detokenize: textOf,
     async applyTemplate(messages: readonly ChatMessage[], templateArguments) {
       const more = templateArguments === undefined ? {} : { chat_template_kwargs: templateArguments };
+      // vLLM has no path for the text, but gives its tokens.
+      if (byPrompt) return await textOf(await tokensOf({ messages: encodeMessages(messages), ...more }));
       return String((await ask('/apply-template', { messages: encodeMessages(messages), ...more }))['prompt']);
     },
     async embed(inputs, { signal } = {}) {

@@ -69,7 +69,7 @@ export function createRequestGateway(
           // A body that goes on as it came was not decoded.
           check(target, call.name);
           await call.admit?.(request, target);
-          account.prompt = promptEstimate(request);
+          account.prompt = estimatePromptTokens(request);
           const wanted = request.maxTokens ?? Math.floor(target.capabilities.contextTokens / 2);
           await meter.admit(account.prompt + wanted * request.choices);
           accounts.push(account);
@@ -117,7 +117,8 @@ function counting({ events }: Answer, onPiece: () => void): AsyncIterable<Genera
   })();
 }
 
-function promptEstimate({ prompt, tokens, messages }: GenerateRequest): number {
+/** How many tokens a prompt has, as long as nobody with its tokenizer has counted. */
+export function estimatePromptTokens({ prompt, tokens, messages }: Pick<GenerateRequest, 'prompt' | 'tokens' | 'messages'>): number {
   if (tokens) return tokens.length;
   let characters = prompt?.length ?? 0;
   for (const { content } of messages ?? []) for (const part of content) characters += part.kind === 'text' ? part.text.length : 0;
