@@ -33,7 +33,7 @@ export async function listModelFiles(place: Place, only?: readonly string[]): Pr
 async function readablePaths(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { withFileTypes: true });
   const names = entries.filter((entry) => !entry.isDirectory() && READABLE.test(entry.name)).map(({ name }) => name);
-  const pooling = entries.some(({ name }) => name === dirname(POOLING)) && (await identityAt(join(directory, POOLING))) !== null;
+  const pooling = entries.some(({ name }) => name === dirname(POOLING)) && (await lstat(join(directory, POOLING)).catch(() => null)) !== null;
   return [...names, ...(pooling ? [POOLING] : [])].sort();
 }
 
