@@ -31,13 +31,11 @@ const MARKS =
   /hf_|sk-|gh[pousr]_|github_pat_|A[KS]IA|npm_|xox|hth_|eyJ|-----BEGIN|bearer |:\/\/|[?&](?:token|access_token|api_key|key|sig|signature|X-Amz-)|pass(?:word|phrase|wd)|secret|(?:api|access|private)[-_]?key|authorization|cookie|credential|token\\{0,3}["']?[ \t]{0,4}[:=]/i;
 
 /** Secrets in a text, in order and apart. Where two overlap they are one, of the kind that was found first. */
-export function findSecrets(text: string, known: Iterable<SecretSpan>): readonly SecretSpan[] {
-  const found: SecretSpan[] = [...known];
-  if (MARKS.test(text)) {
-    for (const span of privateKeys(text)) found.push(span);
-    for (const [kind, pattern] of PATTERNS)
-      for (const match of text.matchAll(pattern)) found.push({ start: match.index, end: match.index + match[0].length, kind, value: match[0] });
-    for (const span of namedSecrets(text)) found.push(span);
+export function findSecrets(text: string, known: (text: string) => Iterable<SecretSpan>): readonly SecretSpan[] {
+  const found = [...known(text), ...shaped(text)];
+  if (ESCAPES.test(text)) {
+    const { plain, at } = unescaped(text);
+    for (const all of [known(plain), shaped(plain)]) for (const span of all) found.push({ ...span, start: at[span.start]!, end: at[span.end]! });
   }
   return found.length < 2 ? found.filter(isOpen) : apart(found.filter(isOpen));
 }
@@ -57,6 +55,45 @@ function* privateKeys(text: string): Generator<SecretSpan> {
     done = start + value.length;
     yield { start, end: done, kind: 'private-key', value };
   }
+}
+
+function* shaped(text: string): Generator<SecretSpan> {
+  if (!MARKS.test(text)) return;
+  yield* privateKeys(text);
+  for (const [kind, pattern] of PATTERNS)
+    for (const match of text.matchAll(pattern)) yield { start: match.index, end: match.index + match[0].length, kind, value: match[0] };
+  yield* namedSecrets(text);
+}
+
+/** How URLs, JSON pointers and JSON write characters that would mean something there. */
+const ESCAPES = /%[0-9a-f]{2}|~[01]|\\u[0-9a-f]{4}|\\\//i;
+const EACH_ESCAPE = new RegExp(ESCAPES, 'gi');
+
+/** The text as it was before, and where each of its characters stands in the given one. */
+function unescaped(text: string): { readonly plain: string; readonly at: Uint32Array } {
+  let plain = '';
+  const at = new Uint32Array(text.length + 1);
+  let done = 0;
+  const keep = (end: number): void => {
+    for (let from = done; from < end; from += 1) at[plain.length + from - done] = from;
+    plain += text.slice(done, end);
+    done = end;
+  };
+  for (const { index, 0: sign } of text.matchAll(EACH_ESCAPE)) {
+    keep(index);
+    at[plain.length] = index;
+    plain += sign.startsWith('~')
+      ? escape === '~1'
+        ? '/'
+        : '~'
+      : sign === '\\/'
+        ? '/'
+        : String.fromCharCode(Number.parseInt(sign.replace(/^%|^\\u/i, ''), 16));
+    done = index + sign.length;
+  }
+  keep(text.length);
+  at[plain.length] = text.length;
+  return { plain, at };
 }
 
 /** A mark of an earlier pass is no secret: what was stripped once stays as it is. */

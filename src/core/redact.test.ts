@@ -107,6 +107,7 @@ describe('redaction', () => {
       encodeURIComponent(secret),
       new URLSearchParams({ q: secret }).toString(),
       ...['', 'a', 'ab', 'user:'].map((before) => Buffer.from(`${before}${secret}tail`).toString('base64')),
+      encodeURIComponent(JSON.stringify(secret)),
       ...['', 'a', 'ab'].map((before) => Buffer.from(`${before}${secret}`).toString('base64url')),
     ];
     const marks = forms.map((form) => redact(`x ${form} y`).match(/\[redacted:redis-password:[0-9a-f]{8}\]/g));
@@ -174,7 +175,24 @@ describe('redaction', () => {
 
   it('looks over a text that is made to be slow a bounded number of times', () => {
     // Each of these took minutes with patterns that start anew within what they looked over.
-    for (const piece of ['eyJ-', 'eyJa.', '-----BEGIN PRIVATE KEY-----', 'a://', 'password', 'Bearer ', 'sk-', 'x-', 'token="', 'hf_a', '\\', '[redacted:'])
+    for (const piece of [
+      'eyJ-',
+      'eyJa.',
+      '-----BEGIN PRIVATE KEY-----',
+      'a://',
+      'password',
+      'Bearer ',
+      'sk-',
+      'x-',
+      'token="',
+      'hf_a',
+      '\\',
+      '[redacted:',
+      '%20',
+      '~1',
+      '\\u0041',
+      '%41%3d',
+    ])
       redact(piece.repeat(Math.ceil(1_000_000 / piece.length)));
   }, 20_000);
 

@@ -35,7 +35,7 @@ export function redact(text: string): string {
 }
 
 /** Where the secrets of a text are. */
-export const secretsIn = (text: string): readonly SecretSpan[] => findSecrets(text, knownIn(text));
+export const secretsIn = (text: string): readonly SecretSpan[] => findSecrets(text, knownIn);
 
 const MAX_DEPTH = 32;
 
@@ -96,6 +96,8 @@ function formsOf(value: string): ReadonlySet<string> {
   const forms = new Set([value, escaped, JSON.stringify(escaped).slice(1, -1), encodeURIComponent(value.toWellFormed())]);
   forms.add(new URLSearchParams({ '': value }).toString().slice(1));
   const bytes = Buffer.from(value);
+  // As it is read where each byte of a URL is taken for a character.
+  forms.add(bytes.toString('latin1')).add(Buffer.from(escaped).toString('latin1'));
   for (let shift = 0; shift < 3; shift += 1) {
     // What the neighbours of the value do not change, wherever it lies in what was encoded.
     const text = Buffer.concat([Buffer.alloc(shift), bytes])
