@@ -29,7 +29,7 @@ export function importsOf(text: string): string[] {
 }
 
 /** Kernels are AssemblyScript: another compiler, with imports of its own. */
-const isKernel = (path: string) => path.startsWith('ember/kernels/');
+const isKernel = (path: string) => /^(ember|formats)\/kernels\//.test(path);
 /** Further doors: files that load no schema library, for what must start fast. */
 const DOORS = new Set(['contract/errors.ts', 'config/environment.ts']);
 const NO_NODE = new Set(['contract', 'client', 'web']);

@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+
+/** What kernels/index.ts exports; places are byte offsets in `memory`. */
+interface Exports {
+  readonly memory: WebAssembly.Memory;
+  heapBase(): number;
+  quantise(source: number, dtype: number, groups: number, group: number, bits: number, scales: number, biases: number, codes: number): number;
+}
+
+export interface FormatKernels extends Omit<Exports, 'memory' | 'heapBase'> {
+  /** Memory for parts of so many bytes, one after another: where each begins, and the whole memory. Good until the next call. */
+  room(parts: readonly number[]): { readonly places: readonly number[]; readonly memory: ArrayBuffer };
+}
+
+const PAGE_BYTES = 65_536;
+let kernels: FormatKernels | undefined;
+
+/** formats.wasm: the loops over all weights. One instance, with a memory of its own, per thread. */
+export function formatKernels(): FormatKernels {
+  kernels ??= instantiate();
+  return kernels;
+}
+
+function instantiate(): FormatKernels {
+  const module = new WebAssembly.Module(readFileSync(new URL('./formats.wasm', import.meta.url)));
+  const exports = new WebAssembly.Instance(module).exports as unknown as Exports;
+  const { memory } = exports;
+  const base = Math.ceil(exports.heapBase() / 16) * 16;
+  return {
+    quantise: exports.quantise,
+    room(parts) {
+      let end = base;
+      const places = parts.map((bytes) => {
+        const place = end;
+        end += Math.ceil(bytes / 16) * 16;
+        return place;
+      });
+      const missing = end - memory.buffer.byteLength;
+      if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
+      return { places, memory: memory.buffer as unknown as ArrayBuffer };
+    },
+  };
+}
