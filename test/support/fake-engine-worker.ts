@@ -4,9 +4,10 @@
  */
 import { closeSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
+import { openParentChannel } from '../../src/engines/protocol/parent-channel.ts';
 import type { ToWorker, WorkerGenerateRequest } from '../../src/engines/protocol/to-worker.ts';
 import { PROTOCOL_VERSION } from '../../src/engines/protocol/to-worker.ts';
-import { openParentChannel } from '../../src/engines/protocol/parent-channel.ts';
 import { createStopMatcher } from '../../src/engines/text/stop-matcher.ts';
 
 const { values: flags } = parseArgs({
@@ -26,6 +27,8 @@ const { values: flags } = parseArgs({
     'hang-load': { type: 'boolean', default: false },
     'fail-load': { type: 'string' },
     'silent-hello': { type: 'boolean', default: false },
+    take: { type: 'string' },
+    'take-after': { type: 'string', default: '0' },
   },
 });
 
@@ -253,6 +256,7 @@ function emit(choice: Choice): void {
     process.stderr.write('the fake engine was told to die here\n');
     process.exit(7);
   }
+  if (flags.take !== undefined && generated >= Number(flags['take-after'])) take(flags.take);
   if (flags.garbage !== undefined && generated >= Number(flags.garbage)) writeSync(3, '{"kind":"step","sequence":"no"}\n');
   if (choice.made >= choice.maxTokens) finish(choice, 'length', choice.matcher.flush());
 }
@@ -279,4 +283,17 @@ function finish(choice: Choice, reason: 'stop' | 'length', last: { text: string;
     completionTokens: request.completionTokens,
     reasoningTokens: 0,
   });
+}
+
+/** Takes ever more, as a program that runs away does; it goes on answering meanwhile. */
+const taken: unknown[] = [];
+function take(what: string): void {
+  if (taken.length > 0) return;
+  taken.push(what);
+  setInterval(() => {
+    if (what === 'memory') taken.push(Buffer.alloc(64 * 1024 * 1024, 1));
+    else if (what === 'threads') taken.push(new Worker('setInterval(() => {}, 1000)', { eval: true }));
+    else if (what === 'output') process.stdout.write('x'.repeat(65_536));
+    else for (const until = performance.now() + 15; performance.now() < until; );
+  }, 20);
 }

@@ -34,6 +34,10 @@ export interface FakeEngineFlags {
   readonly silentHello?: boolean;
   readonly stopGraceMs?: number;
   readonly limits?: Partial<SessionLimits>;
+  /** After this many tokens it takes memory, processor time or threads until it is ended. */
+  readonly takeAfterTokens?: number;
+  readonly take?: 'memory' | 'processor' | 'threads' | 'output';
+  readonly processLimits?: ProcessSpec['limits'];
   /** What its estimate says. */
   readonly memoryBytes?: number;
 }
@@ -77,6 +81,8 @@ export function fakeProcessSpec(flags: FakeEngineFlags): ProcessSpec {
     ['garbage', flags.garbage],
     ['drop-channel', flags.dropChannelAfterTokens],
     ['fail-load', flags.failLoad],
+    ['take', flags.take],
+    ['take-after', flags.takeAfterTokens],
   ];
   const switches: [string, boolean | undefined][] = [
     ['ignore-term', flags.ignoreTerm],
@@ -94,11 +100,12 @@ export function fakeProcessSpec(flags: FakeEngineFlags): ProcessSpec {
     cwd: import.meta.dirname,
     env: {},
     channel: 'ipc',
-    readPaths: [],
+    readPaths: [fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')],
     writePaths: [],
     devices: 'none',
     memoryBytes: 512 * 1024 * 1024,
     threads: 1,
+    ...(flags.processLimits === undefined ? {} : { limits: flags.processLimits }),
     startTimeoutMs: 30_000,
     stopGraceMs: flags.stopGraceMs ?? 2_000,
   };

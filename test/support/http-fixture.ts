@@ -6,7 +6,7 @@ import { HearthError } from '../../src/core/index.ts';
 import type { Engine } from '../../src/engines/index.ts';
 import { createGateway, type Gateway, type GatewayOptions, type ListedModel, type ModelSource } from '../../src/gateway/index.ts';
 import type { Store } from '../../src/store/index.ts';
-import { createSupervisor, type Supervisor } from '../../src/supervisor/index.ts';
+import { createSupervisor, type Enclosure, type Supervisor } from '../../src/supervisor/index.ts';
 import { createFakeEngine, type FakeEngineFlags } from './fake-engine.ts';
 
 export interface HttpFixture extends AsyncDisposable {
@@ -33,11 +33,12 @@ export interface HttpFixtureOptions {
   readonly gateway?: Partial<GatewayOptions>;
   readonly api?: Partial<ApiOptions>;
   readonly listen?: Partial<ListenOptions>;
+  readonly enclosure?: Enclosure;
 }
 
 /** A server on a free port: fake engine in a real process unless another is given. */
 export async function startHttp(flags: FakeEngineFlags = {}, options: HttpFixtureOptions = {}): Promise<HttpFixture> {
-  const supervisor = createSupervisor({ environment: process.env });
+  const supervisor = createSupervisor({ environment: process.env, ...(options.enclosure ? { enclosure: options.enclosure } : {}) });
   const models = options.models ?? fakeModels(['org/fake']);
   let starts = 0;
   let alive = 0;

@@ -21,20 +21,23 @@ export interface HeldLimit {
 /** What a process may have open; its own needs are some dozen. */
 const OPEN_FILES = 4096;
 const FILE_BYTES = 64 * 1024 ** 2;
-/** Writable memory that is not touched counts too, so this is only a last wall behind the limit of resident memory. */
-const dataBytes = (memoryBytes: number): number => 2 * memoryBytes + 4 * 1024 ** 3;
+/** V8 sets room aside for the code of each thread that runs JavaScript. */
+const CODE_BYTES = 512 * 1024 ** 2;
+/** Writable memory that is not touched counts too, so this is only a last wall, far behind the limit of resident memory. */
+const dataBytes = ({ memoryBytes, threads }: ProcessLimits): number => 2 * memoryBytes + 4 * 1024 ** 3 + threads * CODE_BYTES;
 
 /** prlimit of util-linux. A limit above the hard one of this process would be refused, so it is lowered to that. */
 export const createRlimits = (prlimit: string, hard: Readonly<Record<string, number>> = hardLimits()): KernelLimits => ({
   kind: 'rlimit',
   environment: {},
-  wrap(argv, { memoryBytes, cpuMs }) {
+  wrap(argv, limits) {
+    const { cpuMs } = limits;
     const pair = (name: string, soft: number, extra = 0): string => {
       const most = hard[name] ?? Number.POSITIVE_INFINITY;
       return `--${name}=${Math.min(soft, most)}:${Math.min(soft + extra, most)}`;
     };
     const cpu = cpuMs === undefined ? [] : [pair('cpu', Math.ceil(cpuMs / 1000) + 1, 5)];
-    return [prlimit, pair('core', 0), pair('nofile', OPEN_FILES), pair('fsize', FILE_BYTES), pair('data', dataBytes(memoryBytes)), ...cpu, '--', ...argv];
+    return [prlimit, pair('core', 0), pair('nofile', OPEN_FILES), pair('fsize', FILE_BYTES), pair('data', dataBytes(limits)), ...cpu, '--', ...argv];
   },
 });
 
