@@ -35,7 +35,9 @@ const BROKEN: readonly (readonly [GgufCode, string, RawFile, string?])[] = [
   ['gg_tensor_count', 'too many tensors', { tensorCount: 65_537 }],
   ['gg_tensor_count', 'a count beyond 2^53', { tensorCount: 2n ** 63n }],
   ['gg_tensor_count', 'no tensors', { tensors: [] }],
+  ['gg_tensor_count', '2^60 tensors', { tensorCount: 2n ** 60n }],
   ['gg_kv_count', 'too many keys', { keyCount: 16_385 }],
+  ['gg_kv_count', '2^60 keys', { keyCount: 2n ** 60n }],
   ['gg_key_empty', 'an empty key', keyed(textKey('', 'x'))],
   ['gg_key_long', 'a key of 257 bytes', keyed(textKey('k'.repeat(257), 'x'))],
   ['gg_key_chars', 'a space in a key', keyed(textKey('a b', 'x'))],
@@ -45,6 +47,9 @@ const BROKEN: readonly (readonly [GgufCode, string, RawFile, string?])[] = [
   ['gg_array_nested', 'a list of lists', keyed(listKey('a', 'array', [], 0))],
   ['gg_array_type', 'a list of type 99', keyed(Buffer.concat([text('a'), u32(9), u32(99), u64(0)]))],
   ['gg_array_long', 'a list that is too long', keyed(listKey('a', 'u8', [], 4_194_305))],
+  ['gg_array_long', 'a list of 2^60', keyed(listKey('a', 'u8', [], 2 ** 60))],
+  ['gg_array_nested', 'a list of lists of lists', keyed(listKey('a', 'array', [u32(9), u64(1), u32(9), u64(1), u32(0), u64(0)], 1))],
+  ['gg_string_long', 'a string of 2^60', keyed(Buffer.concat([text('a'), u32(8), u64(2n ** 60n)]))],
   ['gg_truncated', 'a list longer than the file', keyed(listKey('a', 'f64', [], 4_000_000))],
   ['gg_string_long', 'a string of 16 MiB and one', keyed(Buffer.concat([text('a'), u32(8), u64(16 * 2 ** 20 + 1)]))],
   ['gg_string_long', 'a token of 4 KiB and one', keyed(listKey('tokenizer.ggml.tokens', 'string', [text('x'.repeat(4097))]))],
@@ -55,6 +60,9 @@ const BROKEN: readonly (readonly [GgufCode, string, RawFile, string?])[] = [
   ['gg_alignment_type', 'alignment as a u64', keyed(key('general.alignment', 'u64', u64(32)))],
   ['gg_alignment', 'alignment 24', keyed(numberKey('general.alignment', 24))],
   ['gg_alignment', 'alignment 4', keyed(numberKey('general.alignment', 4))],
+  ['gg_alignment', 'alignment 0', keyed(numberKey('general.alignment', 0))],
+  ['gg_alignment', 'alignment 3', keyed(numberKey('general.alignment', 3))],
+  ['gg_alignment', 'alignment 2^31', keyed(numberKey('general.alignment', 2 ** 31))],
   ['gg_name_empty', 'a tensor without a name', tensorOnly(tensor('', [8], 0, 0))],
   ['gg_name_long', 'a name of 64 bytes', tensorOnly(tensor('n'.repeat(64), [8], 0, 0))],
   ['gg_name_chars', 'a line break in a name', tensorOnly(tensor('a\nb', [8], 0, 0))],
@@ -62,6 +70,8 @@ const BROKEN: readonly (readonly [GgufCode, string, RawFile, string?])[] = [
   ['gg_rank', 'no dimensions', tensorOnly(tensor('a', [], 0, 0))],
   ['gg_rank', 'five dimensions', tensorOnly(tensor('a', [1, 1, 1, 1, 1], 0, 0))],
   ['gg_dim', 'a dimension of 0', tensorOnly(tensor('a', [0], 0, 0))],
+  ['gg_dim', 'a dimension of 2^63', tensorOnly(tensor('a', [2n ** 63n], 0, 0))],
+  ['gg_dim', 'a dimension of 2^64 − 1', tensorOnly(tensor('a', [2n ** 64n - 1n], 0, 0))],
   ['gg_dim', 'a dimension beyond 2^40', tensorOnly(tensor('a', [2n ** 40n + 1n], 0, 0))],
   ['gg_elements_overflow', '2^63 elements', tensorOnly(tensor('a', [2n ** 40n, 2n ** 23n], 0, 0))],
   ['gg_type_unknown', 'type 42', tensorOnly(tensor('a', [8], 42, 0))],
@@ -71,6 +81,7 @@ const BROKEN: readonly (readonly [GgufCode, string, RawFile, string?])[] = [
   ['gg_offset_alignment', 'an offset of 8', tensorOnly(tensor('a', [8], 0, 8))],
   ['gg_offset_order', 'a gap', tensorOnly(tensor('a', [8], 0, 0), tensor('b', [8], 0, 64))],
   ['gg_offset_order', 'two tensors in one place', tensorOnly(tensor('a', [8], 0, 0), tensor('b', [8], 0, 0))],
+  ['gg_past_eof', 'a tensor of a terabyte in a small file', tensorOnly(tensor('a', [2n ** 30n, 1024n], 24, 0))],
   ['gg_past_eof', 'data beyond the end', { ...tensorOnly(tensor('a', [8, 512], 0, 0)), dataBytes: 512 }],
   ['gg_trailing_bytes', 'bytes after the last tensor', { dataBytes: 32 + 33 }],
   ['gg_architecture', 'no architecture', { keys: [] }],
@@ -106,7 +117,7 @@ test('a small sound file is accepted', () => {
   expect(codeOf(rawFile(keyed(...split(0, 2, 3))), undefined, 'm-00001-of-00002.gguf')).toBe('ok');
 });
 
-describe('[formats F21] every code of the strict parse has a file that gets it', () => {
+describe('[formats F21] [security G22] every code of the strict parse has a file that gets it', () => {
   test.each(BROKEN.map(([code, title, file, fileName]) => ({ code, title, file, fileName })))('$code: $title', ({ code, file, fileName }) => {
     const bytes = rawFile(file);
     expect(codeOf(bytes, bytes.length, fileName)).toBe(code);
