@@ -1,7 +1,17 @@
 import { Hono } from 'hono';
 import type { Catalog } from '../catalog/index.ts';
 import { endpoints } from '../contract/index.ts';
-import { type Clock, type EventSink, HearthError, type Logger, requestId as newRequestId, silentLogger, systemClock } from '../core/index.ts';
+import {
+  type Clock,
+  type EventSink,
+  HearthError,
+  type Logger,
+  NO_SECURITY_EVENTS,
+  requestId as newRequestId,
+  type SecurityEventSink,
+  silentLogger,
+  systemClock,
+} from '../core/index.ts';
 import { createKeyLimits, createMemoryStateStore, createRequestGateway, type Gateway, type KeyLimits, type RequestGateway } from '../gateway/index.ts';
 import { type Access, type ApiKeyStore, type Caller, callerId, checkScope, createAccess, IN_PROCESS, NO_API_KEYS, policyOf } from '../security/index.ts';
 import type { Store } from '../store/index.ts';
@@ -16,6 +26,7 @@ import { createApiKeyHandler, lastReloadHandler, listApiKeysHandler, NO_RELOADS,
 import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHandler, unloadModelHandler, versionHandler } from './routes/admin.ts';
 import { getModelInShape, listModelsInShape } from './routes/anthropic-models.ts';
 import { audioHandler } from './routes/audio.ts';
+import { auditExportHandler, auditReviewHandler, auditSignReviewHandler, auditTailHandler, auditVerifyHandler, NO_AUDIT } from './routes/audit.ts';
 import { catalogHandler } from './routes/catalog.ts';
 import { chatHandler } from './routes/chat.ts';
 import { completionsHandler } from './routes/completions.ts';
@@ -49,7 +60,7 @@ import { storeHealthHandler, storeListHandler, storePullHandler, storeRecalculat
 import { applyTemplateHandler, detokenizeHandler, tokenizeHandler } from './routes/tokenize.ts';
 import { storeCloneHandler, storeConvertHandler } from './routes/workspaces.ts';
 import { routingWishes } from './routing-wishes.ts';
-import type { ConfigReloads, DaemonControl, LogReader, Services } from './services.ts';
+import type { AuditReader, ConfigReloads, DaemonControl, LogReader, Services } from './services.ts';
 
 export interface ApiOptions {
   readonly gateway: Gateway;
@@ -85,6 +96,8 @@ export interface ApiOptions {
   /** Absent: this process is no daemon. */
   readonly daemon?: DaemonControl;
   readonly logs?: LogReader;
+  readonly audit?: AuditReader;
+  readonly securityEvents?: SecurityEventSink;
   readonly logger?: Logger;
   readonly clock?: Clock;
   /** Hears what becomes of each request; absent: nobody. */
@@ -149,6 +162,8 @@ export function createApi(options: ApiOptions): Api {
     reloads: options.reloads ?? NO_RELOADS,
     daemon: options.daemon ?? NO_DAEMON,
     logs: options.logs ?? NO_LOGS,
+    audit: options.audit ?? NO_AUDIT,
+    securityEvents: options.securityEvents ?? NO_SECURITY_EVENTS,
     logger,
     clock,
     startedAtMs: clock.now(),
@@ -231,7 +246,7 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
   });
   app.onError((error, context) => {
     const told = publicError(error, context.var.caller);
-    context.env.note.live.code = told.code;
+    refusedWith(context.env.note.live, told);
     if (told.code === 'internal_error') services.logger.error('request-error', { request_id: context.env.requestId, reason: causeOf(error) });
     return errorResponse(told, context.env.requestId, {}, shapeOf(context.req.raw));
   });
@@ -243,7 +258,10 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
     // Where everything needs a key, what is not there does too.
     const closed = caller.kind === 'tcp' && caller.requireKey && caller.key === undefined;
     const refusal = checkScope(caller, guarded ? 'admin' : closed ? 'inference' : 'public');
-    if (refusal) return errorResponse(refusal, context.env.requestId, {}, shape);
+    if (refusal) {
+      refusedWith(context.env.note.live, refusal);
+      return errorResponse(refusal, context.env.requestId, {}, shape);
+    }
     const methods = methodsOf(pathname);
     if (methods.length === 0)
       return errorResponse(new HearthError('route_not_found', `There is no route ${pathname.slice(0, 200)}.`), context.env.requestId, {}, shape);
@@ -296,6 +314,11 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
   on(endpoints.createApiKey, createApiKeyHandler(services));
   on(endpoints.listApiKeys, listApiKeysHandler(services));
   on(endpoints.revokeApiKey, revokeApiKeyHandler(services));
+  on(endpoints.auditVerify, auditVerifyHandler(services));
+  on(endpoints.auditReview, auditReviewHandler(services));
+  on(endpoints.auditSignReview, auditSignReviewHandler(services));
+  on(endpoints.auditTail, auditTailHandler(services));
+  on(endpoints.auditExport, auditExportHandler(services));
   on(endpoints.reloadConfig, reloadConfigHandler(services));
   on(endpoints.lastReload, lastReloadHandler(services));
   bindObservation(on, services);
@@ -334,6 +357,13 @@ function bindEmbeddings(app: Hono<HonoEnv>, services: Services): void {
   const { body: _, ...unread } = endpoints.embeddings;
   if (backend === null) bind(app, endpoints.embeddings, services, embeddingsHandler(services));
   else bind(app, unread, services, embeddingProxy({ backend, maxBodyBytes: services.maxBodyBytes }));
+}
+
+/** What a request was refused with, for its end to tell. */
+function refusedWith(live: LiveRequest, { code, details }: HearthError): void {
+  live.code = code;
+  const { scope } = details;
+  if (code === 'permission_denied' && typeof scope === 'string') live.refusedScope = scope;
 }
 
 const PATTERNS = Object.values(endpoints).flatMap(({ method, path, ...rest }) =>

@@ -8,7 +8,7 @@ export { type Api, type ApiOptions, createApi, type RequestOrigin } from './api.
 export type { Listener, ListenerAccess, ListenOptions } from './listen.ts';
 export type { TelemetryReader } from './observe/telemetry-port.ts';
 export type { EngineInstallOptions, EngineInstalls } from './routes/engines.ts';
-export type { ConfigReloads, DaemonControl, LogReader, StackDown } from './services.ts';
+export type { AuditReader, ConfigReloads, DaemonControl, LogReader, StackDown } from './services.ts';
 
 /** Opens the listeners of one API (listen.ts). Loaded on use: a process that only answers itself needs no HTTP server, and its start costs time. */
 export async function listen(api: Api, options: ListenOptions): Promise<Listener> {

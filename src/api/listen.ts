@@ -1,6 +1,7 @@
 import { chmod } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import type { ErrorCode } from '../contract/index.ts';
 import { HearthError, requestId } from '../core/index.ts';
 import { type Caller, isAllowedOrigin, isLoopback, type ListenerNames } from '../security/index.ts';
 import { admit, MAX_HEADER_BYTES, MAX_URL_BYTES } from './admission.ts';
@@ -32,6 +33,10 @@ export interface ListenerAccess {
   readonly hasKeys?: () => boolean;
   /** Such an address was opened: from now on every TCP listener needs keys for all but public routes. */
   readonly onExposed?: (address: string) => void;
+  /** TCP addresses were opened. */
+  readonly onOpen?: (opened: { readonly addresses: readonly string[]; readonly exposed: boolean }) => void;
+  /** A connection was refused before it became a request. */
+  readonly onRefused?: (refusal: { readonly code: ErrorCode; readonly remoteAddress: string; readonly origin: string | null }) => void;
 }
 
 export interface Listener extends AsyncDisposable {
@@ -70,6 +75,7 @@ export async function listen(api: Api, options: ListenOptions): Promise<Listener
         addresses.push(urlOf(host, port));
       }
     }
+    if (addresses.length > 0) options.access?.onOpen?.({ addresses: [...addresses], exposed: !isLoopback(options.host ?? '127.0.0.1') });
     if (options.socketPath !== undefined) {
       servers.push(await openSocket(api, options.socketPath));
       addresses.push(options.socketPath);
@@ -113,26 +119,28 @@ type Policy = () => { readonly names: ListenerNames; readonly requireKey: boolea
 async function openTcp(api: Api, host: string, port: number, options: ListenOptions): Promise<Server> {
   const { maxConnections, ...limits } = { ...SERVER_OPTIONS, maxConnections: MAX_CONNECTIONS, ...options.server };
   const server = createServer(limits);
-  server.on('clientError', answerClientError);
+  const { access = {} } = options;
+  const told = (error: HearthError, remoteAddress = '', origin: string | null = null) => access.onRefused?.({ code: error.code, remoteAddress, origin });
+  server.on('clientError', (error, socket: Socket) => answerClientError(error, socket, told));
   await bound(server, () => server.listen({ host, port, ipv6Only: true }), port);
   const ownPort = (server.address() as AddressInfo).port;
-  const { access = {} } = options;
   const policy: Policy = () => ({
     names: { host, port: ownPort, hosts: access.hosts ?? [], origins: access.origins ?? [] },
     requireKey: access.requireKey === true || !isLoopback(host),
   });
-  server.on('request', tcpRequests(api, policy));
+  server.on('request', tcpRequests(api, policy, told));
   limitConnections(server, maxConnections);
   server.on('upgrade', (incoming: IncomingMessage, socket: Socket) => {
-    const error = admit(incoming, policy().names) ?? new HearthError('route_not_found', 'There are no WebSockets here.');
-    endWith(socket, error);
+    const refusal = admit(incoming, policy().names);
+    if (refusal) told(refusal, socket.remoteAddress, incoming.headers.origin);
+    endWith(socket, refusal ?? new HearthError('route_not_found', 'There are no WebSockets here.'));
   });
   return server;
 }
 
 async function openSocket(api: Api, path: string): Promise<Server> {
   const server = createServer({ ...SERVER_OPTIONS });
-  server.on('clientError', answerClientError);
+  server.on('clientError', (error, socket: Socket) => answerClientError(error, socket));
   await bound(server, () => server.listen(path), null);
   await chmod(path, 0o600);
   server.on(
@@ -161,7 +169,9 @@ async function bound(server: Server, start: () => void, port: number | null): Pr
   }
 }
 
-function tcpRequests(api: Api, policy: Policy): RequestListener {
+type Told = (error: HearthError, remoteAddress?: string, origin?: string | null) => void;
+
+function tcpRequests(api: Api, policy: Policy, told: Told): RequestListener {
   const serve = bridge(api, (incoming) => {
     const { origin } = incoming.headers;
     const caller: Caller = { kind: 'tcp', remoteAddress: incoming.socket.remoteAddress ?? '', requireKey: policy().requireKey };
@@ -171,7 +181,10 @@ function tcpRequests(api: Api, policy: Policy): RequestListener {
   return (incoming, outgoing) => {
     const { names } = policy();
     const refusal = admit(incoming, names);
-    if (refusal) return refuse(incoming, outgoing, refusal);
+    if (refusal) {
+      told(refusal, incoming.socket.remoteAddress, incoming.headers.origin);
+      return refuse(incoming, outgoing, refusal);
+    }
     const { origin } = incoming.headers;
     if (incoming.method === 'OPTIONS' && origin !== undefined && isAllowedOrigin(origin, names)) return answerPreflight(incoming, outgoing, origin);
     serve(incoming, outgoing);
@@ -212,14 +225,20 @@ function answerPreflight(incoming: IncomingMessage, outgoing: ServerResponse, or
 }
 
 /** What the HTTP parser refuses is told in the shape of every other error. */
-function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+function answerClientError(error: Error & { code?: string }, socket: Socket, told: Told = () => {}): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
   }
-  if (error.code === 'HPE_HEADER_OVERFLOW') endWith(socket, new HearthError('headers_too_large', 'The headers are too long.'));
-  else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') endWith(socket, new HearthError('request_timeout', 'The request did not arrive in time.'));
-  else endWith(socket, new HearthError('invalid_value', 'The request is not valid HTTP.'));
+  const refusal = clientErrorOf(error.code);
+  told(refusal, socket.remoteAddress);
+  endWith(socket, refusal);
+}
+
+function clientErrorOf(code: string | undefined): HearthError {
+  if (code === 'HPE_HEADER_OVERFLOW') return new HearthError('headers_too_large', 'The headers are too long.');
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new HearthError('request_timeout', 'The request did not arrive in time.');
+  return new HearthError('invalid_value', 'The request is not valid HTTP.');
 }
 
 /** Writes the answer and lets the connection go, also when the client keeps its end open. */

@@ -1,8 +1,8 @@
 import type { Catalog } from '../catalog/index.ts';
 import type { DaemonState, GatewayState, ReloadResult } from '../contract/index.ts';
-import type { Clock, Logger } from '../core/index.ts';
+import type { Clock, Logger, SecurityEventSink } from '../core/index.ts';
 import type { Gateway, ImageMetadataOptions, ResponseStore } from '../gateway/index.ts';
-import type { ApiKeyStore, GuardedFetchOptions } from '../security/index.ts';
+import type { ApiKeyStore, AuditLine, AuditReview, AuditVerification, Caller, GuardedFetchOptions } from '../security/index.ts';
 import type { Store } from '../store/index.ts';
 import type { RequestTable } from './observe/request-table.ts';
 import type { TelemetryReader } from './observe/telemetry-port.ts';
@@ -40,6 +40,22 @@ export interface LogReader {
   follow(service: string, signal: AbortSignal): AsyncIterable<string>;
 }
 
+/** The security log of the home. */
+export interface AuditReader {
+  verify(signal: AbortSignal): Promise<AuditVerification>;
+  /** Since a time in milliseconds; null: all of it. */
+  review(sinceMs: number | null, signal: AbortSignal): Promise<AuditReview>;
+  /** Reviews, and records who did; `seq` is null where that could not be written. */
+  sign(
+    sinceMs: number | null,
+    name: string,
+    by: { readonly caller: Caller; readonly requestId: string; readonly signal: AbortSignal },
+  ): Promise<{ readonly review: AuditReview; readonly digest: string; readonly seq: number | null }>;
+  tail(lines: number): Promise<readonly AuditLine[]>;
+  lines(sinceMs: number | null, untilMs: number | null, signal: AbortSignal): AsyncIterable<AuditLine>;
+  follow(afterSeq: number, signal: AbortSignal): AsyncIterable<AuditLine>;
+}
+
 /** Reads the configuration again. */
 export interface ConfigReloads {
   /** Throws config_invalid with every problem; then nothing has changed. */
@@ -75,6 +91,8 @@ export interface Services {
   readonly reloads: ConfigReloads;
   readonly daemon: DaemonControl;
   readonly logs: LogReader;
+  readonly audit: AuditReader;
+  readonly securityEvents: SecurityEventSink;
   /** Addresses that this process listens on, for the status. */
   readonly listeners: () => readonly string[];
   /** Settings that make this process less safe than it comes. */

@@ -2,12 +2,13 @@ import { join } from 'node:path';
 import { createApi } from '../api/index.ts';
 import { createCatalog } from '../catalog/index.ts';
 import { readHubEnvironment } from '../config/index.ts';
-import { NO_SECURITY_EVENTS, registerSecret, type SecurityEventSink, silentLogger, systemClock } from '../core/index.ts';
+import { registerSecret, silentLogger, systemClock } from '../core/index.ts';
 import { createGateway, createKeyLimits, createStoreModels } from '../gateway/index.ts';
 import { createMemoryPressure, memoryTotalBytes } from '../hardware/index.ts';
-import { createAccess, createApiKeyStore, createIntake, createTrust } from '../security/index.ts';
+import { createAccess, createApiKeyStore, createIntake, createSecurityLog, createTrust } from '../security/index.ts';
 import { createEnclosure, createHelperPool, createLaunchJournal, createSupervisor } from '../supervisor/index.ts';
 import { createLogBook, createLogger, createTelemetry } from '../telemetry/index.ts';
+import { createAuditReader } from './audit-reader.ts';
 import { withCatalog } from './catalogued-store.ts';
 import { collectGauges, readerOf } from './collect-gauges.ts';
 import { createEngines, engineOptionsOf, mlxEnvironments, probeOf } from './create-engines.ts';
@@ -17,8 +18,13 @@ import { gatewayTimes } from './gateway-times.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
 import { createListenerAccess } from './listener-access.ts';
 import { createLiveConfig } from './live-config.ts';
+import { withSecurityEvents } from './recorded-store.ts';
 import { keyRedactionOf } from './redaction-key.ts';
 import { wireRouting } from './routing-options.ts';
+import { recordProductEvents, watchSecurityLog } from './security-events.ts';
+
+/** How often a daemon writes that it lives. */
+const AUDIT_HEARTBEAT_MS = 300_000;
 
 /** The only place that constructs everything: config in, the product out. */
 export async function createHearth(options: HearthOptions): Promise<Hearth> {
@@ -30,7 +36,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   const logger = options.silent
     ? silentLogger
     : createLogger({ level: config.logs.level, json: config.logs.json, output: options.stderr, userHome: options.userHome });
-  const securityEvents: SecurityEventSink = NO_SECURITY_EVENTS;
+  const securityEvents = createSecurityLog({ home, clock: systemClock, logger, heartbeatMs: options.daemon ? AUDIT_HEARTBEAT_MS : null });
   const enclosure = createEnclosure({
     mode: config.security.sandbox,
     environment: options.env,
@@ -45,7 +51,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   });
   const helpers = createHelperPool({ supervisor, directory: join(home, 'run', 'helpers') });
   const intake = createIntake({ helpers, events: securityEvents, recordsDirectory: join(home, 'state', 'intake'), clock: systemClock });
-  const live = createLiveConfig({ config, clock: systemClock, logger, ...(options.readConfig ? { read: options.readConfig } : {}) });
+  const live = createLiveConfig({ config, clock: systemClock, logger, events: securityEvents, ...(options.readConfig ? { read: options.readConfig } : {}) });
   const environments = mlxEnvironments(home, { python: config.engines.mlx.python, environment: options.env });
   const engines = createEngines(home, environments);
   const engineOptions = engineOptionsOf(config);
@@ -60,7 +66,11 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   });
   // A daemon does not begin with a policy that somebody else wrote; other verbs are refused when they load.
   if (options.daemon) trust.start();
-  const store = withCatalog(createHearthStore(options, hub, probeOf(engines, engineOptions), logger, intake, trust), catalog, config.models.defaultQuant);
+  const recorded = withSecurityEvents(createHearthStore(options, hub, probeOf(engines, engineOptions), logger, intake, trust), {
+    events: securityEvents,
+    source: config.hub.endpoint,
+  });
+  const store = withCatalog(recorded, catalog, config.models.defaultQuant);
   const telemetry = createTelemetry({
     version: options.version,
     aliases: config.metrics.aliases,
@@ -71,6 +81,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     clock: systemClock,
     logger,
   });
+  telemetry.subscribe(recordProductEvents(securityEvents));
   const routing = await wireRouting({ config, env: options.env, home, clock: systemClock, logger, events: telemetry.events });
   const gateway = createGateway({
     models: createStoreModels(store),
@@ -84,7 +95,6 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     routing: routing.options,
     memory: createMemoryPressure(),
     events: telemetry.events,
-    securityEvents,
     clock: systemClock,
     logger,
   });
@@ -96,7 +106,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     },
   });
   const keys = createApiKeyStore({ path: join(home, 'state', 'access.sqlite'), clock: systemClock });
-  const access = createListenerAccess({ live, keys, logger });
+  const access = createListenerAccess({ live, keys, logger, events: securityEvents });
   const api = createApi({
     gateway,
     store,
@@ -123,11 +133,14 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
       keys,
       clock: systemClock,
       logger,
+      events: securityEvents,
       authFailures: () => live.config.limits.authFailures,
       prefixIsolation: () => live.config.prefixCache.isolation,
     }),
     limits: createKeyLimits({ store: routing.limitStore, defaultRpm: () => live.config.access.rateLimitRpm }),
     reloads: live,
+    audit: createAuditReader(home, securityEvents, systemClock),
+    securityEvents,
     logger,
     clock: systemClock,
     events: telemetry.events,
@@ -139,9 +152,11 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     weakened: () => (config.security.sandbox === 'off' ? ['security.sandbox off'] : []),
   });
   collectGauges(telemetry, gateway);
+  const watched = options.daemon ? watchSecurityLog({ log: securityEvents, home, telemetry, clock: systemClock, logger }) : null;
   return {
     request: (request, origin) => api.request(request, origin),
     logger,
+    securityEvents,
     access,
     reloads: live,
     models: () => gateway.snapshot().models,
@@ -151,7 +166,9 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
       await supervisor[Symbol.asyncDispose]();
       keys.close();
       trust.close();
+      watched?.[Symbol.dispose]();
       await telemetry[Symbol.asyncDispose]();
+      await securityEvents[Symbol.asyncDispose]();
     },
   };
 }

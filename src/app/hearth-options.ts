@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream';
 import type { ConfigReloads, DaemonControl, ListenerAccess, LogReader, RequestOrigin } from '../api/index.ts';
 import type { Config } from '../config/index.ts';
 import type { ResidentModel } from '../contract/index.ts';
-import type { Logger } from '../core/index.ts';
+import type { Logger, SecurityEventSink } from '../core/index.ts';
 
 export interface HearthOptions {
   readonly config: Config;
@@ -35,6 +35,7 @@ export interface Hearth {
   /** Answers as the server does; a listener tells where the request came from. Without an origin the caller is this process, with all scopes. */
   request(request: Request, origin?: RequestOrigin): Promise<Response>;
   readonly logger: Logger;
+  readonly securityEvents: SecurityEventSink;
   /** Whom TCP listeners let in. */
   readonly access: ListenerAccess;
   readonly reloads: ConfigReloads;

@@ -1,7 +1,7 @@
 import type { ConfigReloads } from '../api/index.ts';
 import { CONFIG_KEYS, type Config } from '../config/index.ts';
 import type { ReloadResult } from '../contract/index.ts';
-import { type Clock, isHearthError, type Logger, toHearthError } from '../core/index.ts';
+import { type Clock, isHearthError, type Logger, NO_SECURITY_EVENTS, type SecurityEventSink, toHearthError } from '../core/index.ts';
 
 /** Something that follows the configuration. */
 export interface ConfigFollower {
@@ -22,6 +22,7 @@ export interface LiveConfigOptions {
   readonly read?: () => Promise<Config>;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly events?: SecurityEventSink;
 }
 
 /** Keys, and beginnings of keys, that take effect without a restart. Everything else waits for the next start. */
@@ -43,7 +44,7 @@ const LIVE = [
 ];
 
 /** The configuration of a process that runs on: all of a new one is checked, then all of it is put in force (docs/spec/serving.md §5.4). */
-export function createLiveConfig({ config: first, read, clock, logger }: LiveConfigOptions): LiveConfig {
+export function createLiveConfig({ config: first, read, clock, logger, events = NO_SECURITY_EVENTS }: LiveConfigOptions): LiveConfig {
   const followers: ConfigFollower[] = [];
   let config = first;
   let last: ReloadResult = { at: null, cause: 'start', ok: true, problems: [], changed: [], needRestart: [] };
@@ -59,12 +60,14 @@ export function createLiveConfig({ config: first, read, clock, logger }: LiveCon
       config = next;
       for (const follower of followers) await follower.apply(next);
       last = { at, cause, ok: true, problems: [], changed, needRestart };
+      if (changed.length > 0) events.record({ event: 'config.change', outcome: 'ok', reason: cause, details: { what: 'config', changed, needRestart } });
       logger.info('config-reload', { cause, changed, need_restart: needRestart });
       return last;
     } catch (error) {
       const told = isHearthError(error) ? error : toHearthError(error);
       const { problems } = told.details;
       last = { at, cause, ok: false, problems: Array.isArray(problems) ? problems.map(String) : [told.message], changed: [], needRestart: [] };
+      events.record({ event: 'config.change', outcome: 'failed', reason: told.code, details: { what: 'config', cause, problems: last.problems } });
       logger.error('config-reload-error', { cause, problems: last.problems });
       throw told;
     }

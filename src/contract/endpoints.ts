@@ -13,6 +13,7 @@ import {
   versionReply,
 } from './admin.ts';
 import { anthropicEndpoints } from './anthropic/endpoints.ts';
+import { auditEndpoints } from './audit-endpoints.ts';
 import { daemonEndpoints } from './daemon-endpoints.ts';
 import { embeddingEndpoints } from './embedding-endpoints.ts';
 import { defineEndpoint } from './endpoint.ts';
@@ -182,6 +183,7 @@ export const endpoints = {
   }),
   ...daemonEndpoints,
   ...accessEndpoints,
+  ...auditEndpoints,
   ...daemonEndpoints,
   ...observeEndpoints,
   ...storeEndpoints,

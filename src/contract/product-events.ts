@@ -79,6 +79,12 @@ export type RequestEndEvent = {
   readonly path: string;
   readonly scope: string;
   readonly keyId: string;
+  /** Of a TCP client; null for the socket and the own process. */
+  readonly remoteAddress: string | null;
+  /** As the client's `Origin` says. */
+  readonly origin: string | null;
+  /** What its key may not do. */
+  readonly refusedScope: string | null;
   readonly status: number;
   readonly outcome: RequestOutcome;
   /** Of the error; null without one. */

@@ -3,7 +3,7 @@
 // Called by: store, gateway, training, stack, api, app.
 export { type Access, type AccessOptions, createAccess } from './access/access.ts';
 export { type ApiKeyStore, createApiKeyStore, type NewApiKey, NO_API_KEYS } from './access/api-keys.ts';
-export { type Caller, cacheSaltOf, callerId, checkScope, holdsScope, IN_PROCESS, policyOf } from './access/caller.ts';
+export { actorOf, type Caller, cacheSaltOf, callerId, checkScope, holdsScope, IN_PROCESS, policyOf } from './access/caller.ts';
 export { fetchGuarded, type GuardedFetchOptions } from './access/guarded-fetch.ts';
 export { checkHost, checkOrigin, isAllowedOrigin, isLoopback, type ListenerNames } from './access/host-origin.ts';
 export { parseJsonStrictly } from './access/json-scan.ts';

@@ -28,6 +28,8 @@ export interface TelemetryOptions {
 
 export interface Telemetry extends AsyncDisposable {
   readonly events: EventSink;
+  /** Hears every later event too; returns how to stop. */
+  subscribe(listener: (event: ProductEvent) => void): () => void;
   readonly registry: MetricsRegistry;
   readonly feed: EventFeed;
   readonly captures: CaptureStore | null;
@@ -65,6 +67,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
 
   return {
     events: bus,
+    subscribe: (listener) => bus.subscribe((event) => listener(event as unknown as ProductEvent)),
     registry,
     feed,
     captures: options.captureDirectory == null ? null : createCaptureStore({ directory: options.captureDirectory, clock, logger }),

@@ -15,6 +15,11 @@ export interface LiveRequest {
   /** Of the clock that never goes back. */
   readonly arrivedAt: number;
   keyId: string;
+  /** Of a TCP client. */
+  readonly remoteAddress: string | null;
+  readonly origin: string | null;
+  /** What its key may not do. */
+  refusedScope: string | null;
   route: string;
   scope: string;
   phase: RequestPhase;

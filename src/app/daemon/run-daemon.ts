@@ -141,7 +141,8 @@ async function construct(options: DaemonOptions, lock: DaemonLock, socket: strin
       },
       stop: stop.request,
     });
-    await sweepLeftovers({ path: journalPath, logger: own.logger });
+    const { ended } = await sweepLeftovers({ path: journalPath, logger: own.logger });
+    for (const pid of ended) own.securityEvents.record({ event: 'engine.orphan', outcome: 'ok', details: { pid, action: 'ended' } });
     if (removeStaleSocket(socket)) own.logger.info('Removed the socket of a daemon that is gone.', { socket });
     listener = await listen(mode === 'serve' ? own : watched, {
       host: config.serve.host,

@@ -1,5 +1,5 @@
 import type { ApiKeyRecord } from '../../contract/index.ts';
-import { type Clock, HearthError, type Logger, silentLogger } from '../../core/index.ts';
+import { type Clock, HearthError, type Logger, NO_SECURITY_EVENTS, type SecurityEventSink, silentLogger } from '../../core/index.ts';
 import type { ApiKeyStore } from './api-keys.ts';
 import { type Caller, invalidKey } from './caller.ts';
 
@@ -7,6 +7,8 @@ export interface AccessOptions {
   readonly keys: ApiKeyStore;
   readonly clock: Clock;
   readonly logger?: Logger;
+  /** Hears of a right key after so many wrong ones that the address had to wait. */
+  readonly events?: SecurityEventSink;
   /** Wrong keys from one address in a minute before it has to wait; read at each request. */
   readonly authFailures?: () => number;
   /** `shared`: all callers use the same evaluated prefixes; read at each request. */
@@ -41,7 +43,7 @@ const IN_URL = /hth_[a-z0-9]{12}_[\w-]{43}/;
 
 /** Says whose key a request carries (docs/spec/security.md §10); addresses that guess are slowed down (§7). */
 export function createAccess(options: AccessOptions): Access {
-  const { keys, clock, logger = silentLogger, authFailures = () => 5, prefixIsolation = () => 'key' as const } = options;
+  const { keys, clock, logger = silentLogger, events = NO_SECURITY_EVENTS, authFailures = () => 5, prefixIsolation = () => 'key' as const } = options;
   const addresses = new Map<string, Address>();
 
   function addressOf(name: string): Address {
@@ -59,7 +61,10 @@ export function createAccess(options: AccessOptions): Access {
     const record = keys.verify(credential);
     const waiting = now < address.waitUntilMs;
     if (record && (!waiting || address.known.has(record.id))) {
-      if (address.beyond > 0 && !waiting) logger.warning('auth-recovered', { remote: remoteAddress, key: record.id });
+      if (address.beyond > 0 && !waiting) {
+        logger.warning('auth-recovered', { remote: remoteAddress, key: record.id });
+        events.record({ event: 'auth.recovered', outcome: 'ok', actor: { key: record.id, ip: remoteAddress }, details: { failures: address.failures.length } });
+      }
       if (!waiting) Object.assign(address, { failures: [], beyond: 0 });
       address.known.add(record.id);
       return record;

@@ -1,5 +1,5 @@
 import { type ApiKeyRecord, DEFAULT_KEY_POLICY, type KeyPolicy, type Scope } from '../../contract/index.ts';
-import { HearthError } from '../../core/index.ts';
+import { HearthError, type SecurityActor } from '../../core/index.ts';
 
 /** Who sends a request. The Unix socket's file mode and the own process are guards enough for every scope. */
 export type Caller =
@@ -16,6 +16,12 @@ export type Caller =
     };
 
 export const IN_PROCESS: Caller = { kind: 'trusted', via: 'in-process' };
+
+/** How the caller is named in the security log: never by the key itself. */
+export const actorOf = (caller: Caller): SecurityActor => ({
+  key: callerId(caller),
+  ...(caller.kind === 'tcp' && caller.remoteAddress !== '' ? { ip: caller.remoteAddress } : {}),
+});
 
 /** Requests without a key count as one key `local`, those over the socket as `owner` (docs/spec/serving.md §6.6). */
 export const callerId = (caller: Caller): string => (caller.kind === 'trusted' ? 'owner' : (caller.key?.id ?? 'local'));
