@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type Clock, type Logger, NO_SECURITY_EVENTS, type SecurityEventSink, silentLogger, systemClock } from '../../core/index.ts';
+import { type Clock, type Logger, NO_SECURITY_EVENTS, type SecurityEvent, type SecurityEventSink, silentLogger, systemClock } from '../../core/index.ts';
 import type { SignatureProblem } from '../signing/index.ts';
 import { withAccepted } from './content-record.ts';
 import { createFileWatch } from './file-watch.ts';
@@ -56,7 +56,11 @@ export interface Trust extends ModelTrust {
   policy(): TrustPolicy;
   readonly policyFile: PolicyFile;
   /** Changes the policy, seals it, and records the change. */
-  change(action: string, details: Readonly<Record<string, unknown>>, edit: (policy: TrustPolicy) => TrustPolicy): Promise<TrustPolicy>;
+  change(event: Pick<SecurityEvent, 'event' | 'actor' | 'reason' | 'details'>, edit: (policy: TrustPolicy) => TrustPolicy): Promise<TrustPolicy>;
+  /** Takes the policy file as somebody edited it. */
+  seal(): Promise<TrustPolicy>;
+  /** What an earlier load decided about the files as they are; null: nothing yet. Reads and hashes nothing. */
+  peek(request: AdmitRequest): Promise<Explanation | null>;
   close(): void;
 }
 
@@ -269,11 +273,24 @@ export function createTrust(options: TrustOptions): Trust {
       if (sealed.policy.mode !== 'off') await takeContent(sealed, { id: place.name, directory: snapshot }, 'known');
     },
 
-    async change(action, details, edit) {
+    async peek(request) {
+      const sealed = policyFile.read();
+      if (sealed.policy.mode === 'off') return null;
+      const judged = await judgeModel(judgeOptions, sealed, request, 'peek');
+      return judged.cached || judged.rule.source.require === 'deny' ? explanationOf(judged, sealed.policy.mode) : null;
+    },
+
+    async change(event, edit) {
       const next = edit(policyFile.read().policy);
       await policyFile.write(next);
-      events.record({ event: 'config.change', outcome: 'ok', details: { what: 'trust', action, ...details } });
+      events.record({ outcome: 'ok', ...event });
       return next;
+    },
+
+    async seal() {
+      const policy = await policyFile.seal();
+      events.record({ event: 'config.change', outcome: 'ok', details: { what: 'trust', action: 'seal' } });
+      return policy;
     },
 
     close: () => state.close(),

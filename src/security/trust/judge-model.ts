@@ -85,10 +85,11 @@ export const decidedBy = (policyHash: string, record: ContentRecord | null, revi
     .digest('hex');
 
 /**
- * Looks at a model as it is. `anew`: as one that was never seen, with the hashes that are known, or with none.
+ * Looks at a model as it is. `how`: as one that was never seen, with the hashes that are known or with none; `peek` reads no file.
  */
-export async function judgeModel(options: JudgeOptions, sealed: SealedPolicy, request: AdmitRequest, anew?: 'known' | 'hash'): Promise<Judged> {
+export async function judgeModel(options: JudgeOptions, sealed: SealedPolicy, request: AdmitRequest, how?: 'known' | 'hash' | 'peek'): Promise<Judged> {
   const { state, clock } = options;
+  const anew = how === 'peek' ? undefined : how;
   const { policy } = sealed;
   const place = await placeOf(options.places, request);
   const rule = ruleFor(policy, place.kind, place.name);
@@ -111,6 +112,7 @@ export async function judgeModel(options: JudgeOptions, sealed: SealedPolicy, re
     return { ...none, ...kept, files, record, cached: true, firstUse: false, keep };
 
   const { require } = rule.source;
+  if (how === 'peek') return { ...none, files, record, fingerprint, hashedAt: 0, keep, problems: [] };
   const limits = overLimits(rule, files);
   if (limits !== null) return { ...refused(limits), files, record };
   const base = { ...none, files, record, fingerprint, keep };
