@@ -1,7 +1,6 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/index.ts';
-import { type Clock, type EventSink, HearthError, type Logger, registerSecret } from '../core/index.ts';
+import { type Clock, type EventSink, HearthError, type Logger, makePrivateDirectorySync, registerSecret } from '../core/index.ts';
 import {
   createMemoryStateStore,
   createRedisStateStore,
@@ -69,7 +68,7 @@ export async function wireRouting({ config: first, env, home, clock, logger, eve
       stateStore: limitStore,
       ...(shared === null ? {} : { budgetStore: shared }),
       openLedger() {
-        mkdirSync(join(home, 'state'), { recursive: true, mode: 0o700 });
+        makePrivateDirectorySync(join(home, 'state'));
         return openSpendLedger(join(home, 'state', 'spend.sqlite'));
       },
     },

@@ -1,11 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { constants, type FileHandle, mkdir, open, rename, unlink } from 'node:fs/promises';
+import { constants, type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-
-/** Makes the directory and its parents with mode 0700. */
-export async function makePrivateDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
-}
 
 /**
  * Fills a file of a random name in the same directory by `write`, then fsync, rename and fsync of the directory:

@@ -1,10 +1,10 @@
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
 import type { CapturedRequest } from '../contract/index.ts';
-import { type Clock, type Logger, redactFields, silentLogger, systemClock } from '../core/index.ts';
+import { type Clock, type Logger, makePrivateDirectory, redactFields, silentLogger, systemClock } from '../core/index.ts';
 
 export interface CaptureStore {
   /** Writes one file; failures are logged, never thrown: no request fails because of its capture. */
@@ -57,7 +57,7 @@ export function createCaptureStore({
   }
 
   async function write(capture: CapturedRequest): Promise<void> {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makePrivateDirectory(directory);
     const text = JSON.stringify(redactFields({ ...capture, requestHeaders: named(capture.requestHeaders), responseHeaders: named(capture.responseHeaders) }));
     const path = join(directory, `${String(capture.atMs).padStart(13, '0')}-${capture.id}.json.zst`);
     const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);

@@ -1,6 +1,6 @@
-import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
+import { chmodSync, lstatSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { HearthError } from '../../core/index.ts';
+import { HearthError, makePrivateDirectorySync, systemError } from '../../core/index.ts';
 
 /** Makes the home and the directories of a daemon, 0700 and ours. Errors: home_not_owned, unsafe_path, permission_denied. */
 export function prepareHome(home: string, socket: string, onTightened: (path: string) => void): void {
@@ -9,11 +9,11 @@ export function prepareHome(home: string, socket: string, onTightened: (path: st
 
 function preparePrivateDirectory(path: string, onTightened: (path: string) => void): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makePrivateDirectorySync(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST' || code === 'ENOTDIR') throw new HearthError('unsafe_path', `${path} is in the way: it is not a directory.`, { cause: error });
-    throw new HearthError('permission_denied', `${path} could not be made (${code}).`, { cause: error });
+    throw systemError(error, path) ?? new HearthError('permission_denied', `${path} could not be made (${code}).`, { cause: error });
   }
   const facts = lstatSync(path);
   if (facts.isSymbolicLink() || !facts.isDirectory()) throw new HearthError('unsafe_path', `${path} is a link or no directory; hearth keeps nothing there.`);

@@ -1,9 +1,9 @@
 import { createHash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
-import { chmodSync, closeSync, constants, existsSync, mkdirSync, openSync } from 'node:fs';
+import { chmodSync, closeSync, constants, existsSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { ApiKeyRecord, KeyPolicy } from '../../contract/index.ts';
-import { type Clock, HearthError } from '../../core/index.ts';
+import { type Clock, HearthError, makePrivateDirectorySync } from '../../core/index.ts';
 
 /** `hth_<12 id>_<43 base64url>`: the id finds the row, the 256 random bits prove the right. */
 const KEY = /^hth_([a-z0-9]{12})_([A-Za-z0-9_-]{43})$/;
@@ -120,7 +120,7 @@ const sha256 = (text: string): Buffer => createHash('sha256').update(text).diges
 /** Makes the file for its owner alone, and follows no link. */
 function openPrivate(path: string): number {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makePrivateDirectorySync(dirname(path));
     const file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
     chmodSync(path, 0o600);
     return file;

@@ -1,6 +1,6 @@
-import { mkdir, rm, statfs } from 'node:fs/promises';
+import { rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HearthError, writeFileAtomic } from '../../../core/index.ts';
+import { HearthError, makePrivateDirectory, writeFileAtomic } from '../../../core/index.ts';
 import type { Command, CommandResult } from '../../../supervisor/index.ts';
 import { findTampering, hashFiles } from './integrity.ts';
 import type { Interpreter } from './interpreter.ts';
@@ -46,7 +46,7 @@ export async function installEnvironment(options: InstallOptions): Promise<Insta
   };
   await rm(directory, { recursive: true, force: true });
   await rm(tools, { recursive: true, force: true });
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makePrivateDirectory(directory);
   await requireRoom(directory);
   try {
     onStep(1, STEPS, `making the environment with Python ${interpreter.version} (${interpreter.path})`);
