@@ -1,16 +1,25 @@
 // Many requests, one after the other, until what leaks would show: memory, requests that never end, rejections that nobody handles.
 //   npm run soak [-- --requests 1000000] [--minutes 30]      mocked: gateway, API and listener around an engine that computes nothing
 //   npm run soak -- --real [--requests 10000]                real: `hearth serve` with a tiny model, a daemon and an engine process
+//   npm run soak -- --real --smollm2                         the same with SmolLM2-135M
 // The product's clock goes 24 hours further over the requests of a mocked run. Exit 1 when a bound is not kept.
 
-import { readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createTestHome } from '../test/support/hearth-process.ts';
 import { installTinyModel } from '../test/support/tiny-model.ts';
+import { benchmarkModels } from './models.ts';
 import { soakMock } from './soak/mock-soak.ts';
 
 const { values } = parseArgs({
-  options: { requests: { type: 'string' }, minutes: { type: 'string' }, clients: { type: 'string', default: '16' }, real: { type: 'boolean', default: false } },
+  options: {
+    requests: { type: 'string' },
+    minutes: { type: 'string' },
+    clients: { type: 'string', default: '16' },
+    real: { type: 'boolean', default: false },
+    smollm2: { type: 'boolean', default: false },
+  },
 });
 /** P2: resident memory at the end ÷ after the warm-up. */
 const MAX_RATIO = 1.05;
@@ -32,14 +41,15 @@ async function soakMocked(requests: number): Promise<boolean> {
 
 async function soakReal(requests: number): Promise<boolean> {
   await using home = await createTestHome();
-  await installTinyModel(home.hfHome);
-  const server = home.start(['serve', '--json', '--port', '0', '--model', 'tiny-llama']);
+  const model = values.smollm2 ? await installSmolLm2(home.hfHome) : 'tiny-llama';
+  if (!values.smollm2) await installTinyModel(home.hfHome);
+  const server = home.start(['serve', '--json', '--port', '0', '--model', model]);
   const { port } = (JSON.parse(await server.waitFor('stdout', /\n\}\n/)) as { data: { port: number } }).data;
   const ask = async (i: number): Promise<void> => {
     const response = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ model: 'tiny-llama', messages: [{ role: 'user', content: `request ${i}` }], max_tokens: 8, stream: i % 2 === 0 }),
+      body: JSON.stringify({ model, messages: [{ role: 'user', content: `request ${i}` }], max_tokens: 8, stream: i % 2 === 0 }),
     });
     if (!response.ok) throw new Error(`request ${i}: ${response.status} ${await response.text()}`);
     await response.arrayBuffer();
@@ -72,6 +82,16 @@ async function soakReal(requests: number): Promise<boolean> {
   };
   console.log(JSON.stringify(report, null, 2));
   return report.daemonRatio < MAX_RATIO && report.engineRatio < MAX_RATIO;
+}
+
+async function installSmolLm2(hfHome: string): Promise<string> {
+  const [model] = await benchmarkModels('smollm2');
+  const repository = join(hfHome, 'hub/models--bench--smollm2');
+  const commit = '0'.repeat(40);
+  cpSync(model!.directory, join(repository, 'snapshots', commit), { recursive: true });
+  mkdirSync(join(repository, 'refs'));
+  writeFileSync(join(repository, 'refs/main'), commit);
+  return 'bench/smollm2';
 }
 
 /** MiB of the daemon and of all its children. */
