@@ -43,3 +43,11 @@ export async function runDaemon(options: DaemonOptions): Promise<DaemonStart> {
   const module = await import('./daemon/run-daemon.ts');
   return await module.runDaemon(options);
 }
+
+export type { SigningPlaces, SignRequest, VerifyRequest } from './model-signing.ts';
+
+/** Signs and verifies models on this disk. */
+export async function modelSigning() {
+  const { signModel, verifyModel } = await import('./model-signing.ts');
+  return { signModel, verifyModel };
+}

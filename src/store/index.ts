@@ -8,6 +8,7 @@ export { freeSpaceOf, sleepFor } from './defaults.ts';
 export type { HealthParameters } from './health.ts';
 export { createJudgements, type Judgements, type JudgementsOptions } from './judgements.ts';
 export type { ListParameters } from './list.ts';
+export { expandPath, type Located, locate } from './locate.ts';
 export { parseReference, type Reference, repositoryDirectory, shortName, validateName } from './names.ts';
 export type { OpenModel, OpenModelParameters } from './open-model.ts';
 export { DEFAULT_CDN_HOSTS, DEFAULT_HUB_ENDPOINT, type HubOptions, type PulledSnapshot, type PullProgress, type StoreOptions } from './options.ts';

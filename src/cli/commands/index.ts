@@ -13,6 +13,8 @@ import { showCommand } from './models/show.ts';
 import { versionCommand } from './models/version.ts';
 import { PLANNED } from './planned.ts';
 import { API_KEY_COMMANDS } from './security/keys-api.ts';
+import { signCommand } from './security/sign.ts';
+import { verifyCommand } from './security/verify.ts';
 import { serveCommand } from './server/serve.ts';
 import { catalogCommand } from './stack/catalog.ts';
 import { completionCommand } from './stack/completion.ts';
@@ -45,6 +47,8 @@ export const COMMANDS: readonly Command[] = [
   catalogCommand,
   ...CONFIG_COMMANDS,
   ...ENGINE_COMMANDS,
+  signCommand,
+  verifyCommand,
   ...API_KEY_COMMANDS,
   completionCommand(() => COMMANDS),
   ...PLANNED,

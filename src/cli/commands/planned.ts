@@ -24,8 +24,6 @@ export const PLANNED: readonly Command[] = [
   planned('Stack', 'recommend', 'Recommend models for this machine'),
   planned('Stack', 'service', 'Start the daemon with the machine'),
   planned('Stack', 'doctor', 'Find what is wrong'),
-  planned('Security', 'sign', 'Sign a model'),
-  planned('Security', 'verify', 'Verify the signature of a model'),
   planned('Security', 'trust', 'Decide whom to trust'),
   planned('Security', 'keys new', 'Make a signing key'),
   planned('Security', 'keys import', 'Take a signing key from a file'),
