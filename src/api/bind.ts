@@ -34,6 +34,8 @@ export interface RequestNote {
   body?: unknown;
   /** The same as it came, for an upstream that speaks its API. */
   bytes?: Uint8Array;
+  /** Kinds of characters in it that people would not see. */
+  hidden?: readonly string[];
   /** The first answer of the request. */
   answer?: Answer;
   /** Settles at the end of a stream with how it ended: `ok`, `client_cancel`, `slow_client` or the code of the error in it. */
@@ -65,9 +67,10 @@ export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint:
 }
 
 async function readBody(request: Request, maxBytes: number, note: RequestNote): Promise<unknown> {
-  const { value, bytes } = await readJsonBody(request, maxBytes);
+  const { value, bytes, hidden } = await readJsonBody(request, maxBytes);
   note.body = value;
   note.bytes = bytes;
+  note.hidden = hidden;
   return value;
 }
 

@@ -1,6 +1,6 @@
 import { pipeline, type Readable, type Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
-import { HearthError } from '../core/index.ts';
+import { HearthError, type HiddenText, hiddenTextIn } from '../core/index.ts';
 import { parseJsonStrictly } from '../security/index.ts';
 import { bodyStream } from './incoming-request.ts';
 
@@ -11,14 +11,23 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
   zstd: createZstdDecompress,
 };
 
+export interface JsonBody {
+  readonly value: unknown;
+  readonly bytes: Buffer;
+  /** What people would not see of its texts. */
+  readonly hidden: readonly HiddenText[];
+}
+
 /**
  * The request's body as a JSON value, beside its bytes without their encoding: content type, declared size, one content encoding, decompressed size, UTF-8, strict
  * JSON, in that order (docs/spec/serving.md §1.2). Throws 415, 413 or 400.
  */
-export async function readJsonBody(request: Request, maxBytes: number): Promise<{ readonly value: unknown; readonly bytes: Buffer }> {
+export async function readJsonBody(request: Request, maxBytes: number): Promise<JsonBody> {
   checkHead(request, maxBytes);
   const bytes = await readBytes(decoded(request), maxBytes);
-  return { value: parseJsonStrictly(decodeUtf8(bytes)), bytes };
+  const text = decodeUtf8(bytes);
+  const value = parseJsonStrictly(text);
+  return { value, bytes, hidden: hiddenTextIn(text, value) };
 }
 
 /** The bytes of a JSON body as they came, whatever is in them: for a body that goes on to another server. Throws 415 and 413. */

@@ -1,8 +1,8 @@
 import { hearthHome, type LoadedConfig } from '../config/index.ts';
-import { redact } from '../core/index.ts';
+import { escapeInJson, redact } from '../core/index.ts';
 import type { Connection } from './connect.ts';
 import type { CommonOptions, Context, ProcessFacts } from './context.ts';
-import { printable } from './render/plain.ts';
+import { plain, printable } from './render/plain.ts';
 import { HEARTH_VERSION } from './version.ts';
 
 export interface OwnedContext extends Context {
@@ -60,10 +60,10 @@ export function createContext(facts: ProcessFacts, common: CommonOptions & { rea
         if (!common.json) facts.stdout.write(facts.terminal.stdout ? printable(text) : text);
       },
       notice: (line) => {
-        if (!common.quiet) facts.stderr.write(`${redact(line)}\n`);
+        if (!common.quiet) facts.stderr.write(`${plain(redact(line))}\n`);
       },
       document: (value) => {
-        facts.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+        facts.stdout.write(`${escapeInJson(JSON.stringify(value, null, 2))}\n`);
       },
     },
     loadConfig(flags) {

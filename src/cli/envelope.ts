@@ -1,3 +1,5 @@
+import { escapeInJson } from '../core/index.ts';
+
 /** The JSON document of every command (docs/spec/store.md §2): all four fields always, two-space indent. */
 export interface Envelope {
   readonly status: 'success' | 'error';
@@ -19,4 +21,4 @@ export interface ErrorFields {
 
 export const successEnvelope = (command: string, data: unknown): Envelope => ({ status: 'success', command, data, error: null });
 export const errorEnvelope = (command: string, data: unknown, error: ErrorFields): Envelope => ({ status: 'error', command, data, error });
-export const printEnvelope = (envelope: Envelope): string => `${JSON.stringify(envelope, null, 2)}\n`;
+export const printEnvelope = (envelope: Envelope): string => `${escapeInJson(JSON.stringify(envelope, null, 2))}\n`;

@@ -8,6 +8,7 @@ import { createContext, type OwnedContext } from './create-context.ts';
 import { printEnvelope, successEnvelope } from './envelope.ts';
 import { errorDocument, renderError, toCliError, withoutHome } from './errors.ts';
 import { overview } from './overview.ts';
+import { plain } from './render/plain.ts';
 
 const RUN_PROGRAMS = ['hearth-run', 'mlx-run'];
 const COMPATIBLE_PROGRAMS = ['mlxk', 'mlxk2', 'mlxk-json', 'mlx-run'];
@@ -83,7 +84,8 @@ async function execute(
     if (outcome.silent) return outcome.exitCode ?? 0;
     if (common.json) facts.stdout.write(printEnvelope(successEnvelope(command.envelope ?? firstWord(command), outcome.data)));
     else if (command.render !== undefined) {
-      const text = command.render(outcome.data, context, options);
+      // The last place before a terminal: whatever a name or a message holds, it moves no cursor.
+      const text = plain(command.render(outcome.data, context, options));
       if (text !== '') facts.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
     }
     return outcome.exitCode ?? 0;

@@ -69,6 +69,12 @@ function* shaped(text: string): Generator<SecretSpan> {
 const ESCAPES = /%[0-9a-f]{2}|~[01]|\\u[0-9a-f]{4}|\\\//i;
 const EACH_ESCAPE = new RegExp(ESCAPES, 'gi');
 
+function meantBy(sign: string): string {
+  if (sign === '~0') return '~';
+  if (sign === '~1' || sign === '\\/') return '/';
+  return String.fromCharCode(Number.parseInt(sign.replace(/^%|^\\u/i, ''), 16));
+}
+
 /** The text as it was before, and where each of its characters stands in the given one. */
 function unescaped(text: string): { readonly plain: string; readonly at: Uint32Array } {
   let plain = '';
@@ -82,13 +88,7 @@ function unescaped(text: string): { readonly plain: string; readonly at: Uint32A
   for (const { index, 0: sign } of text.matchAll(EACH_ESCAPE)) {
     keep(index);
     at[plain.length] = index;
-    plain += sign.startsWith('~')
-      ? escape === '~1'
-        ? '/'
-        : '~'
-      : sign === '\\/'
-        ? '/'
-        : String.fromCharCode(Number.parseInt(sign.replace(/^%|^\\u/i, ''), 16));
+    plain += meantBy(sign);
     done = index + sign.length;
   }
   keep(text.length);

@@ -152,6 +152,19 @@ describe('redaction', () => {
     expect(JSON.stringify(redactFields(cycle))).not.toContain('xyzxyz');
   });
 
+  it('a secret in a path, a query, a JSON pointer or an escaped text is found where it stands', () => {
+    const secret = 'ada:s3cretword';
+    for (const text of [
+      `#/https:~1~1${secret}@host~1x: wrong`,
+      `/v1/models/https%3A%2F%2Fada%3As3cretword%40host`,
+      String.raw`{"url":"https:\/\/${secret}@host"}`,
+    ]) {
+      const told = redact(text);
+      expect(told).not.toContain('s3cretword');
+      expect(told.replace(/\[redacted:userinfo:[0-9a-f]{8}\]/, 'X').length).toBe(text.length - (text.includes('%3As') ? secret.length + 2 : secret.length) + 1);
+    }
+  });
+
   it('what was stripped once stays as it is', () => {
     const { kinds } = seeded(65);
     for (const make of Object.values(kinds)) {

@@ -12,6 +12,12 @@ export const escapeForTerminal = (text: string): string =>
     return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
   });
 
+/** Text in JSON, as JSON: the same value, and a terminal that shows it is left alone. */
+export const escapeInJson = (json: string): string =>
+  json.replace(UNSAFE, (character) =>
+    Array.from({ length: character.length }, (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`).join(''),
+  );
+
 /** The same on one line. */
 export const escapeLine = (text: string): string => escapeForTerminal(text).replace(/[\t\n]/g, (character) => (character === '\n' ? '\\x0a' : '\\x09'));
 

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 import { pino } from 'pino';
-import { escapeLine, type Logger, redact, redactFields, shortenHome } from '../core/index.ts';
+import { escapeInJson, escapeLine, type Logger, redact, redactFields, shortenHome } from '../core/index.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warning' | 'error';
 
@@ -22,7 +22,7 @@ export function createLogger(options: LoggerOptions): Logger {
       timestamp: () => `,"ts":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label === 'warn' ? 'warning' : label }) },
     },
-    { write: (line: string) => options.output.write(shortenHome(options.json ? escapeSeparators(line) : toText(line), options.userHome)) },
+    { write: (line: string) => options.output.write(shortenHome(options.json ? escapeInJson(line) : toText(line), options.userHome)) },
   );
   const at =
     (level: 'debug' | 'info' | 'warn' | 'error') =>
@@ -40,10 +40,6 @@ function toText(line: string): string {
     .map(([name, value]) => `${name}=${typeof value === 'string' && !/[\s"=]/.test(value) ? value : JSON.stringify(value)}`);
   return `${String(ts).slice(11, 19)} ${String(level).padEnd(7)} ${escapeLine([msg, ...rest].join('  '))}\n`;
 }
-
-/** JSON leaves them as they are, and some readers end a line there. */
-const escapeSeparators = (line: string): string =>
-  line.replace(/[\u2028\u2029\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 /** Errors keep message and code; stacks stay out of logs. */
 function withErrorsTold(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
