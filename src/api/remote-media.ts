@@ -1,6 +1,6 @@
 import { HearthError, isHearthError } from '../core/index.ts';
 import { type FetchedMedia, MEDIA_LIMITS } from '../gateway/index.ts';
-import { fetchGuarded } from '../security/index.ts';
+import { actorOf, BlockedHost, fetchGuarded } from '../security/index.ts';
 import type { CallContext } from './bind.ts';
 import type { Services } from './services.ts';
 
@@ -14,7 +14,11 @@ interface Link {
  * The bytes behind the links of a request's images, where `media.remoteUrls` is `public`; undefined where nothing may or need be fetched: the
  * decoder then says what is wrong. Nothing is fetched for a model that takes no images. Throws invalid_value naming the part.
  */
-export async function fetchLinks({ media }: Services, context: CallContext, body: { readonly model: string }): Promise<FetchedMedia | undefined> {
+export async function fetchLinks(
+  { media, securityEvents }: Services,
+  context: CallContext,
+  body: { readonly model: string },
+): Promise<FetchedMedia | undefined> {
   if (media.remoteUrls === 'off') return undefined;
   const links = linksOf(body, '').slice(0, MEDIA_LIMITS.images);
   if (links.length === 0) return undefined;
@@ -27,6 +31,10 @@ export async function fetchLinks({ media }: Services, context: CallContext, body
       return [url, await fetchGuarded(url, { ...media.network, maxBytes: MEDIA_LIMITS.imageBytes, signal })] as const;
     } catch (error) {
       if (!isHearthError(error) || error.code !== 'invalid_value') throw error;
+      if (error.cause instanceof BlockedHost) {
+        const { caller, requestId } = context;
+        securityEvents.record({ event: 'egress.blocked', outcome: 'denied', actor: actorOf(caller), requestId, details: { host: error.cause.host, at } });
+      }
       throw new HearthError('invalid_value', error.message, { cause: error, details: { param: at } });
     }
   });

@@ -8,6 +8,7 @@ export { fetchGuarded, type GuardedFetchOptions } from './access/guarded-fetch.t
 export { checkHost, checkOrigin, isAllowedOrigin, isLoopback, type ListenerNames } from './access/host-origin.ts';
 export { parseJsonStrictly } from './access/json-scan.ts';
 export { modelAllowed } from './access/model-globs.ts';
+export { BlockedHost } from './access/url-guard.ts';
 export {
   AUDIT_FAULTS,
   type AuditLine,

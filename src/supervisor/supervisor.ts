@@ -8,6 +8,7 @@ import { childEnvironment, commandLine } from './command-line.ts';
 import { createEnclosure, type Enclosed, type Enclosure } from './enclosure.ts';
 import { createLastLines } from './last-lines.ts';
 import type { LaunchJournal } from './launch-journal.ts';
+import { createLineRate } from './line-rate.ts';
 import type { OverLimit, ProcessChannel, ProcessExit, ProcessSpec, SupervisedProcess, Supervisor } from './process-spec.ts';
 
 export interface SupervisorOptions {
@@ -111,9 +112,10 @@ function supervise(child: ChildProcess, launchId: string, spec: ProcessSpec, opt
     setTimeout(() => signalGroup('SIGKILL'), crossed.reason === 'oom' ? 0 : OVER_GRACE_MS).unref();
   });
   for (const stream of ['stdout', 'stderr'] as const) {
+    const rate = createLineRate((line) => options.onLine?.(line, { pid: program(), launchId, stream }));
     const lines = createLastLines(0, (line) => {
       output.push(`${line}\n`);
-      options.onLine?.(line, { pid: program(), launchId, stream });
+      rate.push(line);
     });
     const readable = child[stream] as Readable;
     readable.setEncoding('utf8');
@@ -126,6 +128,7 @@ function supervise(child: ChildProcess, launchId: string, spec: ProcessSpec, opt
     readable.on('end', () => {
       lines.push(clean.end());
       lines.end();
+      rate.end();
     });
   }
   child.stdin?.on('error', () => {});

@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { HearthError, isHearthError } from '../../core/index.ts';
-import { type GuardedUrl, guardUrl, isBlockedAddress, refused } from './url-guard.ts';
+import { egressBlocked, type GuardedUrl, guardUrl, isBlockedAddress, refused } from './url-guard.ts';
 
 export interface GuardedFetchOptions {
   readonly maxBytes: number;
@@ -53,7 +53,7 @@ export async function fetchGuarded(link: string, options: GuardedFetchOptions): 
 async function addressOf({ host, literal }: GuardedUrl, { resolve = systemAddresses }: GuardedFetchOptions): Promise<string> {
   if (literal) return host;
   const addresses = await resolve(host);
-  if (addresses.length === 0 || addresses.some(isBlockedAddress)) throw refused('it leads to this machine or into a private network');
+  if (addresses.length === 0 || addresses.some(isBlockedAddress)) throw egressBlocked(host);
   return addresses[0]!;
 }
 

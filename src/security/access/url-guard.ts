@@ -59,8 +59,20 @@ export function guardUrl(text: string, base?: URL): GuardedUrl {
     .replace(/\.$/, '')
     .toLowerCase();
   const literal = isIP(host) !== 0;
-  if (host === '' || (literal ? isBlockedAddress(host) : BLOCKED_NAMES.test(host))) throw refused('it leads to this machine or into a private network');
+  if (host === '' || (literal ? isBlockedAddress(host) : BLOCKED_NAMES.test(host))) throw egressBlocked(host);
   return { url, host, literal };
 }
+
+/** Set as the cause where a link leads to a place that no link may lead to; `host` is what it named. */
+export class BlockedHost extends Error {
+  readonly host: string;
+  constructor(host: string) {
+    super('a link to a blocked address');
+    this.host = host.slice(0, 255);
+  }
+}
+
+export const egressBlocked = (host: string): HearthError =>
+  new HearthError('invalid_value', 'The link is not followed: it leads to this machine or into a private network.', { cause: new BlockedHost(host) });
 
 export const refused = (reason: string): HearthError => new HearthError('invalid_value', `The link is not followed: ${reason}.`);
