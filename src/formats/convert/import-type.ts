@@ -1,5 +1,5 @@
 import { HearthError } from '../../core/index.ts';
-import { type GgufTypeName, halvesToNeighbours } from '../gguf/index.ts';
+import { type GgufTypeName, halfWordsToNeighbours, halvesToNeighbours } from '../gguf/index.ts';
 import { packCodes, type Quantization } from '../mlx/index.ts';
 import { f16ToNumber, numberToF16 } from '../safetensors/index.ts';
 
@@ -92,6 +92,12 @@ function gatherHalves(blocks: Uint8Array, blockBytes: number, offset: number, fa
 
 function gatherNibbles(blocks: Uint8Array, blockBytes: number, offset: number): Uint8Array {
   const count = blocks.length / blockBytes;
+  if (blockBytes % 4 === 0 && offset % 4 === 0 && blocks.byteOffset % 4 === 0) {
+    const from = new Uint32Array(blocks.buffer, blocks.byteOffset, blocks.length / 4);
+    const words = new Uint32Array(count * 4);
+    for (let block = 0; block < count; block += 1) halfWordsToNeighbours(from, (block * blockBytes + offset) / 4, words, block * 4);
+    return new Uint8Array(words.buffer);
+  }
   const out = new Uint8Array(count * 16);
   for (let block = 0; block < count; block += 1) halvesToNeighbours(blocks, block * blockBytes + offset, out, block * 16);
   return out;

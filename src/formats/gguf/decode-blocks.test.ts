@@ -12,8 +12,10 @@ import {
   encodeQ80Codes,
   type GgufTypeName,
   ggufTypes,
+  halfWordsToNeighbours,
   halvesToNeighbours,
   neighboursToHalves,
+  neighbourWordsToHalves,
   quantiseQ40,
   quantiseQ80,
 } from './index.ts';
@@ -139,6 +141,11 @@ test('regrouping nibbles there and back changes nothing', () => {
   const back = new Uint8Array(48);
   for (let at = 0; at < 48; at += 16) neighboursToHalves(codes, at, there, at);
   for (let at = 0; at < 48; at += 16) halvesToNeighbours(there, at, back, at);
+  const words = (bytes: Uint8Array) => new Uint32Array(bytes.slice().buffer);
+  const [wordsThere, wordsBack] = [new Uint32Array(12), new Uint32Array(12)];
+  for (let at = 0; at < 12; at += 4) neighbourWordsToHalves(words(codes), at, wordsThere, at);
+  for (let at = 0; at < 12; at += 4) halfWordsToNeighbours(wordsThere, at, wordsBack, at);
+  expect([wordsThere, wordsBack]).toEqual([words(there), words(codes)]);
   expect(back).toEqual(codes);
   expect(there).not.toEqual(codes);
 });

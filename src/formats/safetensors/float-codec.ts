@@ -75,8 +75,13 @@ export function encodeFloats(dtype: FloatDtype, values: Float32Array): Uint8Arra
   const half = new Uint16Array(values.length);
   for (let i = 0; i < half.length; i++) {
     const word = bits[i]!;
-    if ((word & 0x7fffffff) > 0x7f800000) half[i] = nanBits(word, dtype);
-    else half[i] = dtype === 'BF16' ? numberToBf16Bits(word) : numberToF16(values[i]!);
+    const magnitude = word & 0x7fffffff;
+    if (magnitude > 0x7f800000) half[i] = nanBits(word, dtype);
+    else if (dtype === 'BF16') half[i] = numberToBf16Bits(word);
+    // What is a normal number in F16, or rounds to one above the largest: the exponent moves by 112, and the carry of the rounding into it.
+    else if (magnitude >= 0x3880_0000 && magnitude < 0x4780_0000)
+      half[i] = ((word >>> 16) & 0x8000) | ((magnitude - 0x3800_0000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
+    else half[i] = numberToF16(values[i]!);
   }
   return new Uint8Array(half.buffer);
 }
