@@ -12,8 +12,11 @@ import { runCommand } from './models/run.ts';
 import { showCommand } from './models/show.ts';
 import { versionCommand } from './models/version.ts';
 import { PLANNED } from './planned.ts';
+import { AUDIT_COMMANDS } from './security/audit.ts';
 import { API_KEY_COMMANDS } from './security/keys-api.ts';
 import { signCommand } from './security/sign.ts';
+import { SIGNING_KEY_COMMANDS } from './security/signing-keys.ts';
+import { TRUST_COMMANDS } from './security/trust.ts';
 import { verifyCommand } from './security/verify.ts';
 import { serveCommand } from './server/serve.ts';
 import { catalogCommand } from './stack/catalog.ts';
@@ -49,7 +52,10 @@ export const COMMANDS: readonly Command[] = [
   ...ENGINE_COMMANDS,
   signCommand,
   verifyCommand,
+  ...TRUST_COMMANDS,
+  ...SIGNING_KEY_COMMANDS,
   ...API_KEY_COMMANDS,
+  ...AUDIT_COMMANDS,
   completionCommand(() => COMMANDS),
   ...PLANNED,
 ];
