@@ -58,6 +58,7 @@ import { countResponseTokensHandler, createResponseHandler, deleteResponseHandle
 import { drainUpstreamHandler, explainRouteHandler, resetBreakerHandler, resumeUpstreamHandler, routesHandler, upstreamsHandler } from './routes/routing.ts';
 import { storeHealthHandler, storeListHandler, storePullHandler, storeRecalculateHandler, storeRemoveHandler, storeShowHandler } from './routes/store.ts';
 import { applyTemplateHandler, detokenizeHandler, tokenizeHandler } from './routes/tokenize.ts';
+import { bindTrust, type TrustService } from './routes/trust.ts';
 import { storeCloneHandler, storeConvertHandler } from './routes/workspaces.ts';
 import { routingWishes } from './routing-wishes.ts';
 import type { AuditReader, ConfigReloads, DaemonControl, LogReader, Services } from './services.ts';
@@ -91,6 +92,8 @@ export interface ApiOptions {
   readonly keys?: ApiKeyStore;
   readonly access?: Access;
   readonly limits?: KeyLimits;
+  /** Absent: nobody judges models, and there are no signing keys. */
+  readonly trust?: TrustService;
   /** Reads the configuration again; absent: this process cannot. */
   readonly reloads?: ConfigReloads;
   /** Absent: this process is no daemon. */
@@ -159,6 +162,7 @@ export function createApi(options: ApiOptions): Api {
     listeners: options.listeners ?? (() => []),
     weakened: options.weakened ?? (() => []),
     keys: options.keys ?? NO_API_KEYS,
+    trust: options.trust ?? null,
     reloads: options.reloads ?? NO_RELOADS,
     daemon: options.daemon ?? NO_DAEMON,
     logs: options.logs ?? NO_LOGS,
@@ -189,6 +193,8 @@ export function createApi(options: ApiOptions): Api {
       for (const [name, value] of Object.entries(SECURITY_HEADERS)) headers.set(name, value);
       if (!headers.has('cache-control')) headers.set('cache-control', 'no-store');
       headers.set('x-request-id', requestId);
+      // Told, and left in: a text may need them.
+      if (note.hidden !== undefined && note.hidden.length > 0) headers.set('x-hearth-hidden-text', note.hidden.join(', '));
       if (shapeOf(request) === 'anthropic') headers.set('request-id', requestId);
       if (origin.allowedOrigin !== undefined) {
         headers.set('access-control-allow-origin', origin.allowedOrigin);
@@ -322,6 +328,7 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
   on(endpoints.reloadConfig, reloadConfigHandler(services));
   on(endpoints.lastReload, lastReloadHandler(services));
   bindObservation(on, services);
+  bindTrust(on, services);
   on(endpoints.storeList, storeListHandler(services));
   on(endpoints.storePull, storePullHandler(services));
   on(endpoints.storePush, storePushHandler(services));

@@ -7,6 +7,7 @@ import type { Store } from '../store/index.ts';
 import type { RequestTable } from './observe/request-table.ts';
 import type { TelemetryReader } from './observe/telemetry-port.ts';
 import type { EngineInstalls } from './routes/engines.ts';
+import type { TrustService } from './routes/trust.ts';
 
 /** What drives the daemon itself; the process that is not one refuses most of it. */
 export interface DaemonControl {
@@ -88,6 +89,8 @@ export interface Services {
   readonly slowClientTimeoutMs: number;
   readonly maxBodyBytes: number;
   readonly keys: ApiKeyStore;
+  /** Whom to trust; null where nobody judges models. */
+  readonly trust: TrustService | null;
   readonly reloads: ConfigReloads;
   readonly daemon: DaemonControl;
   readonly logs: LogReader;

@@ -5,7 +5,7 @@ import { readHubEnvironment } from '../config/index.ts';
 import { registerSecret, silentLogger, systemClock } from '../core/index.ts';
 import { createGateway, createKeyLimits, createStoreModels } from '../gateway/index.ts';
 import { createMemoryPressure, memoryTotalBytes } from '../hardware/index.ts';
-import { createAccess, createApiKeyStore, createIntake, createSecurityLog, createTrust } from '../security/index.ts';
+import { createAccess, createApiKeyStore, createIntake, createSecurityLog, createSigningKeys, createTrust } from '../security/index.ts';
 import { createEnclosure, createHelperPool, createLaunchJournal, createSupervisor } from '../supervisor/index.ts';
 import { createLogBook, createLogger, createTelemetry } from '../telemetry/index.ts';
 import { createAuditReader } from './audit-reader.ts';
@@ -149,7 +149,8 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     logs: options.logs ?? createLogBook(join(options.home, 'logs')),
     ...(options.daemon ? { daemon: options.daemon } : {}),
     ...(options.listeners ? { listeners: options.listeners } : {}),
-    weakened: () => (config.security.sandbox === 'off' ? ['security.sandbox off'] : []),
+    weakened: () => [...(config.security.sandbox === 'off' ? ['security.sandbox off'] : []), ...trust.weakened()],
+    trust: { trust, keys: createSigningKeys({ home, trust, clock: systemClock }) },
   });
   collectGauges(telemetry, gateway);
   const watched = options.daemon ? watchSecurityLog({ log: securityEvents, home, telemetry, clock: systemClock, logger }) : null;

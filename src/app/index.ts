@@ -51,3 +51,9 @@ export async function modelSigning() {
   const { signModel, verifyModel } = await import('./model-signing.ts');
   return { signModel, verifyModel };
 }
+
+/** A key file that the user names; a private key that others may read is refused. */
+export async function readKeyFile(path: string): Promise<string> {
+  const module = await import('../security/index.ts');
+  return await module.readKeyFile(path);
+}

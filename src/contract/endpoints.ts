@@ -36,6 +36,7 @@ import { responsesEndpoints } from './openai/responses-endpoints.ts';
 import { pushEndpoints } from './push-endpoints.ts';
 import { routingEndpoints } from './routing-endpoints.ts';
 import { storeEndpoints } from './store-endpoints.ts';
+import { trustEndpoints } from './trust-endpoints.ts';
 import { workspaceEndpoints } from './workspace-endpoints.ts';
 
 /** Every endpoint that this version serves. */
@@ -187,6 +188,7 @@ export const endpoints = {
   ...daemonEndpoints,
   ...observeEndpoints,
   ...storeEndpoints,
+  ...trustEndpoints,
   ...workspaceEndpoints,
   ...pushEndpoints,
   ...routingEndpoints,

@@ -46,6 +46,8 @@ export interface Explanation {
 export interface Trust extends ModelTrust {
   /** Before a daemon takes requests. Throws trust_tampered; a mode that weakens is logged and recorded. */
   start(): void;
+  /** What of the policy makes it weaker than the built-in one, for the status. */
+  weakened(): readonly string[];
   /** Changes nothing, and tells nobody. */
   explain(request: AdmitRequest): Promise<Explanation>;
   /** Takes the content as it is now. What a signature says stays as it is. */
@@ -243,6 +245,15 @@ export function createTrust(options: TrustOptions): Trust {
       if (mode === 'enforce') return;
       logger.warning('trust-weakened', { mode });
       if (mode === 'off') events.record({ event: 'verify.off', outcome: 'ok', details: { mode } });
+    },
+
+    weakened() {
+      try {
+        const { mode } = policyFile.read().policy;
+        return mode === 'enforce' ? [] : [`trust mode ${mode}`];
+      } catch {
+        return ['trust policy tampered'];
+      }
     },
 
     async explain(request) {

@@ -3,6 +3,6 @@
 // Called by: gateway's load path, api's routes, app.
 export { createTrust, type Explanation, type PulledModel, type Trust, type TrustOptions } from './create-trust.ts';
 export { createInstallKey, type InstallKey } from './install-key.ts';
-export { type KeyState, keyState, type TrustedKey, type TrustPolicy, type TrustSource, trustSource } from './policy.ts';
-export { CURVES, type Curve, createSigningKeys, type SigningKeyRow, type SigningKeys } from './signing-keys.ts';
+export { BUILT_IN_SOURCES, type KeyState, keyState, type TrustedKey, type TrustPolicy, type TrustSource, trustSource } from './policy.ts';
+export { CURVES, type Curve, createSigningKeys, readKeyFile, type SigningKeyRow, type SigningKeys } from './signing-keys.ts';
 export type * from './types.ts';

@@ -60,7 +60,7 @@ export type TrustPolicy = z.infer<typeof trustPolicy>;
 export const BUILT_IN_POLICY: TrustPolicy = { v: 1, mode: 'enforce', sources: [], keys: [], models: {}, revoked: [] };
 
 /** Last in every list of sources. */
-const BUILT_IN_SOURCES: readonly TrustSource[] = [
+export const BUILT_IN_SOURCES: readonly TrustSource[] = [
   { type: 'hub', name: '*', require: 'pinned-hash' },
   { type: 'workspace', name: '*', require: 'gates' },
   { type: 'path', name: '*', require: 'tofu' },

@@ -1,10 +1,10 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { constants, existsSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, HearthError, makePrivateDirectory, type SecurityActor, systemClock } from '../../core/index.ts';
+import { type Clock, HearthError, makePrivateDirectory, type SecurityActor, systemClock, systemError } from '../../core/index.ts';
 import { hintOf, spkiPem } from '../signing/ec-key.ts';
-import { parsePrivateKey, requireCurve } from '../signing/signer.ts';
+import { parsePrivateKey, readPrivateFile, requireCurve } from '../signing/signer.ts';
 import type { Trust } from './create-trust.ts';
 import { type KeyState, keyState, type TrustedKey, type TrustPolicy } from './policy.ts';
 
@@ -217,5 +217,18 @@ function publicKeyOf(pem: string): KeyObject {
     return createPublicKey(pem);
   } catch (cause) {
     throw new HearthError('invalid_argument', 'This is neither a public key (SPKI) nor a private one in PEM.', { cause });
+  }
+}
+
+const MAX_PEM_BYTES = 64 * 1024;
+
+/** A key file that the user names, in PEM. One that holds a private key is refused (unsafe_path) where others may read it. */
+export async function readKeyFile(path: string): Promise<string> {
+  try {
+    if ((await stat(path)).size > MAX_PEM_BYTES) throw new HearthError('invalid_argument', `${path} is too large for a key.`);
+    const text = await readFile(path, 'utf8');
+    return text.includes('PRIVATE KEY') ? await readPrivateFile(path) : text;
+  } catch (error) {
+    throw systemError(error, path) ?? error;
   }
 }
