@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findConfigFile, readHubEnvironment } from '../config/environment.ts';
 import type { Config } from '../config/index.ts';
 import type { ListData } from '../contract/index.ts';
-import { HearthError, makePrivateDirectory, type RuntimeProbe, silentLogger, systemClock, writeFileAtomic } from '../core/index.ts';
+import { HearthError, makePrivateDirectory, type RuntimeProbe, readManagedFile, silentLogger, systemClock, writeManagedFile } from '../core/index.ts';
 import { createJudgements, createStore, freeSpaceOf, sleepFor } from '../store/index.ts';
 import { resolvePlaces, type StorePlaces, storePlaces } from './create-hearth-store.ts';
 
@@ -83,7 +82,7 @@ async function placesOf(file: string, stamp: string, find: () => Promise<StorePl
   const places = await find();
   try {
     await makePrivateDirectory(join(file, '..'));
-    await writeFileAtomic(file, JSON.stringify({ stamp, ...places }));
+    await writeManagedFile(file, JSON.stringify({ stamp, ...places }));
   } catch {
     // Only the speed of the next list is lost.
   }
@@ -92,7 +91,7 @@ async function placesOf(file: string, stamp: string, find: () => Promise<StorePl
 
 function readPlaces(file: string): (StorePlaces & { readonly stamp: string }) | null {
   try {
-    const { stamp, cacheDirectory, workspaceHome } = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+    const { stamp, cacheDirectory, workspaceHome } = JSON.parse(readManagedFile(file) ?? 'null') as Record<string, unknown>;
     const whole = typeof stamp === 'string' && typeof cacheDirectory === 'string' && (workspaceHome === null || typeof workspaceHome === 'string');
     return whole ? { stamp, cacheDirectory, workspaceHome } : null;
   } catch {

@@ -1,7 +1,7 @@
 import { readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { isMap, parseDocument } from 'yaml';
-import { HearthError, makePrivateDirectory, writeFileAtomic } from '../core/index.ts';
+import { HearthError, makePrivateDirectory, writeFileAtomic, writeManagedFile } from '../core/index.ts';
 import type { ConfigKey } from './keys.ts';
 import { fromText, load } from './load.ts';
 import { findConfigFile } from './user-file.ts';
@@ -28,7 +28,7 @@ export async function setInFile(home: string, key: ConfigKey, text: string, now:
   await load({ userFile: { path, text: after } });
   await makePrivateDirectory(home);
   if (file !== undefined) await backUp(home, path, before, now);
-  await writeFileAtomic(path, after);
+  await writeManagedFile(path, after);
   return { path, value };
 }
 

@@ -1,4 +1,5 @@
-import { chmodSync, lstatSync } from 'node:fs';
+import { chmodSync, closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from 'node:fs';
+import { writeFileAtomic } from './atomic-file.ts';
 import { HearthError } from './hearth-error.ts';
 
 /**
@@ -17,4 +18,30 @@ export function checkManagedFile(path: string, onTightened: (path: string) => vo
     onTightened(path);
   }
   return true;
+}
+
+/** Its text; null when there is none. What stands there when it is opened is looked at once more: names can be given to others meanwhile. */
+export function readManagedFile(path: string, onTightened?: (path: string) => void): string | null {
+  if (!checkManagedFile(path, onTightened)) return null;
+  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const facts = fstatSync(file);
+    if (!facts.isFile() || facts.nlink !== 1) throw new HearthError('unsafe_path', `${path} is a link or no regular file; hearth does not open it.`);
+    return readFileSync(file, 'utf8');
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Puts the whole text in its place, unless something that hearth did not make stands there. */
+export async function writeManagedFile(path: string, text: string): Promise<void> {
+  checkManagedFile(path);
+  await writeFileAtomic(path, text);
+}
+
+/** Before SQLite opens it, which follows links and makes files as open as the umask lets it: the file, for its owner alone, and those beside it. */
+export function prepareManagedDatabase(path: string): void {
+  for (const beside of ['-journal', '-wal', '-shm']) checkManagedFile(`${path}${beside}`);
+  if (checkManagedFile(path)) return;
+  closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
 }

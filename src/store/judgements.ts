@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { makePrivateDirectory, writeFileAtomic } from '../core/index.ts';
+import { makePrivateDirectory, readManagedFile, writeManagedFile } from '../core/index.ts';
 import { isObject } from './health/json-value.ts';
 import type { JudgedFields } from './model-object.ts';
 
@@ -50,7 +49,7 @@ export function createJudgements({ file, stamp }: JudgementsOptions): Judgements
       const models = Object.fromEntries([...known()].slice(-MAX_ENTRIES));
       try {
         await makePrivateDirectory(dirname(file));
-        await writeFileAtomic(file, JSON.stringify({ stamp, models }));
+        await writeManagedFile(file, JSON.stringify({ stamp, models }));
       } catch {
         // Only the speed of the next list is lost.
       }
@@ -60,7 +59,7 @@ export function createJudgements({ file, stamp }: JudgementsOptions): Judgements
 
 function read(file: string, stamp: string): Map<string, Entry> {
   try {
-    const value: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    const value: unknown = JSON.parse(readManagedFile(file) ?? 'null');
     if (!isObject(value) || value['stamp'] !== stamp || !isObject(value['models'])) return new Map();
     return new Map(Object.entries(value['models']).filter((pair): pair is [string, Entry] => isEntry(pair[1])));
   } catch {

@@ -1,7 +1,6 @@
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { makePrivateDirectory } from '../core/index.ts';
+import { makePrivateDirectory, prepareManagedDatabase } from '../core/index.ts';
 import type { StoreOptions } from './options.ts';
 
 /** What a pull put on the disk, kept in `<home>/state/store.sqlite` (docs/spec/store.md §7). */
@@ -51,8 +50,7 @@ async function withDatabase(options: Owner, use: (database: DatabaseSync) => voi
   try {
     await makePrivateDirectory(options.stateDirectory);
     const path = join(options.stateDirectory, 'store.sqlite');
-    // SQLite would make it readable to others.
-    await (await open(path, 'a', 0o600)).close();
+    prepareManagedDatabase(path);
     const database = new DatabaseSync(path, { timeout: 5000 });
     try {
       database.exec(SCHEMA);

@@ -1,6 +1,6 @@
-import { readFileSync, renameSync } from 'node:fs';
+import { renameSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { HearthError, type Logger, silentLogger, writeFileAtomic } from '../core/index.ts';
+import { HearthError, isHearthError, type Logger, readManagedFile, silentLogger, writeManagedFile } from '../core/index.ts';
 import { type ProcessTable, processTable } from './process-identity.ts';
 
 /** One running child, as the journal of a daemon keeps it (docs/spec/security.md §9): the only record of process numbers. */
@@ -31,7 +31,7 @@ export function createLaunchJournal({ path, processes = processTable, logger = s
   let writing: Promise<void> = Promise.resolve();
   const write = (): Promise<void> => {
     writing = writing
-      .then(() => writeFileAtomic(path, `${JSON.stringify({ version: 1, children: [...records.values()] })}\n`))
+      .then(() => writeManagedFile(path, `${JSON.stringify({ version: 1, children: [...records.values()] })}\n`))
       .catch((error: unknown) => logger.warning('The journal of children could not be written.', { path, error }));
     return writing;
   };
@@ -93,8 +93,8 @@ export async function sweepLeftovers(options: SweepOptions): Promise<SweepReport
     }
   }
   if (quarantined.length > 0)
-    await writeFileAtomic(join(dirname(path), `${basename(path, '.json')}.quarantine.json`), `${JSON.stringify({ version: 1, records: quarantined })}\n`);
-  await writeFileAtomic(path, `${JSON.stringify({ version: 1, children: [] })}\n`);
+    await writeManagedFile(join(dirname(path), `${basename(path, '.json')}.quarantine.json`), `${JSON.stringify({ version: 1, records: quarantined })}\n`);
+  await writeManagedFile(path, `${JSON.stringify({ version: 1, children: [] })}\n`);
   return { ended, quarantined, corrupt: null };
 }
 
@@ -120,11 +120,12 @@ function judge(record: unknown, processes: ProcessTable, bootId: string): string
 }
 
 function readRecords(path: string, logger: Logger): readonly unknown[] | 'none' | 'corrupt' {
-  let text: string;
+  let text: string | null;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readManagedFile(path);
+    if (text === null) return 'none';
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'none';
+    if (isHearthError(error)) throw error;
     logger.warning('The journal of children could not be opened.', { path, error });
     throw new HearthError('file_system_error', `${path} could not be read.`, { cause: error });
   }

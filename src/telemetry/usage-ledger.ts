@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import type { ProductEvent, UsageCounts } from '../contract/index.ts';
+import { prepareManagedDatabase } from '../core/index.ts';
 
 export interface UsageLedger extends Disposable {
   readonly listener: (event: ProductEvent) => void;
@@ -25,6 +26,7 @@ export function createUsageLedger(path: string, now: () => number = Date.now): U
   /** Made with the first row: a daemon that nobody asks writes nothing. */
   function opened(): DatabaseSync {
     if (database) return database;
+    if (path !== ':memory:') prepareManagedDatabase(path);
     database = new DatabaseSync(path);
     database.exec(
       'PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 2000;' +

@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { checkManagedFile, writeFileAtomic } from '../../core/index.ts';
+import { readManagedFile, writeManagedFile } from '../../core/index.ts';
 
 export type Desired = 'up' | 'down';
 
@@ -10,12 +9,11 @@ const fileOf = (home: string): string => join(home, 'state', 'desired.json');
 export function readDesired(home: string): Desired | null {
   const path = fileOf(home);
   try {
-    if (!checkManagedFile(path)) return null;
-    const { desired } = JSON.parse(readFileSync(path, 'utf8')) as { desired?: unknown };
+    const { desired } = JSON.parse(readManagedFile(path) ?? '{}') as { desired?: unknown };
     return desired === 'up' || desired === 'down' ? desired : null;
   } catch {
     return null;
   }
 }
 
-export const writeDesired = (home: string, desired: Desired): Promise<void> => writeFileAtomic(fileOf(home), `${JSON.stringify({ desired, tiers: {} })}\n`);
+export const writeDesired = (home: string, desired: Desired): Promise<void> => writeManagedFile(fileOf(home), `${JSON.stringify({ desired, tiers: {} })}\n`);

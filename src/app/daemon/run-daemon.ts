@@ -1,4 +1,4 @@
-import { statSync, unlinkSync } from 'node:fs';
+import { lstatSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { Listener } from '../../api/index.ts';
@@ -266,9 +266,9 @@ async function preload(hearth: Hearth, model: string, signal: AbortSignal): Prom
 
 /** With the lock in hand, a socket that is still there belongs to nobody. */
 function removeStaleSocket(path: string): boolean {
-  const facts = statSync(path, { throwIfNoEntry: false });
+  const facts = lstatSync(path, { throwIfNoEntry: false });
   if (facts === undefined) return false;
-  if (!facts.isSocket()) throw new HearthError('unsafe_path', `${path} is in the way: it is no socket.`);
+  if (!facts.isSocket() || facts.nlink !== 1) throw new HearthError('unsafe_path', `${path} is in the way: it is no socket.`);
   unlinkSync(path);
   return true;
 }

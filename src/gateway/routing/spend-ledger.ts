@@ -1,5 +1,5 @@
-import { chmodSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
+import { prepareManagedDatabase } from '../../core/index.ts';
 
 /** Whose money, and how much of it in one window of UTC time. */
 export interface SpendLimit {
@@ -52,8 +52,8 @@ const NANO = 1e9;
 
 /** The ledger in one file of mode 0600; null: in memory. What a process that died had set aside stays spent. */
 export function openSpendLedger(path: string | null): SpendLedger {
+  if (path !== null) prepareManagedDatabase(path);
   const db = new DatabaseSync(path ?? ':memory:');
-  if (path !== null) chmodSync(path, 0o600);
   db.exec(`
     PRAGMA journal_mode = WAL;
     PRAGMA busy_timeout = 2000;

@@ -1,9 +1,9 @@
 import { createHash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
-import { chmodSync, closeSync, constants, existsSync, openSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { ApiKeyRecord, KeyPolicy } from '../../contract/index.ts';
-import { type Clock, HearthError, makePrivateDirectorySync } from '../../core/index.ts';
+import { type Clock, HearthError, isHearthError, makePrivateDirectorySync, prepareManagedDatabase } from '../../core/index.ts';
 
 /** `hth_<12 id>_<43 base64url>`: the id finds the row, the 256 random bits prove the right. */
 const KEY = /^hth_([a-z0-9]{12})_([A-Za-z0-9_-]{43})$/;
@@ -57,7 +57,7 @@ export function createApiKeyStore({ path, clock }: ApiKeyStoreOptions): ApiKeySt
   function database(make: boolean): DatabaseSync | null {
     if (opened) return opened;
     if (!make && !existsSync(path)) return null;
-    closeSync(openPrivate(path));
+    openPrivate(path);
     opened = new DatabaseSync(path, { timeout: 5000 });
     opened.exec(
       'CREATE TABLE IF NOT EXISTS api_keys (id TEXT PRIMARY KEY, hash BLOB NOT NULL, name TEXT, policy TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER, revoked_ms INTEGER) STRICT',
@@ -118,16 +118,13 @@ const NOBODY = randomBytes(32);
 const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 /** Makes the file for its owner alone, and follows no link. */
-function openPrivate(path: string): number {
+function openPrivate(path: string): void {
   try {
     makePrivateDirectorySync(dirname(path));
-    const file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-    chmodSync(path, 0o600);
-    return file;
+    prepareManagedDatabase(path);
   } catch (error) {
+    if (isHearthError(error)) throw error;
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ELOOP' || code === 'EISDIR')
-      throw new HearthError('unsafe_path', `${path} is a link or no file; hearth keeps no keys there.`, { cause: error });
     throw new HearthError('permission_denied', `The file of the API keys ${path} could not be opened (${code}).`, { cause: error });
   }
 }
