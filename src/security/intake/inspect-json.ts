@@ -18,15 +18,20 @@ export interface InspectedJson {
   readonly templates: readonly string[];
 }
 
+const refused = (path: string, message: string): InspectedJson => ({
+  findings: [{ stage: 'config', code: 'config_json', file: path, message }],
+  cleaned: null,
+  templates: [],
+});
+
 /** One JSON file of a model: strict JSON (docs/spec/security.md §4.2), and no key that points at code (§4.3). */
 export async function inspectJson(file: IntakeFile): Promise<InspectedJson> {
-  const refuse = (message: string): InspectedJson => ({
-    findings: [{ stage: 'config', code: 'config_json', file: file.path, message }],
-    cleaned: null,
-    templates: [],
-  });
   const text = await readStrictText(file.source, LIMIT_BYTES);
-  if (text === null) return refuse(`is larger than ${LIMIT_BYTES / 2 ** 20} MiB, or not UTF-8`);
+  return text === null ? refused(file.path, `is larger than ${LIMIT_BYTES / 2 ** 20} MiB, or not UTF-8`) : inspectJsonText(file.path, text);
+}
+
+/** The same for a text that is in memory. */
+export function inspectJsonText(path: string, text: string): InspectedJson {
   let value: unknown;
   try {
     value = parseJsonStrictly(text, {
@@ -34,14 +39,14 @@ export async function inspectJson(file: IntakeFile): Promise<InspectedJson> {
       keys: Number.POSITIVE_INFINITY,
       subject: 'It',
       bareNumbers: true,
-      vocabulary: isVocabulary(file.path),
+      vocabulary: isVocabulary(path),
     });
   } catch (error) {
-    if (isHearthError(error)) return refuse(error.message);
+    if (isHearthError(error)) return refused(path, error.message);
     throw error;
   }
-  const { findings, stripped } = findCodePointers(file.path, value);
-  return { findings, cleaned: stripped.length === 0 ? null : cleanedFile(file.path, text, stripped), templates: templatesIn(value) };
+  const { findings, stripped } = findCodePointers(path, value);
+  return { findings, cleaned: stripped.length === 0 ? null : cleanedFile(path, text, stripped), templates: templatesIn(value) };
 }
 
 /** Nobody can foresee it. Bare NaN and Infinity stay as Python wrote them, and reads them. */
