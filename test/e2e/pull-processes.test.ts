@@ -1,16 +1,16 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { envelopeSchema, listDataSchema } from '../../src/contract/index.ts';
 import { type FakeHubBehaviour, startFakeHub } from '../support/fake-hub.ts';
 import { createTestHome, type RunResult } from '../support/hearth-process.ts';
-import { mlxModel, writeFiles } from '../support/temp-store.ts';
+import { mlxModel, randomSafetensors, writeFiles } from '../support/temp-store.ts';
 
 /** Several real processes over one cache: pulls that are stopped, that wait for each other, and that lose their model. */
 
-const WEIGHTS = randomBytes(600_000);
+const WEIGHTS = randomSafetensors(600_000);
 const DIGEST = createHash('sha256').update(WEIGHTS).digest('hex');
 const SLOW: FakeHubBehaviour = { slowMs: { 'model.safetensors': 60 } };
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -118,6 +118,16 @@ export function safetensorsBytes(tensors: Readonly<Record<string, readonly numbe
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(header.length));
   return Buffer.concat([length, header, Buffer.alloc(offset)]);
+}
+
+/** A sound safetensors file of exactly that many bytes, most of them random. */
+export function randomSafetensors(sizeBytes: number): Buffer {
+  const headerBytes = 128;
+  const count = sizeBytes - 8 - headerBytes;
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(headerBytes));
+  const header = JSON.stringify({ weights: { dtype: 'U8', shape: [count], data_offsets: [0, count] } }).padEnd(headerBytes);
+  return Buffer.concat([length, Buffer.from(header), randomBytes(count)]);
 }
 
 /** A GGUF file of metadata alone: strings and u32 numbers. */
