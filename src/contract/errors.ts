@@ -119,7 +119,7 @@ export const ERRORS = {
     type: 'ValidationError',
   }),
   clone_failed: row(500, 3, 'Run the same command again; what was fetched is kept.', { retryable: true, type: 'CloneFailedError' }),
-  conversion_failed: row(500, 1, 'The source was not changed; the message says what cannot be converted.'),
+  conversion_failed: row(422, 1, 'The source was not changed; the message says what cannot be converted.'),
   converted_unhealthy: row(422, 1, '`hearth health <target>` checks it again; --skip-health leaves the check out.', { type: 'HealthCheckFailed' }),
   unsupported_multimodal: row(400, 1, 'Quantise a text model, or one of the types that the message lists.'),
   workspace_model: row(409, 1, 'Delete the directory yourself if it is not needed.'),

@@ -1,4 +1,5 @@
 import type { AuditLineJson, AuditReviewJson, AuditVerificationJson, endpoints } from '../../contract/index.ts';
+import { HearthError } from '../../core/index.ts';
 import type { AuditLine } from '../../security/index.ts';
 import { streamedFrames } from '../answer-response.ts';
 import type { Handler } from '../bind.ts';
@@ -20,8 +21,8 @@ export const NO_AUDIT: AuditReader = {
     gaps: [],
     faults: [],
   }),
-  review: async () => Promise.reject(new Error('this process has no security log')),
-  sign: async () => Promise.reject(new Error('this process has no security log')),
+  review: async () => Promise.reject(new HearthError('not_implemented', 'This process has no security log.')),
+  sign: async () => Promise.reject(new HearthError('not_implemented', 'This process has no security log.')),
   tail: async () => [],
   async *lines() {},
   async *follow() {},
