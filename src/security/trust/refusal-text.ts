@@ -17,7 +17,7 @@ const TEXTS: Readonly<Record<string, (id: string) => string>> = {
   sig_missing: (id) => `the trust policy asks for a signature here, and it has none. \`hearth sign ${id} --key ID\` signs it with a key of yours.`,
   sig_key_unknown: () => 'it is signed by a key that nobody told hearth to trust. `hearth keys import FILE --model GLOB` takes the public key of a publisher.',
   sig_key_inactive: () => 'the key that signed it is retired or not valid yet; `hearth keys list` shows the dates. Sign it again with an active key.',
-  sig_key_revoked: () => 'the key that signed it was revoked. Fetch the model again, signed with another key.',
+  sig_key_revoked: () => 'the key that signed it was revoked (`hearth keys list`). Fetch the model again, signed with another key.',
   sig_root_revoked: () => 'this content was revoked; `hearth trust list` tells when and why. Fetch another revision.',
   sig_subject_mismatch: (id) => `it is signed by a trusted key that may not vouch for ${id}. \`hearth keys list\` shows the models of each key.`,
   sig_rollback: (id) =>
