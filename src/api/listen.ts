@@ -59,7 +59,9 @@ export async function listen(api: Api, options: ListenOptions): Promise<Listener
   try {
     if (options.port !== null) {
       const [first, ...others] = bindAddresses(options.host ?? '127.0.0.1', options.access);
-      const server = await openTcp(api, first!, options.port, options);
+      const server = await openTcp(api, first!, options.port, options).catch((error: unknown) => {
+        throw refusedAddress(error, first!, options.port!);
+      });
       servers.push(server);
       port = (server.address() as AddressInfo).port;
       addresses.push(urlOf(first!, port));
@@ -97,6 +99,17 @@ function bindAddresses(host: string, access: ListenerAccess | undefined): string
   }
   if (host === '::1') return ['::1', '127.0.0.1'];
   return host === 'localhost' || host === '127.0.0.1' ? ['127.0.0.1', '::1'] : [host];
+}
+
+/** What keeps an address from being opened, where it is the one that gave it who can mend that. */
+function refusedAddress(error: unknown, host: string, port: number): unknown {
+  if (isSystemError(error, 'ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL'))
+    return new HearthError('invalid_value', `${JSON.stringify(host.slice(0, 100))} is no address of this machine.`, {
+      cause: error,
+      details: { param: 'host' },
+    });
+  if (isSystemError(error, 'EACCES', 'EPERM')) return new HearthError('permission_denied', `Port ${port} may not be opened by this user.`, { cause: error });
+  return error;
 }
 
 const urlOf = (host: string, port: number): string => `http://${host.includes(':') ? `[${host}]` : host}:${port}`;

@@ -38,6 +38,10 @@ async function show(server: HttpFixture, parts: readonly object[]): Promise<Told
 const image = (url: string) => ({ type: 'image_url', image_url: { url } });
 const picture = (bytes: Uint8Array, type?: string) => image(dataUrl(bytes, type));
 const sound = (bytes: Uint8Array, format: string) => ({ type: 'input_audio', input_audio: { data: Buffer.from(bytes).toString('base64'), format } });
+const changed = (bytes: Buffer, at: number, value: number): Buffer => {
+  bytes.writeUInt32LE(value, at);
+  return bytes;
+};
 const REFUSED = { status: 400, code: 'invalid_value', param: 'messages.0.content.0' };
 
 describe('[serving V16] images by data URL', () => {
@@ -135,7 +139,7 @@ describe('[serving V16] images by data URL', () => {
 });
 
 describe('sounds', () => {
-  test('reach the engine by their header; what lasts too long, is too fast or is something else is refused', async () => {
+  test('[security G33] reach the engine by their header; what lasts too long, is too fast or is something else is refused', async () => {
     const kinds: [Buffer, string, string][] = [
       [wav(16_000, 1), 'wav', 'audio/wav'],
       [wav(16_000, 1, 0xffff_ffff), 'wav', 'audio/wav'],
@@ -153,8 +157,15 @@ describe('sounds', () => {
       ['4 kHz', sound(wav(4_000, 1), 'wav')],
       ['384 kHz', sound(wav(384_000, 1), 'wav')],
       ['text', sound(Buffer.from('nothing to hear'), 'wav')],
+      ['WAV whose rate of bytes is not that of its samples', sound(changed(wav(16_000, 1), 28, 0xffff_ffff), 'wav')],
+      ['compressed WAV', sound(changed(wav(16_000, 1), 20, 0x0001_0011), 'wav')],
+      ['FLAC of a length that it does not tell', sound(flac(44_100, 0), 'flac')],
+      ['a list of pictures as a video', image(`data:video/jpeg;base64,${'AAAA,'.repeat(1_000_000)}`)],
     ];
     for (const [name, part] of refused) expect([name, await show(seeing, [part])]).toEqual([name, REFUSED]);
+    // No engine takes videos: they are refused before a byte of them is looked at, one picture or a million.
+    for (const url of [`data:video/jpeg;base64,${'AAAA,'.repeat(1_000_000)}`, 'data:video/mp4;base64,AAAA', 'https://example.test/x.mp4'])
+      expect(await show(seeing, [{ type: 'video_url', video_url: { url } }])).toEqual({ ...REFUSED, code: 'capability_mismatch' });
   });
 });
 

@@ -22,12 +22,19 @@ export function readAudioFacts(bytes: Uint8Array): AudioFacts | null {
   return null;
 }
 
+/** Whose samples have one size: PCM, floats, A-law, µ-law, and the extensible form of these. */
+const WAV_KINDS = [1, 3, 6, 7, 0xfffe];
+
 function wavFacts(file: ByteReader): Body {
   let [sampleRate, bytesPerSecond, metadataBytes] = [0, 0, 0];
   for (let at = 12; at + 8 <= file.size; ) {
     const [type, length, data] = [file.ascii(at, 4), file.u32(at + 4, true), at + 8];
-    if (type === 'fmt ') [sampleRate, bytesPerSecond] = [file.u32(data + 4, true), file.u32(data + 8, true)];
-    else if (type === 'data') {
+    if (type === 'fmt ') {
+      [sampleRate, bytesPerSecond] = [file.u32(data + 4, true), file.u32(data + 8, true)];
+      // A rate that is not that of its samples would tell a short sound of a long one.
+      if (!WAV_KINDS.includes(file.u16(data, true))) throw new UnreadableFile('its kind of WAV is not taken; PCM, floats, A-law and µ-law are');
+      if (bytesPerSecond !== sampleRate * file.u16(data + 12, true)) throw new UnreadableFile('its rates contradict each other');
+    } else if (type === 'data') {
       if (bytesPerSecond === 0) throw new UnreadableFile('it has no sound before it says what it is');
       // A recorder that wrote into a pipe could not know the length.
       return { sampleRate, seconds: Math.min(length, file.size - data) / bytesPerSecond, metadataBytes };
@@ -52,12 +59,25 @@ function flacFacts(file: ByteReader): Body {
     at += 4 + length;
   }
   if (at >= file.size || sampleRate === 0) throw new UnreadableFile('it holds no sound');
+  // 0 stands for unknown: a few bytes may hold hours of silence.
+  if (samples === 0) throw new UnreadableFile('it does not tell how long it is');
   return { sampleRate, seconds: samples / sampleRate, metadataBytes };
 }
 
-/** RFC 3533; the position of the last page counts samples: at 48 kHz for Opus (RFC 7845), else at the rate of the header. */
+/** Milliseconds of a packet of Opus, from its first two bytes (RFC 6716 §3.1). */
+function opusPacketMs(first: number, second: number): number {
+  const config = first >>> 3;
+  const frame = config < 12 ? [10, 20, 40, 60][config & 3]! : config < 16 ? [10, 20][config & 1]! : [2.5, 5, 10, 20][config & 3]!;
+  return frame * [1, 2, 2, second & 63][first & 3]!;
+}
+
+/**
+ * RFC 3533; the position of the last page counts samples: at 48 kHz for Opus (RFC 7845), else at the rate of the header. Packets of Opus are counted
+ * too, since a position may lie.
+ */
 function oggFacts(file: ByteReader): Body {
   let [sampleRate, clock, last] = [0, 0, 0];
+  let [packets, packetsMs, open, opus] = [0, 0, false, false];
   for (let at = 0; at < file.size; ) {
     if (file.ascii(at, 4) !== 'OggS') throw new UnreadableFile('a page is not where it should be');
     const segments = file.u8(at + 26);
@@ -66,8 +86,16 @@ function oggFacts(file: ByteReader): Body {
     const data = at + 27 + segments;
     if (data + length > file.size) throw new UnreadableFile('it ends early');
     if (at === 0 && length >= 16) {
-      if (file.ascii(data, 8) === 'OpusHead') [sampleRate, clock] = [48_000, 48_000];
+      opus = file.ascii(data, 8) === 'OpusHead';
+      if (opus) [sampleRate, clock] = [48_000, 48_000];
       else if (file.ascii(data, 7) === '\x01vorbis') sampleRate = clock = file.u32(data + 12, true);
+    }
+    for (let i = 0, from = data; i < segments; i += 1) {
+      const lace = file.u8(at + 27 + i);
+      // The first two packets are headers.
+      if (!open && packets++ >= 2 && lace > 0) packetsMs += opusPacketMs(file.u8(from), lace > 1 ? file.u8(from + 1) : 0);
+      open = lace === 255;
+      from += lace;
     }
     const position = file.u32(at + 6, true) + file.u32(at + 10, true) * 2 ** 32;
     // All ones: no packet ends on this page.
@@ -75,7 +103,7 @@ function oggFacts(file: ByteReader): Body {
     at = data + length;
   }
   if (clock === 0) throw new UnreadableFile('it is neither Opus nor Vorbis');
-  return { sampleRate, seconds: last / clock, metadataBytes: 0 };
+  return { sampleRate, seconds: opus ? Math.max(last / clock, packetsMs / 1000) : last / clock, metadataBytes: 0 };
 }
 
 const MP3_RATES = [44_100, 48_000, 32_000];
