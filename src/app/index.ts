@@ -57,3 +57,11 @@ export async function readKeyFile(path: string): Promise<string> {
   const module = await import('../security/index.ts');
   return await module.readKeyFile(path);
 }
+
+export type { Finding } from './doctor/finding.ts';
+
+/** What `doctor` looks at on this disk and this machine. */
+export async function doctor() {
+  const [{ checkHome }, { checkOpenFiles, checkProtection }] = await Promise.all([import('./doctor/check-home.ts'), import('./doctor/check-protection.ts')]);
+  return { checkHome, checkOpenFiles, checkProtection };
+}

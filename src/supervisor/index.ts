@@ -2,6 +2,7 @@
 // Refuses: any knowledge of models; it starts what a ProcessSpec describes.
 // Called by: engines (types), gateway, app.
 export type { Cage, CageReport, SandboxMode } from './cage/cage.ts';
+export { findProgram } from './cage/choose-cage.ts';
 export { createEnclosure, type Enclosure, type EnclosureOptions } from './enclosure.ts';
 export { createHelperPool, type HelperPoolOptions } from './helpers/helper-pool.ts';
 export {

@@ -22,6 +22,7 @@ import { serveCommand } from './server/serve.ts';
 import { catalogCommand } from './stack/catalog.ts';
 import { completionCommand } from './stack/completion.ts';
 import { CONFIG_COMMANDS } from './stack/config.ts';
+import { doctorCommand } from './stack/doctor.ts';
 import { downCommand } from './stack/down.ts';
 import { ENGINE_COMMANDS } from './stack/engines.ts';
 import { logsCommand } from './stack/logs.ts';
@@ -46,6 +47,7 @@ export const COMMANDS: readonly Command[] = [
   upCommand,
   downCommand,
   statusCommand,
+  doctorCommand,
   logsCommand,
   catalogCommand,
   ...CONFIG_COMMANDS,
