@@ -19,6 +19,27 @@ const set = (key: string, text: string) => {
 const file = (name = 'config.yaml') => readFileSync(join(home, name), 'utf8');
 
 describe('config set', () => {
+  it('takes groups and lists as JSON, also into a file that has them, and says what is wrong in them', async () => {
+    await set('aliases', '{"claude-*": "smollm2-135m"}');
+    await set('remotes', '{"lab":{"kind":"openai","baseUrl":"http://127.0.0.1:1/v1","models":["m"]}}');
+    await set('aliases', '{"mine": "other"}');
+    await set('metrics.aliases', '["vllm"]');
+    expect((await load({ userFile: findConfigFile(home)! })).config).toMatchObject({
+      aliases: { mine: 'other' },
+      remotes: { lab: { models: ['m'] } },
+      metrics: { aliases: ['vllm'] },
+    });
+    expect(file()).toContain('  mine: other\n');
+    const before = file();
+    for (const [key, text, part] of [
+      ['aliases', 'x', 'JSON'],
+      ['remotes', '{"lab":{"kind":"openai"}}', 'lab.baseUrl'],
+      ['aliases', '[1]', 'aliases'],
+    ] as const)
+      await expect(set(key, text)).rejects.toMatchObject({ code: 'invalid_value', message: expect.stringContaining(part) });
+    expect(file()).toBe(before);
+  });
+
   it('keeps comments and order, makes the file 0600, and backs up what was there', async () => {
     writeFileSync(join(home, 'config.yaml'), '# mine\nserve:\n  port: 7000 # lucky\nlogs:\n  level: debug\n');
     await set('serve.port', '7001');

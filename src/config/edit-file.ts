@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isMap, parseDocument } from 'yaml';
 import { HearthError, makePrivateDirectory, writeFileAtomic, writeManagedFile } from '../core/index.ts';
 import type { ConfigKey } from './keys.ts';
-import { fromText, load } from './load.ts';
+import { fromText, load, reason } from './load.ts';
 import { findConfigFile } from './user-file.ts';
 
 const KEPT_BACKUPS = 10;
@@ -19,7 +19,14 @@ export interface ConfigEdit {
  */
 export async function setInFile(home: string, key: ConfigKey, text: string, now: Date): Promise<ConfigEdit> {
   const value = text === 'null' && key.schema.safeParse(null).success ? null : fromText(key, text);
-  if (!key.schema.safeParse(value).success) throw new HearthError('invalid_value', `${key.name} must be ${key.allowed}, and this is "${text}".`);
+  const { error } = key.schema.safeParse(value);
+  if (error !== undefined)
+    throw new HearthError(
+      'invalid_value',
+      isPlain(value)
+        ? `${key.name} must be ${key.allowed}, and this is "${text}".${key.schema.safeParse({}).success ? ' Write it as JSON, such as {"name": …}.' : ''}`
+        : `${key.name} ${reason(key, error)}`,
+    );
   const file = findConfigFile(home);
   const path = file?.path ?? join(home, 'config.yaml');
   const before = file?.text ?? '';
@@ -32,6 +39,8 @@ export async function setInFile(home: string, key: ConfigKey, text: string, now:
   return { path, value };
 }
 
+const isPlain = (value: unknown): boolean => typeof value !== 'object' || value === null;
+
 function editYaml(text: string, key: ConfigKey, value: unknown): string {
   const document = parseDocument(text);
   if (!isMap(document.contents)) document.contents = document.createNode({}) as never;
@@ -41,7 +50,7 @@ function editYaml(text: string, key: ConfigKey, value: unknown): string {
     if (!isMap(document.getIn(group, true))) document.setIn(group, document.createNode({}));
   });
   // A plain value goes into the node that is there, which keeps its comment.
-  document.setIn(key.path, Array.isArray(value) ? document.createNode(value) : value);
+  document.setIn(key.path, isPlain(value) ? value : document.createNode(value));
   return document.toString();
 }
 

@@ -71,11 +71,24 @@ export function fromText(key: ConfigKey, text: string): unknown {
   if (/^(1|true|yes|on)$/i.test(text) && key.schema.safeParse(true).success) return true;
   if (/^(0|false|no|off)$/i.test(text) && key.schema.safeParse(false).success) return false;
   if (text.trim() !== '' && Number.isFinite(Number(text))) return Number(text);
+  if (/^\s*[[{]/.test(text)) {
+    const value = jsonOf(text);
+    if (value !== undefined) return value;
+  }
   if (key.schema.safeParse([]).success) return text.split(',').map((item) => item.trim());
   return text;
 }
 
-function reason(key: ConfigKey, error: z.ZodError): string {
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What is wrong with a value of this key. */
+export function reason(key: ConfigKey, error: z.ZodError): string {
   const issue = error.issues[0];
   // A key that holds groups of names: the message has to say where in it.
   const at = issue === undefined || issue.path.length === 0 ? '' : `at ${issue.path.join('.')}: `;

@@ -138,6 +138,18 @@ describe('config', () => {
 });
 
 describe('config set', () => {
+  it('groups are shown as JSON, and the keys of upstreams in them not at all', async () => {
+    await using home = await createTestHome();
+    const remotes = '{"lab":{"kind":"openai","baseUrl":"http://127.0.0.1:1/v1","models":["m"],"apiKey":"sk-secret-of-the-lab"}}';
+    const said = [await home.run(['config', 'set', 'remotes', remotes])];
+    for (const args of [['list'], ['get', 'remotes'], ['explain', 'remotes'], ['get', 'remotes', '--json']]) said.push(await home.run(['config', ...args]));
+    for (const { code, stdout, stderr } of said) {
+      expect([code, stderr]).toEqual([0, '']);
+      expect(stdout).toContain('"lab"');
+      expect(stdout).not.toMatch(/object Object|sk-secret/);
+    }
+  });
+
   it('writes the file, and the next command reads it; a wrong value exits 1 and changes nothing', async () => {
     await using home = await createTestHome();
     expect(await runInProcess(['config', 'set', 'serve.port', '7200'], home)).toMatchObject({ code: 0, stdout: 'serve.port = 7200\n' });

@@ -6,7 +6,20 @@ import { type Command, defineCommand } from '../../command.ts';
 import { table } from '../../render/table.ts';
 
 const keyArgument = { name: 'key', schema: z.string().describe('such as `serve.port`') };
-const show = (value: unknown): string => (value === null ? 'null' : Array.isArray(value) ? `[${value.join(', ')}]` : String(value));
+const show = (value: unknown): string =>
+  Array.isArray(value) && value.every((item) => typeof item !== 'object')
+    ? `[${value.join(', ')}]`
+    : typeof value === 'object' && value !== null
+      ? JSON.stringify(value)
+      : String(value);
+/** Of a table's cell. */
+const short = (value: unknown): string => (show(value).length > 60 ? `${show(value).slice(0, 59)}…` : show(value));
+
+/** Keys of upstreams may stand in the file; they are shown nowhere. */
+const withoutSecrets = (value: unknown): unknown =>
+  typeof value !== 'object' || value === null
+    ? value
+    : (JSON.parse(JSON.stringify(value, (name, each: unknown) => (name === 'apiKey' && typeof each === 'string' ? '(hidden)' : each))) as unknown);
 
 function wanted(name: string): ConfigKey {
   const key = findKey(name);
@@ -17,7 +30,8 @@ function wanted(name: string): ConfigKey {
   });
 }
 
-const valueAt = (config: unknown, path: readonly string[]): unknown => path.reduce((node, name) => (node as Record<string, unknown>)[name], config);
+const valueAt = (config: unknown, path: readonly string[]): unknown =>
+  withoutSecrets(path.reduce((node, name) => (node as Record<string, unknown>)[name], config));
 
 const list = defineCommand({
   name: 'config list',
@@ -38,7 +52,7 @@ const list = defineCommand({
   render: ({ keys }) =>
     table(
       [{ title: 'Key' }, { title: 'Value' }, { title: 'Default' }, { title: 'Source' }],
-      keys.map((row) => [row.key, show(row.value), show(row.default), row.source]),
+      keys.map((row) => [row.key, short(row.value), short(row.default), row.source]),
     ),
 });
 
@@ -73,7 +87,7 @@ const explain = defineCommand({
         value: valueAt(config, key.path),
         default: key.defaultValue,
         variables: key.variables,
-        places: (offers.get(key.name) ?? []).map(({ origin, value }) => ({ source: origin.source, place: origin.place, value })),
+        places: (offers.get(key.name) ?? []).map(({ origin, value }) => ({ source: origin.source, place: origin.place, value: withoutSecrets(value) })),
       },
     };
   },
@@ -106,12 +120,15 @@ const set = defineCommand({
   name: 'config set',
   group: 'Stack',
   summary: 'Change a key in the file',
-  arguments: [keyArgument, { name: 'value', schema: z.string().describe('new value; null where the key allows it, commas between the items of a list') }],
+  arguments: [
+    keyArgument,
+    { name: 'value', schema: z.string().describe('new value; null where the key allows it, commas between the items of a list, JSON for groups') },
+  ],
   options: {},
   async run(context, args: { key: string; value: string }) {
     const key = wanted(args.key);
     const { path, value } = await setInFile(context.home, key, args.value);
-    return { data: { key: key.name, value, path } };
+    return { data: { key: key.name, value: withoutSecrets(value), path } };
   },
   render: (data) => `${data.key} = ${show(data.value)}`,
 });
