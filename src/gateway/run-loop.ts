@@ -2,7 +2,7 @@ import type { MemoryLevel, ProductEvent, ResidentModel, UnloadReason } from '../
 import { HearthError, isHearthError, toHearthError } from '../core/index.ts';
 import type { OverLimit } from '../supervisor/index.ts';
 import { chooseEngine } from './choose-engine.ts';
-import { companionsOf } from './companions.ts';
+import { companionsOf, factsOf } from './companions.ts';
 import type { GatewaySettings } from './gateway-options.ts';
 import { readGenerationConfig } from './generation-config.ts';
 import { type LoadedModel, loadModel } from './loaded-model.ts';
@@ -130,7 +130,9 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
       say({ kind: 'model-load-end', model: model.id, engine: engine.id, durationMs });
       for (const warning of loaded.report.warnings ?? []) logger.warning(warning, { model: model.id });
       measuredBytes = weightsBytes + kvBytes + computeBytes + processBytes;
-      const { estimateBytes } = schedulerPlan(settings, resident);
+      // A cache that grows later has taken nothing yet.
+      const later = engine.growsCache === true ? engine.estimate(model.facts, options, factsOf(resident.companions)).kvPoolBytes : 0;
+      const estimateBytes = schedulerPlan(settings, resident).estimateBytes - later;
       if (Math.abs(measuredBytes / estimateBytes - 1) > ESTIMATE_TOLERANCE)
         logger.warning('the memory of a model is not what was estimated', { model: model.id, measuredBytes, estimateBytes });
       tell({ kind: 'loaded', model: key, parallelSequences: loaded.report.parallelSequences, bytes: measuredBytes });

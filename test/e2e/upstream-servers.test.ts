@@ -71,6 +71,16 @@ describe('a server with vLLM’s API', () => {
     expect(message).toMatchObject({ stop_reason: 'max_tokens', content: [{ type: 'text', text }] });
   });
 
+  test('a seed that it is not known to have is left out where the request is translated, and told', async () => {
+    const seeded = { model, messages: hello, max_tokens: 4, seed: 7 };
+    const translated = await post('/v1/messages', seeded);
+    expect([translated.response.status, translated.response.headers.get('x-hearth-dropped')]).toEqual([200, 'seed']);
+    expect(vllm.requests.at(-1)!.body).not.toHaveProperty('seed');
+    const asItCame = await post('/v1/chat/completions', seeded);
+    expect([asItCame.response.status, asItCame.response.headers.get('x-hearth-dropped')]).toEqual([200, null]);
+    expect(vllm.requests.at(-1)!.body).toMatchObject({ seed: 7 });
+  });
+
   test('plain completions go through as they came, with fields that hearth does not know', async () => {
     const { response, body } = await post('/v1/completions', { model, prompt: 'a b c', max_tokens: 9, guided_regex: '[a-z ]+', suffix: 'x' });
     expect(response.status).toBe(200);

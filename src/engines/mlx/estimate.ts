@@ -2,17 +2,19 @@ import type { ModelFacts } from '../../core/index.ts';
 import type { MemoryEstimate } from '../port.ts';
 import { MLX_DEFAULTS, type MlxEngineOptions } from './options.ts';
 
-const GIB = 1024 ** 3;
+const MIB = 1024 ** 2;
+/** Python, MLX and its buffers: measured on a CPU; with a GPU its driver comes to it. */
+const PROCESS_BYTES = { cpu: 84 * MIB, gpu: 0.6 * 1024 * MIB };
 
 /** Memory of a load (docs/spec/engines.md §6). The cache grows with its use, up to the pool. Pure. */
-export function estimateMlxMemory(facts: ModelFacts, options: MlxEngineOptions): MemoryEstimate {
+export function estimateMlxMemory(facts: ModelFacts, options: MlxEngineOptions, device: 'cpu' | 'gpu'): MemoryEstimate {
   const kvBytesPerToken = cellBytes(facts.config);
   return {
     weightsBytes: Math.ceil(facts.weightBytes * 1.05),
     kvBytesPerToken,
     kvPoolBytes: kvBytesPerToken * (options.contextTokens ?? MLX_DEFAULTS.contextTokens),
     computeBytes: 0,
-    processBytes: Math.ceil(0.6 * GIB),
+    processBytes: Math.ceil(PROCESS_BYTES[device]),
   };
 }
 

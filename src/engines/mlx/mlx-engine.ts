@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { HearthError, type ModelFacts, makePrivateDirectory } from '../../core/index.ts';
+import { HearthError, type HelperPool, type ModelFacts, makePrivateDirectory } from '../../core/index.ts';
 import type { ProcessSpec } from '../../supervisor/index.ts';
 import { createPrepare } from '../conversion/prepare.ts';
 import type { Capabilities, Engine } from '../port.ts';
@@ -36,6 +36,8 @@ export interface MlxEngineSettings {
   readonly viewDirectory?: string;
   /** Directory whose subdirectories are adapters; absent: none can be loaded. */
   readonly adaptersDirectory?: string;
+  /** Where templates are rendered; absent: in a thread of this process. */
+  readonly helpers?: HelperPool;
   readonly platform?: { readonly os: string; readonly arch: string };
   readonly limits?: Partial<SessionLimits>;
 }
@@ -71,7 +73,8 @@ export function createMlxEngine(settings: MlxEngineSettings): Engine {
       return canRunOnMlx(facts);
     },
     capabilities: (facts, options) => capabilities(facts, parseMlxOptions(options), adaptersDirectory !== null),
-    estimate: (facts, options) => estimateMlxMemory(facts, parseMlxOptions(options)),
+    growsCache: true,
+    estimate: (facts, options) => estimateMlxMemory(facts, parseMlxOptions(options), apple ? 'gpu' : 'cpu'),
     optionsSchema: mlxOptions,
     async prepare(facts, onProgress, signal, options) {
       parseMlxOptions(options);
@@ -80,7 +83,8 @@ export function createMlxEngine(settings: MlxEngineSettings): Engine {
       return prepare(facts, onProgress, signal, {});
     },
     processSpec(model, options): ProcessSpec {
-      const memory = estimateMlxMemory(model.facts, parseMlxOptions(options));
+      // A limit, not a guess: with room for what a load takes for a while.
+      const memory = estimateMlxMemory(model.facts, parseMlxOptions(options), 'gpu');
       const environment = installed();
       const adapters = adaptersDirectory === null ? [] : [adaptersDirectory];
       const readPaths = [model.directory, ...adapters, ...environment.readPaths, resolve(WORKER_PROGRAM, '..')];
@@ -110,7 +114,11 @@ export function createMlxEngine(settings: MlxEngineSettings): Engine {
     },
     async connect(channel, signal) {
       if (channel instanceof URL) throw new HearthError('not_implemented', 'mlx runs in a process of its own, not behind a URL.');
-      return connectWorker(openTextChannel(channel, { viewRoot, adaptersDirectory }), signal, { ...SESSION_LIMITS, ...settings.limits });
+      return connectWorker(
+        openTextChannel(channel, { viewRoot, adaptersDirectory, ...(settings.helpers === undefined ? {} : { helpers: settings.helpers }) }),
+        signal,
+        { ...SESSION_LIMITS, ...settings.limits },
+      );
     },
   };
 }

@@ -1,16 +1,19 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { programUrl, toHearthError } from '../../core/index.ts';
+import { type HelperPool, programUrl, toHearthError } from '../../core/index.ts';
 import type { ProcessChannel } from '../../supervisor/index.ts';
+import { type RenderWork, renderJob } from '../model-text/render-work.ts';
 import type { FromWorker } from '../protocol/messages.ts';
 import type { ToWorker } from '../protocol/to-worker.ts';
 import { fromMlxWorker, type ToMlxWorker } from './messages.ts';
-import type { TextThreadInput, TextThreadOutput } from './text-thread.ts';
+import type { TextThreadData, TextThreadInput, TextThreadOutput } from './text-thread.ts';
 
 export interface TextChannelOptions {
   /** Where the view directories are; the worker says which one it was given. */
   readonly viewRoot: string;
   readonly adaptersDirectory: string | null;
+  /** Where templates are rendered; absent: in the thread. */
+  readonly helpers?: HelperPool;
 }
 
 /** Heap of a text thread: a vocabulary of 256,000 tokens and its grammars take a quarter of it. */
@@ -20,7 +23,7 @@ const HEAP_MB = 2_048;
  * A channel that speaks as ember's worker does, over one to a Python worker that knows tokens only: a thread of this process stands between
  * them. Health, statistics and the end of it pass by the thread, so that a long text keeps nobody waiting.
  */
-export function openTextChannel(python: ProcessChannel, { viewRoot, adaptersDirectory }: TextChannelOptions): ProcessChannel {
+export function openTextChannel(python: ProcessChannel, { viewRoot, adaptersDirectory, helpers }: TextChannelOptions): ProcessChannel {
   let listener: ((message: unknown) => void) | undefined;
   let thread: Worker | undefined;
   const early: TextThreadInput[] = [];
@@ -39,15 +42,24 @@ export function openTextChannel(python: ProcessChannel, { viewRoot, adaptersDire
       listener?.({ kind: 'error', ...to, code, message: text } satisfies FromWorker);
     }
   };
+  const render = async (work: number, input: RenderWork): Promise<TextThreadInput> => {
+    try {
+      return { from: 'helper', work, segments: (await helpers!.run(renderJob(input))) as readonly PromptSegment[] };
+    } catch (error) {
+      const { code, message } = toHearthError(error);
+      return { from: 'helper', work, code, problem: message };
+    }
+  };
   const start = (directory: string): void => {
     thread = new Worker(programUrl(import.meta.url, './text-thread'), {
-      workerData: { directory, adaptersDirectory },
+      workerData: { directory, adaptersDirectory, helped: helpers !== undefined } satisfies TextThreadData,
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
     });
     thread.on('message', (output: TextThreadOutput) => {
       if (output.to === 'session') listener?.(output.message);
-      else pass(output.message);
+      else if (output.to === 'python') pass(output.message);
+      else void render(output.work, output.input).then(toThread);
     });
     thread.on('error', (error) => python.refuse(`the thread of its text failed: ${error.message}`));
     for (const input of early.splice(0)) thread.postMessage(input);

@@ -5,13 +5,14 @@ import { loadTokenizer, readAdapter } from '../../formats/index.ts';
 import { adapterPath, refuseLinksOut } from '../model-text/adapter-path.ts';
 import { answerRoom } from '../model-text/answer-room.ts';
 import { type Answers, type ChoiceAnswer, createAnswers } from '../model-text/answers.ts';
-import { createPromptEncoder, type PromptEncoder } from '../model-text/encode-prompt.ts';
-import { createModelText, type ModelText, promptInput } from '../model-text/prepare-request.ts';
+import { createPromptEncoder, type PromptEncoder, type PromptInput } from '../model-text/encode-prompt.ts';
+import { createModelText, type ModelText, promptInput, promptInputBy } from '../model-text/prepare-request.ts';
+import type { RenderWork } from '../model-text/render-work.ts';
 import { tokenProbability } from '../model-text/token-probability.ts';
 import type { FromWorker } from '../protocol/messages.ts';
 import { stepText } from '../protocol/step-text.ts';
 import type { ToWorker } from '../protocol/to-worker.ts';
-import type { AnswerOutput } from '../text/index.ts';
+import type { AnswerOutput, PromptSegment } from '../text/index.ts';
 import type { DrawnToken, FromMlxWorker, ToMlxWorker } from './messages.ts';
 import { MLX_DEFAULTS, parseMlxOptions } from './options.ts';
 
@@ -20,6 +21,8 @@ export interface TextServiceOptions {
   readonly directory: string;
   /** Where adapters may be read from; null: nowhere. */
   readonly adaptersDirectory: string | null;
+  /** Renders a conversation elsewhere; absent: here. */
+  readonly render?: (work: RenderWork) => Promise<readonly PromptSegment[]>;
   readonly toSession: (message: FromWorker) => void;
   readonly toPython: (message: ToMlxWorker) => void;
 }
@@ -57,7 +60,9 @@ interface Request {
  * The text side of a model whose tokens come from Python: to the session it speaks as ember's worker does, to the Python worker it gives token
  * ids and takes them. Prompts, stop strings, reasoning parts, tool calls, grammars and counts are made here (docs/spec/engines.md §3.2).
  */
-export function createTextService({ directory, adaptersDirectory, toSession, toPython }: TextServiceOptions): TextService {
+export function createTextService({ directory, adaptersDirectory, render, toSession, toPython }: TextServiceOptions): TextService {
+  const inputOf = async (text: ModelText, source: Parameters<typeof promptInput>[1], vocabularySize: number): Promise<PromptInput> =>
+    render === undefined ? promptInput(text, source, vocabularySize) : promptInputBy(text, source, vocabularySize, render);
   const requests = new Map<number, Request>();
   /** Requests whose prompts are being tokenised. */
   const tokenising = new Set<number>();
@@ -106,7 +111,7 @@ export function createTextService({ directory, adaptersDirectory, toSession, toP
     const { text, encoder, vocabularySize } = model();
     tokenising.add(sequence);
     try {
-      const prompt = await encoder.encode(promptInput(text, request, vocabularySize));
+      const prompt = await encoder.encode(await inputOf(text, request, vocabularySize));
       if (tokenising.has(sequence)) start(sequence, request, prompt);
     } finally {
       tokenising.delete(sequence);
@@ -231,8 +236,13 @@ export function createTextService({ directory, adaptersDirectory, toSession, toP
     const input =
       message.messages === undefined
         ? { segments: [{ text: message.text ?? '', special: message.parseSpecial ?? true }], addBos }
-        : promptInput(text, { messages: message.messages as GenerateRequest['messages'] & object }, vocabularySize);
+        : await inputOf(text, { messages: message.messages as GenerateRequest['messages'] & object }, vocabularySize);
     toSession({ kind: 'reply', id: message.id, value: await encoder.encode(input) });
+  }
+
+  async function template({ id, messages, templateArguments = {} }: Extract<ToWorker, { kind: 'template' }>): Promise<void> {
+    const input = await inputOf(model().text, { messages: messages as GenerateRequest['messages'] & object, templateArguments }, model().vocabularySize);
+    toSession({ kind: 'reply', id, value: 'segments' in input ? input.segments.map((segment) => segment.text).join('') : '' });
   }
 
   function question(message: Extract<ToWorker, { id: number }>): void {
@@ -246,12 +256,7 @@ export function createTextService({ directory, adaptersDirectory, toSession, toP
         reply(text.tokenizer.decode(message.tokens, { skipSpecial: false }));
         break;
       case 'template':
-        reply(
-          text.renderer
-            .render(message.messages as GenerateRequest['messages'] & object, message.templateArguments)
-            .map((segment) => segment.text)
-            .join(''),
-        );
+        template(message).catch(refuse({ id: message.id }));
         break;
       case 'embed':
       case 'rerank':

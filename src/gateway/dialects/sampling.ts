@@ -24,7 +24,9 @@ const MAX_BIAS_ENTRIES = 300;
 /** Request, else the model's generation_config, else the gateway's defaults (docs/spec/serving.md §1.5). */
 export function decodeSampling(fields: SamplingFields, target: Target, defaults: Gateway['sampling']): SamplingOptions {
   const model = target.generationConfig;
-  if (isPresent(fields.seed) && !target.capabilities.seed) throw unsupported('seed', target);
+  // A hint: an upstream without it answers all the same, and the answer says that it was left out.
+  const takesSeed = target.capabilities.seed;
+  if (isPresent(fields.seed) && !takesSeed && target.model !== undefined) throw unsupported('seed', target);
   return {
     temperature: fields.temperature ?? model.temperature ?? defaults.temperature,
     topP: fields.top_p ?? model.topP ?? defaults.topP,
@@ -37,7 +39,7 @@ export function decodeSampling(fields: SamplingFields, target: Target, defaults:
     xtcProbability: fields.xtc_probability ?? 0,
     xtcThreshold: fields.xtc_threshold ?? 0.1,
     logitBias: decodeLogitBias(fields.logit_bias, target),
-    ...(isPresent(fields.seed) ? { seed: fields.seed } : {}),
+    ...(isPresent(fields.seed) && takesSeed ? { seed: fields.seed } : {}),
   };
 }
 

@@ -10,6 +10,8 @@ export interface AnswerFacts {
   readonly sentAt: number;
   readonly nowMs: () => number;
   readonly signal: AbortSignal;
+  /** What was asked and could not be said to this upstream. */
+  readonly dropped: readonly string[];
   /** The answer broke off after its commit point. */
   readonly onFault: () => void;
   /** Once, whatever happened: what it used, and whether it came to its end. */
@@ -98,7 +100,11 @@ export function answerOf(given: UpstreamAnswer, facts: AnswerFacts): Answer {
       firstTokenMs: facts.sentAt - facts.arrivedAt + given.firstTokenMs,
     }),
   };
-  if (given.kind === 'events') return { ...common, events: events(given.events) };
+  if (given.kind === 'events') {
+    const { dropped } = facts;
+    const told = dropped.length === 0 ? common : { ...common, headers: { ...given.headers, 'x-hearth-dropped': dropped.join(',') } };
+    return { ...told, events: events(given.events) };
+  }
   const { status, contentType, body } = given;
   return { ...common, events: closing(), bytes: { status, contentType, body: bytes(body) } };
 }

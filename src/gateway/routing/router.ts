@@ -168,6 +168,7 @@ export function createRouter(options: RouterOptions): Router {
           sentAt,
           nowMs: () => clock.monotonic(),
           signal,
+          dropped: request?.remote?.asked.includes('seed') && request.sampling.seed === undefined ? ['seed'] : [],
           onFault: () => states.record(candidate.id, false, false),
           onEnd(usage, complete) {
             leave();
