@@ -141,6 +141,8 @@ export const splitPem = (pem: string): string[] => pem.match(/-----BEGIN CERTIFI
 function parse(bytes: Uint8Array): X509Certificate | null {
   try {
     const certificate = new X509Certificate(bytes);
+    // Its key is decoded at the first use: one that cannot be makes it none.
+    void certificate.publicKey;
     return bytes[0] !== 0x30 || certificate.raw.equals(bytes) ? certificate : null;
   } catch {
     return null;

@@ -41,7 +41,7 @@ export async function checkSigner(signature: Signature, question: SignerQuestion
 function checkMaterial(signature: Signature, question: SignerQuestion): Checked | Promise<Checked> {
   const { material } = signature;
   if (material.kind === 'key') return checkKey(signature, material, question);
-  return material.kind === 'cert' ? checkCertificates(signature, material.certificates, question) : checkIdentity(signature, question);
+  return material.kind === 'cert' ? checkCertificates(signature, material.certificates, question) : checkIdentity(signature, material.certificate, question);
 }
 
 function checkKey(signature: Signature, material: Extract<SignatureMaterial, { kind: 'key' }>, { trusted }: SignerQuestion): Checked {
@@ -91,7 +91,16 @@ async function checkCertificates(signature: Signature, certificates: readonly Ui
   return { entries: problems.length === 0 ? fitting : [], signer, problems, warnings: [] };
 }
 
-async function checkIdentity(signature: Signature, question: SignerQuestion): Promise<Checked> {
+async function checkIdentity(signature: Signature, certificate: Uint8Array, question: SignerQuestion): Promise<Checked> {
+  // The library reads certificates more loosely than Node does.
+  if (parseLeaf([certificate]) === null) {
+    return {
+      entries: [],
+      signer: { kind: 'keyless', hint: null },
+      problems: [problem('cert_chain', 'The signature holds a certificate that cannot be read.')],
+      warnings: [],
+    };
+  }
   const { signer, problems } = await checkKeyless(signature, question.trustedRoot);
   if (signer === null) return { entries: [], signer: { kind: 'keyless', hint: null }, problems, warnings: [] };
   const keyless = question.trusted.filter(({ kind }) => kind === 'keyless');

@@ -28,25 +28,25 @@ export interface Signature {
 }
 
 /** Every field that a bundle may have; a list holds any number of one shape. */
-type Shape = 'text' | 'textOrNull' | readonly [Shape] | { readonly [field: string]: Shape };
+type Shape = 'text' | 'textOrNull' | 'base64' | readonly [Shape] | { readonly [field: string]: Shape };
 
 const LOG_ENTRY: Shape = {
   logIndex: 'text',
-  logId: { keyId: 'text' },
+  logId: { keyId: 'base64' },
   kindVersion: { kind: 'text', version: 'text' },
   integratedTime: 'text',
-  inclusionPromise: { signedEntryTimestamp: 'text' },
-  inclusionProof: { logIndex: 'text', rootHash: 'text', treeSize: 'text', hashes: ['text'], checkpoint: { envelope: 'text' } },
-  canonicalizedBody: 'text',
+  inclusionPromise: { signedEntryTimestamp: 'base64' },
+  inclusionProof: { logIndex: 'text', rootHash: 'base64', treeSize: 'text', hashes: ['base64'], checkpoint: { envelope: 'text' } },
+  canonicalizedBody: 'base64',
 };
 const BUNDLE: Shape = {
   mediaType: 'text',
   verificationMaterial: {
     publicKey: { hint: 'textOrNull', rawBytes: 'text', keyDetails: 'text' },
-    x509CertificateChain: { certificates: [{ rawBytes: 'text' }] },
-    certificate: { rawBytes: 'text' },
+    x509CertificateChain: { certificates: [{ rawBytes: 'base64' }] },
+    certificate: { rawBytes: 'base64' },
     tlogEntries: [LOG_ENTRY],
-    timestampVerificationData: { rfc3161Timestamps: [{ signedTimestamp: 'text' }] },
+    timestampVerificationData: { rfc3161Timestamps: [{ signedTimestamp: 'base64' }] },
   },
   dsseEnvelope: { payload: 'text', payloadType: 'text', signatures: [{ sig: 'text', keyid: 'textOrNull' }] },
 };
@@ -96,6 +96,8 @@ function parseBundle(bytes: Uint8Array, problems: SignatureProblem[]): Record<st
 /** The first field that a bundle may not have, or that is of another type; null: all are known. */
 function findMisfit(value: unknown, shape: Shape, path: string): string | null {
   if (shape === 'text' || shape === 'textOrNull') return typeof value === 'string' || (shape === 'textOrNull' && value === null) ? null : `no text at ${path}`;
+  // A second spelling of the same bytes would be a change that nobody notices.
+  if (shape === 'base64') return decode(value) !== null ? null : `no base64 at ${path}`;
   if (Array.isArray(shape)) {
     if (!Array.isArray(value)) return `no list at ${path}`;
     for (const [index, item] of value.entries()) {
