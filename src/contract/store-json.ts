@@ -84,6 +84,17 @@ export const showDataSchema = z.looseObject({
     .nullable()
     .optional(),
   reachable: z.record(z.string(), featureVerdictSchema).optional(),
+  /** What the last load decided about the files as they are; null: they were not judged yet. */
+  trust: z
+    .object({
+      decision: z.enum(['accepted', 'warned', 'refused', 'unchecked']),
+      reason: text.nullable(),
+      root_digest: text.nullable(),
+      signer: text.nullable(),
+      templates: z.array(z.object({ file: text, sha256: text })),
+    })
+    .nullable()
+    .optional(),
   file_details: z.array(z.object({ path: text, size_bytes: count, type: text })).optional(),
 });
 

@@ -71,6 +71,8 @@ export const trustExplanation = z.strictObject({
   bytes: z.number(),
   firstSeen: time,
   lastAccepted: time,
+  /** SHA-256 of each chat template. */
+  templates: z.array(z.strictObject({ file: text, sha256: hex })),
   problems: z.array(z.looseObject({ code: text, message: text, file: text.optional(), expected: text.optional(), actual: text.optional() })),
 });
 export type TrustExplanation = z.infer<typeof trustExplanation>;

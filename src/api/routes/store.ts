@@ -2,6 +2,7 @@ import type { endpoints } from '../../contract/index.ts';
 import type { Handler } from '../bind.ts';
 import { streamedProgress, withoutAbsent } from '../progress-events.ts';
 import type { Services } from '../services.ts';
+import { knownVerdict } from './trust.ts';
 
 export const storeListHandler =
   ({ store }: Services): Handler<typeof endpoints.storeList> =>
@@ -9,9 +10,11 @@ export const storeListHandler =
     await store.list({ ...(query.pattern === undefined ? {} : { pattern: query.pattern }), signal });
 
 export const storeShowHandler =
-  ({ store }: Services): Handler<typeof endpoints.storeShow> =>
-  async ({ params, query }, { signal }) =>
-    await store.show({ reference: params.ref, files: query.files === 'true', config: query.config === 'true', signal });
+  (services: Services): Handler<typeof endpoints.storeShow> =>
+  async ({ params, query }, { signal }) => {
+    const data = await services.store.show({ reference: params.ref, files: query.files === 'true', config: query.config === 'true', signal });
+    return { ...data, trust: await knownVerdict(services, params.ref, signal) };
+  };
 
 export const storeHealthHandler =
   ({ store }: Services): Handler<typeof endpoints.storeHealth> =>

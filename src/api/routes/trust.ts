@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
-import { endpoints, type SigningKeyRecord, type TrustExplanation, type TrustReply } from '../../contract/index.ts';
-import { HearthError, type SecurityActor } from '../../core/index.ts';
+import { endpoints, type ShowData, type SigningKeyRecord, type TrustExplanation, type TrustReply } from '../../contract/index.ts';
+import { HearthError, isHearthError, type SecurityActor } from '../../core/index.ts';
 import {
   type AdmitRequest,
   BUILT_IN_SOURCES,
@@ -177,6 +177,20 @@ const approveSigningKeyHandler =
   (services: Services): Handler<typeof endpoints.approveSigningKey> =>
   async ({ params }, { caller }) => ({ key: recordOf(await of(services).keys.approve(params.id, callerId(caller), actorOf(caller))) });
 
+/** What the last load of a model decided, where its files are still those; null: nobody has judged them. For `show`: no file is read. */
+export async function knownVerdict(services: Services, reference: string, signal: AbortSignal): Promise<ShowData['trust']> {
+  if (services.trust === null) return null;
+  try {
+    const known = await services.trust.trust.peek(await requestFor(services, reference, signal));
+    if (known === null) return null;
+    const { decision, reason, rootDigest, signer } = known.verdict;
+    return { decision, reason, root_digest: rootDigest, signer, templates: [...known.templates] };
+  } catch (error) {
+    if (!isHearthError(error)) throw error;
+    return error.code === 'trust_tampered' ? { decision: 'refused', reason: error.code, root_digest: null, signer: null, templates: [] } : null;
+  }
+}
+
 /** The request that a load of the model would make. */
 export async function requestFor({ store }: Pick<Services, 'store'>, reference: string, signal: AbortSignal): Promise<AdmitRequest> {
   const { model, facts } = await store.open({ reference, signal });
@@ -188,7 +202,7 @@ const changed = (caller: Caller, action: string, details: Readonly<Record<string
   ({ event: 'config.change', actor: actorOf(caller), details: { what: 'trust', action, ...details } }) as const;
 
 export function explanationOf({ id }: AdmitRequest, explained: Explanation): TrustExplanation {
-  const { verdict, name, mode, rule, files, bytes, firstSeen, lastAccepted } = explained;
+  const { verdict, name, mode, rule, files, bytes, firstSeen, lastAccepted, templates } = explained;
   const { source, require, decision, reason, revision, rootDigest, signer, firstUse } = verdict;
   const problems = verdict.problems.map((problem) => ({ ...problem }));
   return {
@@ -208,6 +222,7 @@ export function explanationOf({ id }: AdmitRequest, explained: Explanation): Tru
     bytes,
     firstSeen,
     lastAccepted,
+    templates: [...templates],
     problems,
   };
 }

@@ -41,6 +41,7 @@ export interface Explanation {
   readonly bytes: number;
   readonly firstSeen: number | null;
   readonly lastAccepted: number | null;
+  readonly templates: readonly { readonly file: string; readonly sha256: string }[];
 }
 
 export interface Trust extends ModelTrust {
@@ -105,6 +106,7 @@ export function createTrust(options: TrustOptions): Trust {
       rootDigest,
       signer: judged.signer,
       cleaned: judged.cleaned.map(({ path, sha256 }) => ({ path, sha256 })),
+      templates: judged.templates,
       hashedAt: judged.hashedAt,
     };
     await state.put([
@@ -232,6 +234,7 @@ export function createTrust(options: TrustOptions): Trust {
       bytes: judged.files.reduce((sum, { identity }) => sum + identity.size, 0),
       firstSeen: judged.record?.firstSeen ?? null,
       lastAccepted: judged.record?.lastAccepted ?? null,
+      templates: judged.templates,
     };
   }
 

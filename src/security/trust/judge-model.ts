@@ -41,6 +41,8 @@ export interface Judged {
   /** The files of a view. */
   readonly files: readonly ModelFile[];
   readonly cleaned: readonly CleanedCopy[];
+  /** Chat templates that the gates found. */
+  readonly templates: readonly { readonly file: string; readonly sha256: string }[];
   /** Empty where nothing was hashed. */
   readonly hashed: readonly HashedFile[];
   readonly rootDigest: string | null;
@@ -64,6 +66,7 @@ export interface KeptVerdict {
   readonly rootDigest: string | null;
   readonly signer: string | null;
   readonly cleaned: readonly { readonly path: string; readonly sha256: string }[];
+  readonly templates: Judged['templates'];
   readonly hashedAt: number;
 }
 
@@ -93,7 +96,19 @@ export async function judgeModel(options: JudgeOptions, sealed: SealedPolicy, re
   const { policy } = sealed;
   const place = await placeOf(options.places, request);
   const rule = ruleFor(policy, place.kind, place.name);
-  const none = { place, rule, files: [], cleaned: [], hashed: [], rootDigest: null, signer: null, firstUse: false, record: null, cached: false } as const;
+  const none = {
+    place,
+    rule,
+    files: [],
+    cleaned: [],
+    templates: [],
+    hashed: [],
+    rootDigest: null,
+    signer: null,
+    firstUse: false,
+    record: null,
+    cached: false,
+  } as const;
   const refused = (...problems: SignatureProblem[]): Judged => ({ ...none, problems, fingerprint: '', hashedAt: 0, keep: false });
   if (rule.source.require === 'deny') return refused(problem('source_denied', 'the trust policy takes no model from this source'));
   const stored = anew === undefined ? state.get('model', place.key) : undefined;
@@ -151,6 +166,7 @@ export async function judgeModel(options: JudgeOptions, sealed: SealedPolicy, re
   return {
     ...base,
     cleaned: intake.cleaned,
+    templates: intake.templates,
     hashed,
     rootDigest,
     signer: report?.signer?.hint ?? null,
@@ -256,8 +272,8 @@ async function passIntake(
   place: Place,
   rule: SourceRule,
   files: readonly ModelFile[],
-): Promise<Pick<Judged, 'cleaned' | 'problems'>> {
-  if (intake === undefined) return { cleaned: [], problems: [] };
+): Promise<Pick<Judged, 'cleaned' | 'templates' | 'problems'>> {
+  if (intake === undefined) return { cleaned: [], templates: [], problems: [] };
   const report = await intake({
     id: request.id,
     revision: place.revision,
@@ -272,5 +288,9 @@ async function passIntake(
     message: file === undefined ? message : `${file} ${message}`,
     ...(file === undefined ? {} : { file }),
   }));
-  return { cleaned: report.cleaned.map(({ path, sha256, bytes }) => ({ path, sha256, bytes })), problems };
+  return {
+    cleaned: report.cleaned.map(({ path, sha256, bytes }) => ({ path, sha256, bytes })),
+    templates: report.templates.map(({ file, sha256 }) => ({ file, sha256 })),
+    problems,
+  };
 }

@@ -48,6 +48,16 @@ export const showCommand = defineCommand({
           .map(([feature, verdict]) => `${feature} (${verdict.engine ?? 'no engine'}${verdict.note === undefined ? '' : `; ${verdict.note}`})`)
           .join(', '),
       ]);
+    if (data.trust) {
+      const { decision, reason, root_digest: digest, signer, templates } = data.trust;
+      const told = [
+        decision === 'accepted' ? 'loads' : `${decision === 'warned' ? 'loads with a warning' : 'refused'} (${reason})`,
+        ...(signer === null ? [] : [`signed by ${signer.slice(0, 12)}`]),
+      ];
+      rows.push(['Trust', told.join(', ')]);
+      if (digest !== null) rows.push(['Root digest', digest]);
+      for (const { file, sha256 } of templates) rows.push(['Template', `${sha256.slice(0, 16)} (${plain(file)})`]);
+    }
     const sections = [aligned(rows)];
     if (data.file_details !== undefined) {
       const files = data.file_details.map((file) => [file.path, formatSize(file.size_bytes), file.type] as const);
