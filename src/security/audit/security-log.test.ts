@@ -130,7 +130,7 @@ describe('the security log', () => {
     expect(await verifyLog(logPlaces(home))).toMatchObject({ ok: true, faults: [], gaps: [{ seq: 5, from: size, to: size + 26 }], lastSeq: 7 });
   });
 
-  test('[security G72] numbers have no gap over a killed writer, whatever it was about to write', async () => {
+  test('numbers have no gap over a killed writer, whatever it was about to write', async () => {
     const program = `
       const { createSecurityLog } = await import(${JSON.stringify(new URL('./index.ts', import.meta.url).href)});
       const log = createSecurityLog({ home: ${JSON.stringify(home)}, maxFileBytes: 4000 });
