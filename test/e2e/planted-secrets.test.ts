@@ -75,7 +75,9 @@ test('[security G63] secrets planted in headers, bodies, URLs, errors, environme
       NODE_OPTIONS: `--import=${encodeURI(crash)}`,
     },
   });
-  const started = JSON.parse(await server.waitFor('stdout', /\n\}\n/)) as { data: { port: number } };
+  const document = await server.waitFor('stdout', /\n\}\n/);
+  const started = JSON.parse(document) as { data: { port: number } | null };
+  if (started.data === null) throw new Error(document + server.stderr());
   const base = `http://127.0.0.1:${started.data.port}`;
   const answers: string[] = [];
   const ask = async (path: string, init: RequestInit = {}): Promise<void> => {
