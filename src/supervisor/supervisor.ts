@@ -35,21 +35,33 @@ const OVER_GRACE_MS = 1_000;
 export function createSupervisor(options: SupervisorOptions = {}): Supervisor {
   const enclosure = options.enclosure ?? createEnclosure({ mode: 'off', limits: 'none' });
   const running = new Set<SupervisedProcess>();
+  const forgetting = new Set<Promise<void>>();
+  /** Takes a child out of the journal at its end; whoever ends this supervisor waits for it. */
+  const forget = (child: SupervisedProcess, launchId: string): void => {
+    const done = child.channel.exited.then(() => options.journal?.remove(launchId)).finally(() => forgetting.delete(done));
+    forgetting.add(done);
+  };
   return {
     warm: () => void enclosure.ready().catch(() => {}),
     async start(spec) {
-      const child = await launch(spec, options, enclosure);
+      const child = await launch(spec, options, enclosure, forget);
       running.add(child);
       void child.channel.exited.then(() => running.delete(child));
       return child;
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([...running].map((child) => child.stop()));
+      await Promise.all(forgetting);
     },
   };
 }
 
-async function launch(spec: ProcessSpec, options: SupervisorOptions, enclosure: Enclosure): Promise<SupervisedProcess> {
+async function launch(
+  spec: ProcessSpec,
+  options: SupervisorOptions,
+  enclosure: Enclosure,
+  forget: (child: SupervisedProcess, launchId: string) => void,
+): Promise<SupervisedProcess> {
   if (spec.channel !== 'ipc') throw new HearthError('not_implemented', 'Processes that speak over a Unix socket are not built yet.');
   const launchId = randomBytes(16).toString('hex');
   const environment = childEnvironment(spec, options.environment ?? {});
@@ -77,7 +89,7 @@ async function launch(spec: ProcessSpec, options: SupervisorOptions, enclosure: 
   const supervised = supervise(child, launchId, spec, options, enclosed);
   const { journal } = options;
   if (journal === undefined) return supervised;
-  void supervised.channel.exited.then(() => journal.remove(launchId));
+  forget(supervised, launchId);
   await journal.add({ pid: child.pid as number, launchId });
   return supervised;
 }

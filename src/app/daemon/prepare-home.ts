@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync } from 'node:fs';
+import { chmodSync, lstatSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { HearthError, makePrivateDirectorySync, systemError } from '../../core/index.ts';
 
@@ -23,4 +23,29 @@ function preparePrivateDirectory(path: string, onTightened: (path: string) => vo
     chmodSync(path, 0o700);
     onTightened(path);
   }
+}
+
+/** Files under which new content is written before it takes its name (core, atomic files). */
+const TEMPORARY = /^\.[0-9a-f]{16}\.tmp$/;
+const OLD_MS = 600_000;
+
+/** Removes what writers that were killed left behind; younger ones may still be at work. Gives how many it removed. */
+export function sweepTemporaries(home: string, now: number = Date.now()): number {
+  let removed = 0;
+  for (const directory of [home, ...['run', 'state', 'logs', 'trust', 'keys', 'audit', 'captures', 'config.backups'].map((name) => join(home, name))]) {
+    let names: readonly string[] = [];
+    try {
+      names = readdirSync(directory).filter((name) => TEMPORARY.test(name));
+    } catch {
+      // There is no such directory yet.
+    }
+    for (const name of names) {
+      const path = join(directory, name);
+      const facts = lstatSync(path, { throwIfNoEntry: false });
+      if (facts === undefined || !facts.isFile() || now - facts.mtimeMs < OLD_MS) continue;
+      rmSync(path, { force: true });
+      removed += 1;
+    }
+  }
+  return removed;
 }

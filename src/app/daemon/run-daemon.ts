@@ -12,7 +12,7 @@ import type { OwnedControl } from './daemon-control.ts';
 import { watchClients } from './idle-clients.ts';
 import { type DaemonLock, takeDaemonLock } from './lock.ts';
 import { makeRoom, refuseSecond } from './other-daemon.ts';
-import { prepareHome } from './prepare-home.ts';
+import { prepareHome, sweepTemporaries } from './prepare-home.ts';
 import { socketPath } from './socket-path.ts';
 
 export interface DaemonOptions extends Omit<HearthOptions, 'daemon' | 'logs' | 'journalPath' | 'listeners'> {
@@ -143,6 +143,8 @@ async function construct(options: DaemonOptions, lock: DaemonLock, socket: strin
     });
     const { ended } = await sweepLeftovers({ path: journalPath, logger: own.logger });
     for (const pid of ended) own.securityEvents.record({ event: 'engine.orphan', outcome: 'ok', details: { pid, action: 'ended' } });
+    const temporaries = sweepTemporaries(home);
+    if (temporaries > 0) own.logger.info('Removed files that a killed writer had left.', { files: temporaries });
     if (removeStaleSocket(socket)) own.logger.info('Removed the socket of a daemon that is gone.', { socket });
     listener = await listen(mode === 'serve' ? own : watched, {
       host: config.serve.host,
