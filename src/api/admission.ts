@@ -13,10 +13,18 @@ export function admit(incoming: IncomingMessage, listener: ListenerNames): Heart
   if (bytes > MAX_HEADER_BYTES) return new HearthError('headers_too_large', `The headers are longer than ${MAX_HEADER_BYTES} bytes.`);
   return (
     checkHost(valuesOf(incoming, 'host'), incoming.url ?? '', listener) ??
+    checkSteps(incoming.url ?? '') ??
     checkLength(incoming) ??
     checkRepeated(incoming, ['origin', 'content-length', 'content-type', 'content-encoding', 'authorization', 'transfer-encoding']) ??
     checkOrigin({ origin: incoming.headers.origin, fetchSite: asOne(incoming.headers['sec-fetch-site']) }, listener)
   );
+}
+
+/** A path that climbs means another one than it says: what stands before us may have judged it by its first words. */
+function checkSteps(url: string): HearthError | null {
+  const path = url.split(/[?#]/, 1)[0]!;
+  if (!/(?:^|[/\\])(?:\.|%2e){1,2}(?:[/\\]|$)/i.test(path)) return null;
+  return new HearthError('invalid_value', 'A path may not hold "." or ".." as a step.', { details: { param: 'path' } });
 }
 
 /** A body whose end nobody can know is not taken. */
