@@ -71,7 +71,7 @@ export interface SecurityEvent {
 export interface SecurityEventSink {
   /** Never throws and never waits for the disk longer than a write takes. */
   record(event: SecurityEvent): void;
-  /** Asked before risky work (load, pull, push, tool exec): throws HearthError io_error when events can no longer be written. */
+  /** Asked before risky work (load, pull, push, tool exec): throws HearthError insufficient_space or file_system_error when events can no longer be written. */
   assertWritable(): void;
 }
 
