@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import type { Config } from '../config/index.ts';
-import type { FeatureVerdict, RuntimeProbe } from '../core/index.ts';
+import type { FeatureVerdict, HelperPool, RuntimeProbe } from '../core/index.ts';
 import { createEmberEngine, createMlxEngine, createMlxEnvironments, type Engine, type MlxEnvironments, type MlxEnvironmentsOptions } from '../engines/index.ts';
 
 /** The engines of this installation, preferred first. */
-export function createEngines(home: string, environments: MlxEnvironments = mlxEnvironments(home)): readonly Engine[] {
+export function createEngines(home: string, environments: MlxEnvironments = mlxEnvironments(home), helpers?: HelperPool): readonly Engine[] {
   const places = { convertedDirectory: join(home, 'converted'), viewDirectory: join(home, 'run', 'engines'), adaptersDirectory: join(home, 'adapters') };
-  return [createEmberEngine(places), createMlxEngine({ ...places, environments })];
+  return [createEmberEngine(places), createMlxEngine({ ...places, environments, ...(helpers === undefined ? {} : { helpers }) })];
 }
 
 /** The Python environments of mlx; `more` is what an installation needs. */

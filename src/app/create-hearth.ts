@@ -53,7 +53,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   const intake = createIntake({ helpers, events: securityEvents, recordsDirectory: join(home, 'state', 'intake'), clock: systemClock });
   const live = createLiveConfig({ config, clock: systemClock, logger, events: securityEvents, ...(options.readConfig ? { read: options.readConfig } : {}) });
   const environments = mlxEnvironments(home, { python: config.engines.mlx.python, environment: options.env });
-  const engines = createEngines(home, environments);
+  const engines = createEngines(home, environments, helpers);
   const engineOptions = engineOptionsOf(config);
   const catalog = createCatalog();
   const trust = createTrust({

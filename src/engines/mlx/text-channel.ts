@@ -5,6 +5,7 @@ import type { ProcessChannel } from '../../supervisor/index.ts';
 import { type RenderWork, renderJob } from '../model-text/render-work.ts';
 import type { FromWorker } from '../protocol/messages.ts';
 import type { ToWorker } from '../protocol/to-worker.ts';
+import type { PromptSegment } from '../text/index.ts';
 import { fromMlxWorker, type ToMlxWorker } from './messages.ts';
 import type { TextThreadData, TextThreadInput, TextThreadOutput } from './text-thread.ts';
 

@@ -1,31 +1,44 @@
 import type { GenerateRequest } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import type { Tokenizer } from '../../formats/index.ts';
-import { type AnswerDialect, answerDialect, type ChatRenderer, createChatRenderer, ROLE_MARKS, stopTokenIds } from '../text/index.ts';
+import {
+  type AnswerDialect,
+  answerDialect,
+  type ChatRenderer,
+  type ChatRendererOptions,
+  createChatRenderer,
+  type PromptSegment,
+  ROLE_MARKS,
+  stopTokenIds,
+} from '../text/index.ts';
 import type { PromptInput } from './encode-prompt.ts';
+import type { RenderWork } from './render-work.ts';
 
 /** The text side of a loaded model: its files are untrusted, so all of it runs in the worker. */
 export interface ModelText {
   readonly tokenizer: Tokenizer;
   readonly renderer: ChatRenderer;
+  /** What the renderer was made from, as JSON can carry it. */
+  readonly rendererOptions: ChatRendererOptions & { readonly specialTokens: readonly string[] };
   readonly stopTokens: ReadonlySet<number>;
   readonly dialect: AnswerDialect;
 }
 
 export function createModelText(tokenizer: Tokenizer): ModelText {
   const textOf = (id: number | null | undefined): string => (id === null || id === undefined ? '' : tokenizer.decode([id], { skipSpecial: false }));
-  const renderer = createChatRenderer({
+  const rendererOptions = {
     template: tokenizer.chatTemplate,
     bosToken: textOf(tokenizer.bosId),
     eosToken: textOf(tokenizer.eosIds.at(-1)),
-    specialTokens: tokenizer.specialTokens.keys(),
-  });
+    specialTokens: [...tokenizer.specialTokens.keys()],
+  };
+  const renderer = createChatRenderer(rendererOptions);
   const dialect = answerDialect(renderer.problem === null ? tokenizer.chatTemplate : null, tokenizer.toolParser);
   const stopTokens = new Set(stopTokenIds(tokenizer));
   // There it ends a part, not the answer.
   const end = tokenizer.specialTokens.get('<|end|>');
   if (dialect.harmony && end !== undefined && !tokenizer.eosIds.includes(end)) stopTokens.delete(end);
-  return { tokenizer, renderer, stopTokens, dialect };
+  return { tokenizer, renderer, rendererOptions, stopTokens, dialect };
 }
 
 type PromptSource = Pick<GenerateRequest, 'messages' | 'prompt' | 'tokens' | 'templateArguments' | 'tools' | 'reasoning'>;
@@ -45,9 +58,32 @@ export function promptInput(text: ModelText, source: PromptSource, vocabularySiz
   }
   const addBos = tokenizer.addBos;
   if (source.prompt !== undefined) return { segments: [{ text: source.prompt, special: true }], addBos };
-  const segments = renderer.render(source.messages ?? [], { ...thinking(source), ...source.templateArguments }, source.tools?.definitions);
-  const templated = tokenizer.chatTemplate !== null && renderer.problem === null;
-  return { segments, addBos: addBos && !templated };
+  const { messages, templateArguments, tools } = conversationOf(source);
+  return templated(text, renderer.render(messages, templateArguments, tools));
+}
+
+/** The same with the template rendered elsewhere. */
+export async function promptInputBy(
+  text: ModelText,
+  source: PromptSource,
+  vocabularySize: number,
+  render: (work: RenderWork) => Promise<readonly PromptSegment[]>,
+): Promise<PromptInput> {
+  const { messages, prompt, tokens } = source;
+  if (messages === undefined || prompt !== undefined || tokens !== undefined || text.rendererOptions.template === null)
+    return promptInput(text, source, vocabularySize);
+  return templated(text, await render({ renderer: text.rendererOptions, ...conversationOf(source) }));
+}
+
+const conversationOf = (source: PromptSource): Omit<RenderWork, 'renderer'> => ({
+  messages: source.messages ?? [],
+  templateArguments: { ...thinking(source), ...source.templateArguments },
+  tools: source.tools?.definitions ?? [],
+});
+
+function templated({ tokenizer, renderer }: ModelText, segments: readonly PromptSegment[]): PromptInput {
+  const byTemplate = tokenizer.chatTemplate !== null && renderer.problem === null;
+  return { segments, addBos: tokenizer.addBos && !byTemplate };
 }
 
 /** Variables by which templates turn reasoning on and off. */

@@ -1,6 +1,6 @@
 import { HearthError, isHearthError, serveHelper, withTimeLimit } from '../../core/index.ts';
 import { type CompiledTemplate, compileTemplate, unknownNames } from '../../formats/index.ts';
-import { TEMPLATE_LIMITS, type TemplateVerdict } from './template-job.ts';
+import { TEMPLATE_LIMITS, TEMPLATE_MS, type TemplateVerdict } from './template-job.ts';
 
 /** Every template can render these, or says that it wants its own roles; then the first question alone is tried. */
 const CONVERSATION = [
@@ -12,7 +12,7 @@ const CONVERSATION = [
 /** The program of the helper that reads and tries the templates of models that are about to enter. */
 serveHelper((input): TemplateVerdict => {
   const { template } = input as { readonly template: string };
-  return withTimeLimit(() => verdict(template), TEMPLATE_LIMITS.wallMs, { code: 'template_limit', subject: 'The chat template of this model' });
+  return withTimeLimit(() => verdict(template), TEMPLATE_MS, { code: 'template_limit', subject: 'The chat template of this model' });
 });
 
 function verdict(source: string): TemplateVerdict {
