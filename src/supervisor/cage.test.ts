@@ -196,3 +196,18 @@ test('the profile of macOS denies by default, names what may be read and written
   expect(sandboxProfile('/opt/node', { readPaths: [], writePaths: [], devices: 'none' })).not.toMatch(/file-write\*|iokit/);
   expect(sandboxProfile('/opt/node', { readPaths: [], writePaths: [], devices: 'gpu' })).toContain('(allow iokit-open)');
 });
+
+test('arguments of every kind reach the program as they are, through every wall: no shell and no other option parser sees them', async () => {
+  const values = ['$(touch planted)', '`id`', "'; rm -rf x", '--version', '-p', '--', '-', 'a\nb', '*', '~', '%s', 'ä😀', ''];
+  const script = 'new (require("node:net").Socket)({ fd: 3 }).end(JSON.stringify(process.argv.slice(1)) + "\\n")';
+  const choices: EnclosureOptions[] = [{}, { mode: 'off' }, { choice: { find: (name) => (name === 'bwrap' ? null : findProgram(name)) } }];
+  for (const options of choices) {
+    await using supervisor = createSupervisor({ enclosure: createEnclosure(options) });
+    const child = await supervisor.start(spec({ args: ['-e', script, '--', ...values] }));
+    const got = await new Promise<string[]>((resolve) => child.channel.onMessage((message) => resolve(message as string[])));
+    expect(got.slice(0, -1)).toEqual(values);
+  }
+  await using supervisor = createSupervisor();
+  for (const bad of [{ args: ['a\0b'] }, { cwd: '/tmp\0' }, { readPaths: ['/a\0'] }, { readPaths: ['--share-net'] }, { writePaths: ['relative'] }])
+    await expect(supervisor.start(spec(bad))).rejects.toMatchObject({ code: 'engine_options_invalid' });
+});
