@@ -63,6 +63,8 @@ const HARD = [
     'stackUp',
     'stackDown',
     'explainRoute',
+    'auditReview',
+    'auditSignReview',
   ],
 ];
 
