@@ -5,7 +5,11 @@ interface Exports {
   readonly memory: WebAssembly.Memory;
   heapBase(): number;
   quantise(source: number, dtype: number, groups: number, group: number, bits: number, scales: number, biases: number, codes: number): number;
+  encodeQ41(codes: number, scales: number, biases: number, dtype: number, groups: number, perGroup: number, out: number): number;
 }
+
+/** Dtypes as the kernels know them. */
+export const KERNEL_DTYPES = { F32: 0, F16: 1, BF16: 2 } as const;
 
 export interface FormatKernels extends Omit<Exports, 'memory' | 'heapBase'> {
   /** Memory for parts of so many bytes, one after another: where each begins, and the whole memory. Good until the next call. */
@@ -13,21 +17,24 @@ export interface FormatKernels extends Omit<Exports, 'memory' | 'heapBase'> {
 }
 
 const PAGE_BYTES = 65_536;
-let kernels: FormatKernels | undefined;
+let compiled: WebAssembly.Module | undefined;
+let own: FormatKernels | undefined;
 
-/** formats.wasm: the loops over all weights. One instance, with a memory of its own, per thread. */
+/** formats.wasm: the loops over all weights. One instance, with a memory of its own, per thread: for work that waits for nothing in between. */
 export function formatKernels(): FormatKernels {
-  kernels ??= instantiate();
-  return kernels;
+  own ??= createFormatKernels();
+  return own;
 }
 
-function instantiate(): FormatKernels {
-  const module = new WebAssembly.Module(readFileSync(new URL('./formats.wasm', import.meta.url)));
-  const exports = new WebAssembly.Instance(module).exports as unknown as Exports;
+/** Another instance, for work that waits while its parts lie in the memory. */
+export function createFormatKernels(): FormatKernels {
+  compiled ??= new WebAssembly.Module(readFileSync(new URL('./formats.wasm', import.meta.url)));
+  const exports = new WebAssembly.Instance(compiled).exports as unknown as Exports;
   const { memory } = exports;
   const base = Math.ceil(exports.heapBase() / 16) * 16;
   return {
     quantise: exports.quantise,
+    encodeQ41: exports.encodeQ41,
     room(parts) {
       let end = base;
       const places = parts.map((bytes) => {

@@ -15,6 +15,7 @@ import { rowOrder } from './names.ts';
 import { poolingKeys } from './pooling.ts';
 import { CONVERTER_VERSION, type ConversionReport, createErrorCounter, type ErrorCounter, sumReports } from './report.ts';
 import { describeLlama3, LLAMA3_KEY, llama3Divisors } from './rope.ts';
+import { copiesNibbles, streamQ41 } from './stream-q41.ts';
 import { verifyExport } from './verify-export.ts';
 
 export interface ExportOptions {
@@ -192,6 +193,11 @@ function ropeTensors({ rope, ropeBase, headDim, rotaryDim }: ExportedConfig): Gg
 
 async function* encodeStep(checkpoint: Checkpoint, step: ExportStep, counter: ErrorCounter, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
   const columns = step.dims[0]!;
+  if (copiesNibbles(step)) {
+    for await (const { blocks, rows } of streamQ41(checkpoint, step, (lost) => countScaleErrors(lost, counter), signal))
+      yield step.heads === 0 ? blocks : permuteRows(blocks, blocks.length / rows, (rows * step.heads * columns) / step.elements);
+    return;
+  }
   for (const range of rowRanges(step)) {
     signal?.throwIfAborted();
     const source = await layerRows(checkpoint, step, range);

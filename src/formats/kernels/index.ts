@@ -107,6 +107,65 @@ export function quantise(source: usize, dtype: i32, groups: i32, group: i32, bit
   return true;
 }
 
+/** One number of the source. */
+@inline
+function load1(at: usize, dtype: i32, i: i32): f32 {
+  if (dtype === F32) return load<f32>(at + (<usize>i << 2));
+  const half = <u32>load<u16>(at + (<usize>i << 1));
+  if (dtype !== F16) return reinterpret<f32>(half << 16);
+  return reinterpret<f32>(((half & 0x7fff) << 13) | ((half & 0x8000) << 16)) * reinterpret<f32>(<u32>0x77800000);
+}
+
+/** Bits of the nearest fp16 number of a finite one of at most 65,504, half to even. */
+@inline
+function toHalf(x: f32): u32 {
+  const word = reinterpret<u32>(x);
+  const size = word & 0x7fffffff;
+  const sign = (word >>> 16) & 0x8000;
+  // Added to 1/2, a subnormal number is rounded to units of 2^-24.
+  if (size < 0x38800000) return sign | (reinterpret<u32>(reinterpret<f32>(size) + 0.5) - 0x3f000000);
+  return sign | ((size - 0x38000000 + 0xfff + ((size >>> 13) & 1)) >>> 13);
+}
+
+@inline
+function fromHalf(half: u32): f32 {
+  return reinterpret<f32>(((half & 0x7fff) << 13) | ((half & 0x8000) << 16)) * reinterpret<f32>(<u32>0x77800000);
+}
+
+@inline
+function isLost(x: f32, half: u32): bool {
+  return fromHalf(half) !== x;
+}
+
+/**
+ * Codes of 4 bits as MLX packs them → Q4_1: a group becomes `perGroup` blocks of 32 with its scale and bias in fp16. Gives how many groups have a
+ * scale or bias that fp16 does not hold.
+ */
+export function encodeQ41(codes: usize, scales: usize, biases: usize, dtype: i32, groups: i32, perGroup: i32, out: usize): i32 {
+  let lost = 0;
+  const nibble = i8x16.splat(15);
+  for (let g = 0; g < groups; g++) {
+    const scale = load1(scales, dtype, g);
+    const bias = load1(biases, dtype, g);
+    const d = toHalf(scale);
+    const m = toHalf(bias);
+    lost += i32(isLost(scale, d) || isLost(bias, m));
+    for (let block = 0; block < perGroup; block++) {
+      const packed = v128.load(codes);
+      const even = v128.and(packed, nibble);
+      const odd = i8x16.shr_u(packed, 4);
+      // In a block, element i shares a byte with element i + 16.
+      const first = i8x16.shuffle(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      const second = i8x16.shuffle(even, odd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+      store<u32>(out, d | (m << 16));
+      v128.store(out + 4, v128.or(first, i16x8.shl(second, 4)));
+      codes += 16;
+      out += 20;
+    }
+  }
+  return lost;
+}
+
 /** Memory from here on is the caller's. */
 export function heapBase(): usize {
   return __heap_base;

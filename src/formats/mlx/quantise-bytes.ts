@@ -1,4 +1,4 @@
-import { formatKernels } from '../kernels.ts';
+import { formatKernels, KERNEL_DTYPES } from '../kernels.ts';
 import { encodeFloats, type FloatDtype } from '../safetensors/float-codec.ts';
 import { packCodes } from './packing.ts';
 
@@ -14,7 +14,6 @@ export type QuantisedBytes =
   /** A number of the source, or a scale that was made of it, is infinite or NaN. */
   | { readonly kind: 'not-finite'; readonly of: 'source' | 'scale' };
 
-const DTYPES = { F32: 0, F16: 1, BF16: 2 } as const;
 /** Bytes that are copied into the kernels' memory at a time. */
 const PART_BYTES = 2 ** 20;
 
@@ -34,7 +33,7 @@ export function quantiseBytes({ bits, group }: AffineLayout, dtype: FloatDtype, 
     const { places, memory } = kernels.room([count * groupBytes, count * 4, count * 4, count * codeBytes]);
     const [source, scaleAt, biasAt, codeAt] = places as [number, number, number, number];
     new Uint8Array(memory).set(bytes.subarray(from * groupBytes, (from + count) * groupBytes), source);
-    if (kernels.quantise(source, DTYPES[dtype], count, group, bits, scaleAt, biasAt, codeAt) === 0) return { kind: 'not-finite', of: 'source' };
+    if (kernels.quantise(source, KERNEL_DTYPES[dtype], count, group, bits, scaleAt, biasAt, codeAt) === 0) return { kind: 'not-finite', of: 'source' };
     scales.set(new Float32Array(memory, scaleAt, count), from);
     biases.set(new Float32Array(memory, biasAt, count), from);
     codes.set(new Uint8Array(memory, codeAt, count * codeBytes), from * codeBytes);
