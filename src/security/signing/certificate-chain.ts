@@ -21,11 +21,20 @@ export function parseLeaf(certificates: readonly Uint8Array[]): X509Certificate 
 
 /** Checks a chain against the only roots that count (docs/spec/security.md §2). No problems: it may sign, and is who was expected. */
 export async function checkChain(question: ChainQuestion): Promise<SignatureProblem[]> {
+  const parser = await loadParser();
+  try {
+    return chainProblems(question, parser);
+  } catch {
+    // The parser throws where an extension is of another form than it has to be.
+    return [problem('cert_chain', 'The signature holds a certificate that cannot be read.')];
+  }
+}
+
+function chainProblems(question: ChainQuestion, parser: Parser): SignatureProblem[] {
   const chain = question.certificates.map((bytes) => parse(bytes));
   if (chain.includes(null)) return [problem('cert_chain', 'The signature holds a certificate that cannot be read.')];
   const certificates = chain as X509Certificate[];
   const roots = (question.trusted.roots ?? []).flatMap(splitPem).map((pem) => parse(Buffer.from(pem)));
-  const parser = await loadParser();
   const problems = linkProblems(
     certificates,
     roots.filter((root) => root !== null),
@@ -43,7 +52,12 @@ export async function checkChain(question: ChainQuestion): Promise<SignatureProb
 
 /** Who the leaf says it is: its subject (`C=.., O=.., CN=..` in the order of the certificate), then its alternative names. */
 export async function subjectNames(leaf: X509Certificate): Promise<string[]> {
-  return namesOf(leaf, await loadParser());
+  const parser = await loadParser();
+  try {
+    return namesOf(leaf, parser);
+  } catch {
+    return [oneLine(leaf.subject)];
+  }
 }
 
 function linkProblems(certificates: readonly X509Certificate[], roots: readonly X509Certificate[], parser: Parser, at: number): SignatureProblem[] {
