@@ -118,7 +118,12 @@ describe('formats over HTTP', () => {
     const wrong = { status: 400, code: 'invalid_json_schema', param: 'response_format' };
     for (const reference of [url, 'file:///etc/passwd', 's.json', '//127.0.0.1/s.json'])
       expect(await refusal(of({ $ref: reference })), reference).toEqual(wrong);
-    expect(await refusal({ tools: [{ type: 'function', function: { name: 'x', parameters: { $ref: url } } }] })).toEqual({ ...wrong, param: 'tools' });
+    expect(await refusal({ tools: [{ type: 'function', function: { name: 'x', strict: true, parameters: { $ref: url } } }] })).toEqual({
+      ...wrong,
+      param: 'tools',
+    });
+    // Without strict the place is left open; nothing is fetched for that either.
+    expect((await ask({ tools: [{ type: 'function', function: { name: 'x', parameters: { $ref: url } } }], max_tokens: 2 })).choices).toHaveLength(1);
     // Recursion that leads to a text is taken; in a circle there is none.
     expect(await refusal(of({ $ref: '#' }))).toEqual(wrong);
     expect(await refusal(of({ $defs: { a: { $ref: '#/$defs/b' }, b: { allOf: [{ $ref: '#/$defs/a' }] } }, $ref: '#/$defs/a' }))).toEqual(wrong);
@@ -155,7 +160,20 @@ describe('formats over HTTP', () => {
     const wrong = { status: 400, code: 'invalid_json_schema', param: 'response_format' };
     expect(await refusal(bad({ type: 'array', uniqueItems: true }))).toEqual(wrong);
     expect(await refusal(bad({ $ref: 'https://example.com/s.json' }))).toEqual(wrong);
-    expect(await refusal({ tools: [{ type: 'function', function: { name: 'x', parameters: { not: {} } } }] })).toEqual({ ...wrong, param: 'tools' });
+    const loose = { type: 'array', items: { type: 'integer', maximum: 9 }, maxItems: 2, uniqueItems: true };
+    const tool = (strict?: boolean): Chat => ({
+      tools: [
+        {
+          type: 'function',
+          function: { name: 'x', parameters: { type: 'object', properties: { a: loose }, not: {} }, ...(strict === undefined ? {} : { strict }) },
+        },
+      ],
+    });
+    expect(await refusal(tool(true))).toEqual({ ...wrong, param: 'tools' });
+    // As with the API of the name: a tool that does not say strict takes every schema, and an answer's schema where it says that it is loose.
+    for (const strict of [undefined, false]) expect((await ask({ ...tool(strict), max_tokens: 5 })).choices).toHaveLength(1);
+    const answered = await ask({ response_format: { type: 'json_schema', json_schema: { name: 'x', schema: loose, strict: false } }, seed: 1, max_tokens: 60 });
+    expect(violation({ ...loose, uniqueItems: undefined }, JSON.parse(answered.choices[0]!.message.content!))).toBeNull();
     expect(await refusal({ grammar: 'root ::= x' })).toMatchObject({ status: 400, code: 'invalid_value', param: 'grammar' });
     expect(await refusal({ grammar: 'root ::= "x"', response_format: { type: 'json_object' } })).toMatchObject({ code: 'invalid_value', param: 'grammar' });
     const tree = {

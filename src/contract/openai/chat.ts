@@ -54,7 +54,12 @@ export const chatRequest = z.looseObject({
       z.looseObject({
         type: z.string(),
         function: z
-          .looseObject({ name: z.string().min(1).max(128), description: z.string().nullish(), parameters: z.record(z.string(), z.unknown()).nullish() })
+          .looseObject({
+            name: z.string().min(1).max(128),
+            description: z.string().nullish(),
+            parameters: z.record(z.string(), z.unknown()).nullish(),
+            strict: z.boolean().nullish(),
+          })
           .nullish(),
       }),
     )
@@ -62,7 +67,7 @@ export const chatRequest = z.looseObject({
     .nullish(),
   tool_choice: z.union([z.string(), z.looseObject({})]).nullish(),
   parallel_tool_calls: z.boolean().nullish(),
-  response_format: z.looseObject({ type: z.string(), json_schema: z.looseObject({ schema: z.unknown() }).nullish() }).nullish(),
+  response_format: z.looseObject({ type: z.string(), json_schema: z.looseObject({ schema: z.unknown(), strict: z.boolean().nullish() }).nullish() }).nullish(),
   reasoning_effort: z.string().max(32).nullish(),
   chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
   grammar: z.string().max(65_536).nullish(),

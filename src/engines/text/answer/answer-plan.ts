@@ -128,6 +128,9 @@ function formatNode(format: AnswerFormat, rules: Map<string, GrammarNode>): Gram
   return adopt(parseGbnf(format.text), rules);
 }
 
+/** What of a schema can be enforced: everything that fits the schema fits it too. */
+export const enforceableSchema = (schema: unknown): unknown => enforceablePart(schema, createSchemaConverter);
+
 /** Throws invalid_value or invalid_json_schema for a format or tools that cannot be enforced on any model; loads nothing. */
 export function checkAnswerWishes({ format, tools }: AnswerWishes): void {
   const rules = new Map(JSON_RULES);

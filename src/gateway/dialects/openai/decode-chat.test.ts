@@ -78,7 +78,10 @@ describe('decodeChat', () => {
   });
 
   test('a hint that the engine lacks, and ids outside the vocabulary, are refused by name', () => {
-    expect(refusal({ seed: 1 }, target({}, { seed: false }))).toBe('unsupported_parameter seed');
+    const here = { ...target({}, { seed: false }), model: {} as NonNullable<Target['model']> };
+    expect(refusal({ seed: 1 }, here)).toBe('unsupported_parameter seed');
+    // To an upstream it is only a hint.
+    expect(decode({ seed: 1 }, target({}, { seed: false })).sampling).not.toHaveProperty('seed');
     expect(refusal({ logit_bias: { '1': 1 } }, target({}, { logitBias: false }))).toBe('unsupported_parameter logit_bias');
     expect(refusal({ logit_bias: { '99': -100, '0': 100 } })).toBeNull();
     for (const id of ['100', '-1', '01', 'x', '1.5']) expect(refusal({ logit_bias: { [id]: 1 } })).toBe('invalid_value logit_bias');

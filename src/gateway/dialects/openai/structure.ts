@@ -1,4 +1,5 @@
 import type { AnswerFormat, ChatRequest, GenerateRequest, ToolDefinition, ToolUse } from '../../../contract/index.ts';
+import { enforceableSchema } from '../../../engines/index.ts';
 import type { Target } from '../../answer.ts';
 import { budgetOfEffort, EFFORTS } from '../reasoning-budget.ts';
 import { invalid, isPresent, unsupported } from '../sampling.ts';
@@ -14,8 +15,9 @@ export function decodeTools(body: ChatRequest, target: Target): { readonly tools
 
 function decodeTool(tool: NonNullable<ChatRequest['tools']>[number], at: string): ToolDefinition {
   if (tool.type !== 'function') throw invalid(`${at}.type`, `Tools of the type ${tool.type.slice(0, 64)} are not taken; only functions are.`);
-  const { name, description, parameters } = tool.function ?? {};
-  return { name: name ?? '', ...(isPresent(description) ? { description } : {}), ...(isPresent(parameters) ? { parameters } : {}) };
+  const { name, description, parameters, strict } = tool.function ?? {};
+  const about = { ...(isPresent(description) ? { description } : {}), ...(isPresent(parameters) ? { parameters } : {}) };
+  return { name: name ?? '', ...about, strict: strict === true };
 }
 
 function decodeChoice(wanted: NonNullable<ChatRequest['tool_choice']>): ToolUse['choice'] {
@@ -40,7 +42,8 @@ function responseFormat({ response_format: format }: ChatRequest, target: Target
   if (format.type !== 'json_schema') throw invalid('response_format.type', 'response_format.type is text, json_object or json_schema.');
   const schema = format.json_schema?.schema;
   if (schema === undefined) throw invalid('response_format.json_schema.schema', 'json_schema needs its schema.');
-  return { kind: 'json-schema', schema };
+  // Only what the client asks to be loose is: what could not be kept is refused otherwise.
+  return { kind: 'json-schema', schema: format.json_schema?.strict === false && target.model !== undefined ? enforceableSchema(schema) : schema };
 }
 
 export function decodeLogprobs(body: ChatRequest, target: Target): { readonly logprobs?: number } {

@@ -68,9 +68,15 @@ function asChat(body: ResponseRequest, offered: readonly KeptTool[], choice: Cha
     stream_options: undefined,
     messages: [],
     max_tokens: body.max_output_tokens,
-    tools: offered.map(({ tool: { name, description, parameters } }) => ({ type: 'function', function: { name: name ?? '', description, parameters } })),
+    // Strict unless said otherwise: the default of this API.
+    tools: offered.map(({ tool: { name, description, parameters, strict } }) => ({
+      type: 'function',
+      function: { name: name ?? '', description, parameters, strict: strict !== false },
+    })),
     tool_choice: choice,
-    response_format: isPresent(format) ? { type: format.type, ...(isPresent(format.schema) ? { json_schema: { schema: format.schema } } : {}) } : undefined,
+    response_format: isPresent(format)
+      ? { type: format.type, ...(isPresent(format.schema) ? { json_schema: { schema: format.schema, strict: format.strict } } : {}) }
+      : undefined,
     reasoning_effort: body.reasoning?.effort,
     logprobs: withLogprobs,
     top_logprobs: body.top_logprobs,
