@@ -60,7 +60,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     home,
     ...resolvePlaces(storePlaces(config, hub, options.userHome), options.cwd),
     events: securityEvents,
-    intake: (request) => intake.inspect(request),
+    intake: (request) => intake.review(request),
     clock: systemClock,
     logger,
   });

@@ -16,6 +16,8 @@ export interface IntakeOptions {
 export interface Intake {
   /** What the stages find; nothing is refused, recorded or changed. */
   inspect(request: IntakeRequest): Promise<IntakeReport>;
+  /** The same; what is taken out of what engines see is recorded, where nothing refuses the model. For a load, whose caller refuses by itself. */
+  review(request: IntakeRequest): Promise<IntakeReport>;
   /** Throws model_refused with `details.reason` = the first code and all findings, and records one event. A model that enters gets its record. */
   admit(request: IntakeRequest): Promise<IntakeReport>;
 }
@@ -53,19 +55,29 @@ export function createIntake({ helpers, events, recordsDirectory, clock }: Intak
     await writeFileAtomic(recordPath(recordsDirectory, id, revision), `${JSON.stringify(record, null, 2)}\n`, 0o600);
   }
 
+  const modelOf = ({ id, revision }: IntakeRequest) => ({ id, ...(revision === null ? {} : { revision }) });
+
+  async function review(request: IntakeRequest): Promise<IntakeReport> {
+    const report = await inspect(request);
+    if (report.findings.length > 0) return report;
+    for (const { path, keys } of report.cleaned) {
+      const details = { file: path, keys, action: 'strip' };
+      events.record({ event: 'input.rejected', outcome: 'ok', model: modelOf(request), reason: 'config_code_pointer', details });
+    }
+    return report;
+  }
+
   return {
     inspect,
+    review,
     async admit(request) {
-      const report = await inspect(request);
+      const report = await review(request);
       const [first] = report.findings;
-      const model = { id: request.id, ...(request.revision === null ? {} : { revision: request.revision }) };
       if (first !== undefined) {
         const details = { purpose: request.purpose, findings: report.findings.slice(0, SHOWN_FINDINGS).map(withoutPlaces) };
-        events.record({ event: 'model.refused', outcome: 'denied', model, reason: first.code, details });
+        events.record({ event: 'model.refused', outcome: 'denied', model: modelOf(request), reason: first.code, details });
         throw refusal(request, report.findings);
       }
-      for (const { path, keys } of report.cleaned)
-        events.record({ event: 'input.rejected', outcome: 'ok', model, reason: 'config_code_pointer', details: { file: path, keys, action: 'strip' } });
       if (request.purpose !== 'load') await keepRecord(request, report);
       return report;
     },
