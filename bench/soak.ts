@@ -2,14 +2,17 @@
 //   npm run soak [-- --requests 1000000] [--minutes 30]      mocked: gateway, API and listener around an engine that computes nothing
 //   npm run soak -- --real [--requests 10000]                real: `hearth serve` with a tiny model, a daemon and an engine process
 //   npm run soak -- --real --smollm2                         the same with SmolLM2-135M
+//   npm run soak -- --faults [--minutes 120]                 a real daemon, with clients that leave or break their requests and engines that are killed
 // The product's clock goes 24 hours further over the requests of a mocked run. Exit 1 when a bound is not kept.
 
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { groupUsage } from '../src/supervisor/limits/group-usage.ts';
 import { createTestHome } from '../test/support/hearth-process.ts';
 import { installTinyModel } from '../test/support/tiny-model.ts';
 import { benchmarkModels } from './models.ts';
+import { keepsBounds, soakFaults } from './soak/fault-soak.ts';
 import { soakMock } from './soak/mock-soak.ts';
 
 const { values } = parseArgs({
@@ -19,12 +22,27 @@ const { values } = parseArgs({
     clients: { type: 'string', default: '16' },
     real: { type: 'boolean', default: false },
     smollm2: { type: 'boolean', default: false },
+    faults: { type: 'boolean', default: false },
   },
 });
 /** P2: resident memory at the end ÷ after the warm-up. */
 const MAX_RATIO = 1.05;
 
-process.exitCode = (values.real ? await soakReal(Number(values.requests ?? 10_000)) : await soakMocked(Number(values.requests ?? 1_000_000))) ? 0 : 1;
+process.exitCode = (
+  values.faults
+    ? await soakWithFaults(Number(values.minutes ?? 120))
+    : values.real
+      ? await soakReal(Number(values.requests ?? 10_000))
+      : await soakMocked(Number(values.requests ?? 1_000_000))
+)
+  ? 0
+  : 1;
+
+async function soakWithFaults(minutes: number): Promise<boolean> {
+  const report = await soakFaults(minutes, (line) => console.error(line));
+  console.log(JSON.stringify(report, null, 2));
+  return keepsBounds(report);
+}
 
 async function soakMocked(requests: number): Promise<boolean> {
   const report = await soakMock({
@@ -94,9 +112,8 @@ async function installSmolLm2(hfHome: string): Promise<string> {
   return 'bench/smollm2';
 }
 
-/** MiB of the daemon and of all its children. */
+/** MiB of the daemon and of all that it started. */
 function residentOf(pid: number): { daemon: number; engine: number } {
-  const resident = (of: number): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${of}/status`, 'utf8'))![1]) / 1024;
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(/\s+/).filter(Boolean).map(Number);
-  return { daemon: resident(pid), engine: children.reduce((sum, child) => sum + resident(child), 0) };
+  const daemon = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
+  return { daemon, engine: groupUsage(pid)!.residentBytes / 1024 ** 2 - daemon };
 }

@@ -55,12 +55,9 @@ describe('engines that take too much', () => {
     for (let crash = 1; crash <= 3; crash += 1) {
       expect((await server.load('org/greedy', 'greedy')).status).toBe(200);
       const { pid } = server.gateway.snapshot().models.find(({ id }) => id === 'org/greedy')!;
-      const since = performance.now();
       const response = await ask(server.baseUrl, 'org/greedy', LONG);
-      const lasted = performance.now() - since;
       codes.push(`${response.status} ${((await response.json()) as { error: { code: string } }).error.code}`);
       expect(isRunning(pid!)).toBe(false);
-      expect(lasted).toBeLessThan(10_000);
       const state = server.gateway.snapshot().models.find(({ id }) => id === 'org/greedy')!;
       expect(state.crashes).toBe(crash);
     }

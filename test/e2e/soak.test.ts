@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { keepsBounds, soakFaults } from '../../bench/soak/fault-soak.ts';
 import { soakMock } from '../../bench/soak/mock-soak.ts';
 
 const LONG = process.env['HEARTH_SOAK'] === '1';
@@ -27,4 +28,25 @@ it.skipIf(!LONG)(
     expect(report.residentRatio).toBeLessThan(1.05);
   },
   7_200_000,
+);
+
+it.skipIf(process.platform !== 'linux')(
+  `a real daemon with clients that leave, cut and break their requests, and with a killed engine, holds no more at the end (reads /proc: Linux)`,
+  async () => {
+    const report = await soakFaults(0.5);
+    expect(report.requests).toBeGreaterThan(20);
+    expect(Object.keys(report.faults)).toEqual(expect.arrayContaining(['answer: 200', 'leave: cut', 'broken: 400', 'unknown: 404', 'engine killed']));
+    expect(report.last.temporaries).toBe(0);
+    expect(report.last.processes).toBeLessThanOrEqual(report.first.processes);
+    expect(report.last.descriptors).toBeLessThanOrEqual(report.first.descriptors + 8);
+  },
+  180_000,
+);
+
+it.skipIf(!LONG)(
+  '[security G50] two hours with injected faults: no growth of descriptors, memory, processes, temporary files (nightly; HEARTH_SOAK=1 runs it)',
+  async () => {
+    expect(keepsBounds(await soakFaults(120))).toBe(true);
+  },
+  8_000_000,
 );
