@@ -81,6 +81,23 @@ test('ids that climb, hold separators or zero bytes, or are long are refused or 
   await rm(directory, { recursive: true });
 }, 120_000);
 
+test('a path that climbs, and a target of another scheme or server, is refused before any route', async () => {
+  await using server = await startHttp();
+  const port = server.listener.port!;
+  for (const path of ['/v1/../metrics', '/v1/%2e%2e/admin/v1/status', '/v1/.%2E/health', '/./health', '/v1\\..\\metrics', '/health/..'])
+    expect((await ask(port, 'GET', path, {})).status, path).toBe(400);
+  for (const target of [
+    `https://127.0.0.1:${port}/health`,
+    `ftp://127.0.0.1:${port}/health`,
+    'ftp://evil.test/health',
+    'http://evil.test/health',
+    `http://x@127.0.0.1:${port}/health`,
+  ])
+    expect((await ask(port, 'GET', target, {})).status, target).toBe(400);
+  for (const fine of [`http://127.0.0.1:${port}/health`, '/health', '/health?x=../..', '/v1/models/..x', '/v1/models/a..b'])
+    expect([200, 404], fine).toContain((await ask(port, 'GET', fine, {})).status);
+});
+
 test("an id that opens a stored answer has more than 128 random bits, and another key's is unknown", async () => {
   const directory = await mkdtemp(join(tmpdir(), 'hearth_ids_'));
   const clock = { now: Date.now, monotonic: () => performance.now() };

@@ -17,7 +17,7 @@ export function checkHost(hostHeaders: readonly string[], target: string, listen
   if (host === undefined || more.length > 0) return bad('A request needs exactly one Host header.');
   const match = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:.*)?$/i.exec(host);
   if (!match) return bad('The Host header is malformed.');
-  if (/^https?:/i.test(target) && !sameAuthority(target, host)) return bad('The request target and the Host header name different servers.');
+  if (/^[a-z][a-z0-9+.-]*:/i.test(target) && !sameAuthority(target, host)) return bad('The request target and the Host header name different servers.');
   const name = match[1]!.toLowerCase();
   const port = match[2] ?? ':80';
   if (port === `:${listener.port}` && allowedHosts(listener).has(name)) return null;
@@ -47,10 +47,7 @@ const allowedHosts = (listener: ListenerNames): Set<string> =>
 const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host).toLowerCase();
 
 const sameAuthority = (target: string, host: string): boolean =>
-  target
-    .replace(/^https?:\/\//i, '')
-    .split(/[/?#]/, 1)[0]!
-    .toLowerCase() === host.toLowerCase();
+  /^http:\/\//i.test(target) && target.slice('http://'.length).split(/[/?#]/, 1)[0]!.toLowerCase() === host.toLowerCase();
 
 const bad = (message: string): HearthError => new HearthError('invalid_value', message, { details: { param: 'host' } });
 
