@@ -21,13 +21,15 @@ export function createFileWatch(verified: readonly ModelFile[]): FileWatch {
     async addLinks(directory, own) {
       const root = await realpath(own);
       directories.set(directory, await stampOf(directory));
-      for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+      const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+      const targets = await Promise.all(entries.map((entry) => realpath(join(entry.parentPath, entry.name)).catch(() => null)));
+      for (const [index, entry] of entries.entries()) {
         const path = join(entry.parentPath, entry.name);
         if (entry.isDirectory()) {
           directories.set(path, await stampOf(path));
           continue;
         }
-        const target = await realpath(path).catch(() => null);
+        const target = targets[index] ?? null;
         if (target !== null && files.has(target)) continue;
         const identity = target?.startsWith(`${root}/`) ? await identityAt(target) : null;
         if (target === null || identity === null) return { code: 'file_changed', message: 'a link of the view leads elsewhere', file: entry.name };
@@ -37,18 +39,18 @@ export function createFileWatch(verified: readonly ModelFile[]): FileWatch {
     },
 
     async changed() {
-      for (const [path, stamp] of directories) if ((await stampOf(path)) !== stamp) return changedProblem;
-      for (const [path, before] of files) {
+      const moved = [...directories].map(async ([path, stamp]) => (await stampOf(path)) !== stamp);
+      const changed = [...files].map(async ([path, before]) => {
         const now = await identityAt(path);
-        if (now === null || !sameIdentity(now, before)) return changedProblem;
-      }
-      return null;
+        return now === null || !sameIdentity(now, before);
+      });
+      return (await Promise.all([...moved, ...changed])).includes(true) ? changedProblem : null;
     },
   };
 }
 
 /** Changes with every link that is made, removed or replaced in it. */
 async function stampOf(directory: string): Promise<string> {
-  const { dev, ino, mtimeNs, ctimeNs } = await lstat(directory, { bigint: true });
-  return [dev, ino, mtimeNs, ctimeNs].join(':');
+  const facts = await lstat(directory, { bigint: true }).catch(() => null);
+  return facts === null ? 'gone' : [facts.dev, facts.ino, facts.mtimeNs, facts.ctimeNs].join(':');
 }

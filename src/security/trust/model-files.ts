@@ -21,8 +21,11 @@ export async function listModelFiles(place: Place, only?: readonly string[]): Pr
   const roots = [place.directory, ...place.blobs];
   const files: ModelFile[] = [];
   const problems: SignatureProblem[] = [];
-  for (const path of only ?? (await readablePaths(place.directory))) {
-    const found = await inspectFile(place.directory, path, roots);
+  const paths = only ?? (await readablePaths(place.directory));
+  // At once: they wait for the system, not for each other.
+  const inspected = await Promise.all(paths.map((path) => inspectFile(place.directory, path, roots)));
+  for (const [index, found] of inspected.entries()) {
+    const path = paths[index]!;
     if (found === null) problems.push({ code: 'file_missing', message: `${path} is not there`, file: path });
     else if ('code' in found) problems.push(found);
     else files.push(found);
@@ -72,8 +75,8 @@ export function fingerprintOf({ files, problems }: ModelListing): string {
 export async function othersMayWrite(place: Place, files: readonly ModelFile[]): Promise<boolean> {
   const [uid, gid] = [process.geteuid?.(), process.getegid?.()];
   if (uid === undefined) return false;
-  for (const path of new Set([place.directory, ...files.flatMap(({ source }) => [dirname(source), source])])) {
-    const facts = await lstat(path).catch(() => null);
+  const paths = [...new Set([place.directory, ...files.flatMap(({ source }) => [dirname(source), source])])];
+  for (const facts of await Promise.all(paths.map((path) => lstat(path).catch(() => null)))) {
     if (facts === null || (facts.uid !== uid && facts.uid !== 0)) return true;
     // A group of its own is the user alone.
     if ((facts.mode & 0o002) !== 0 || ((facts.mode & 0o020) !== 0 && facts.gid !== gid)) return true;
