@@ -2,6 +2,7 @@
 // Refuses: deciding anything of the domain.
 // Called by: cli, bin/hearthd.js.
 import type { ListData } from '../contract/index.ts';
+import type { SecurityEvent } from '../core/index.ts';
 import type { DaemonOptions, DaemonStart } from './daemon/run-daemon.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
 import type { ListModelsOptions } from './list-models.ts';
@@ -56,6 +57,13 @@ export async function modelSigning() {
 export async function readKeyFile(path: string): Promise<string> {
   const module = await import('../security/index.ts');
   return await module.readKeyFile(path);
+}
+
+/** Writes one event into the security log of a home; for what a command does by itself, with no daemon to notice it. */
+export async function recordSecurityEvent(home: string, event: SecurityEvent): Promise<void> {
+  const { createSecurityLog } = await import('../security/index.ts');
+  await using log = createSecurityLog({ home });
+  log.record(event);
 }
 
 export type { Finding } from './doctor/finding.ts';

@@ -101,9 +101,13 @@ export function watchSecurityLog({
   const gone = new AbortController();
   let verifiedAt: number | null = null;
   const set = (ok: boolean) => telemetry.registry.set('hearth_audit_chain_ok', [], ok ? 1 : 0);
-  const stop = log.subscribe(({ event, severity, reason }) => {
+  const stop = log.subscribe(({ event, severity, reason, details }) => {
     telemetry.events.emit({ kind: 'security-event', type: event, severity });
     if (event === 'audit.gap' && reason !== 'torn') set(false);
+    if (event !== 'model.verify.ok' && event !== 'model.verify.failed') return;
+    telemetry.registry.add('hearth_model_verify_total', [event === 'model.verify.ok' ? 'ok' : (reason ?? 'failed')]);
+    const durationMs = details?.['durationMs'];
+    if (typeof durationMs === 'number') telemetry.registry.observe('hearth_model_verify_seconds', [], durationMs / 1000);
   });
   async function verify(): Promise<void> {
     verifiedAt = clock.monotonic();

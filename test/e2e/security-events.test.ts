@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -71,6 +71,7 @@ async function startDaemon(home: TestHome, args: readonly string[] = [], env: Re
     /** Over TCP. */
     ask: (path: string, init: RequestInit = {}) => fetch(`${url}${path}`, init),
     /** Over the socket. */
+    text: async (path: string) => await (await fetchSocket(new Request(`http://localhost${path}`))).text(),
     async own<T = unknown>(method: string, path: string, body?: object): Promise<T> {
       const response = await fetchSocket(
         new Request(`http://localhost${path}`, { method, headers: json, ...(body === undefined ? {} : { body: JSON.stringify(body) }) }),
@@ -185,6 +186,18 @@ describe('the security log of a home', () => {
     await once('review.sign', async () => expect((await home.run(['audit', 'review', '--sign', 'Ada'])).stdout).toContain('Signed by Ada'), {
       details: { name: 'Ada', chainOk: true },
     });
+    const metrics = await daemon.text('/metrics');
+    for (const row of [
+      'security_events_total{type="auth.fail",severity="low"} 1',
+      'auth_failures_total 1',
+      'audit_chain_ok 1',
+      'model_verify_total{result="ok"} 1',
+    ])
+      expect(metrics).toContain(`hearth_${row}\n`);
+    expect((await home.run(['audit', 'tail', '-n', '3'])).stdout.split('\n').filter(Boolean)).toHaveLength(3);
+    const exported = (await home.run(['audit', 'export'])).stdout.trimEnd().split('\n');
+    expect(exported.map((text) => (JSON.parse(text) as AuditLine).seq)).toEqual(exported.map((_, i) => i + 1));
+    expect((await daemon.ask('/admin/v1/audit/review')).status).toBe(401);
     await once('audit.checkpoint', async () => {
       daemon.child.kill('SIGTERM');
       await daemon.ended;
@@ -207,6 +220,11 @@ describe('the security log of a home', () => {
       model: { id: 'org/coded' },
     });
 
+    // With no daemon that sees the file change, the command itself tells it.
+    await once('config.change', async () => expect(await home.run(['config', 'set', 'logs.level', 'error'])).toMatchObject({ code: 0 }), {
+      details: { changed: ['logs.level'] },
+    });
+
     const lines = await linesOf(home);
     for (const line of lines) auditLine.parse(line);
     expect(lines.map(({ seq }) => seq)).toEqual(lines.map((_, i) => i + 1));
@@ -214,6 +232,25 @@ describe('the security log of a home', () => {
     expect(await verifyLog(logPlaces(home.home))).toMatchObject({ ok: true, faults: [] });
     const shown = [...seen, 'egress.blocked', ...NOT_BUILT, ...ELSEWHERE].sort();
     expect(shown).toEqual(Object.keys(SECURITY_EVENTS).sort());
+  });
+
+  test('a changed line is found from the command line, and what is risky is refused where the log cannot be written', async () => {
+    await using home = await createTestHome();
+    expect((await home.run(['keys', 'api', 'new', '--name', 'first'])).code).toBe(0);
+    const whole = await home.run(['audit', 'verify']);
+    expect(whole).toMatchObject({ code: 0, stdout: expect.stringContaining('The security log is whole.') });
+    const other = await home.run(['audit', 'verify', '--key', 'ab'.repeat(32), '--json']);
+    expect(other.code).toBe(1);
+    expect(JSON.parse(other.stdout)).toMatchObject({ data: { ok: false, faults: [{ code: 'file_replaced' }] } });
+    const path = join(home.home, 'audit/security-1.jsonl');
+    writeFileSync(path, readFileSync(path, 'utf8').replace('"first"', '"worst"'));
+    expect(await home.run(['audit', 'verify'])).toMatchObject({ code: 1, stdout: expect.stringContaining('line_changed: Line 1 was changed') });
+    expect((await home.run(['audit', 'review'])).stdout).toContain('NOT AS IT WAS WRITTEN');
+
+    rmSync(join(home.home, 'audit'), { recursive: true });
+    writeFileSync(join(home.home, 'audit'), 'in the way');
+    const refused = await home.run(['pull', 'org/m', '--json']);
+    expect(JSON.parse(refused.stdout)).toMatchObject({ status: 'error', error: { code: 'file_system_error' } });
   });
 
   test('egress.blocked tells once of a link that leads into a private network', async () => {

@@ -128,6 +128,11 @@ const set = defineCommand({
   async run(context, args: { key: string; value: string }) {
     const key = wanted(args.key);
     const { path, value } = await setInFile(context.home, key, args.value);
+    // A daemon sees the file change, and records what that did.
+    if ((await context.findDaemon({ anyVersion: true })) === null) {
+      const { recordSecurityEvent } = await import('../../../app/index.ts');
+      await recordSecurityEvent(context.home, { event: 'config.change', outcome: 'ok', reason: 'command', details: { what: 'config', changed: [key.name] } });
+    }
     return { data: { key: key.name, value: withoutSecrets(value), path } };
   },
   render: (data) => `${data.key} = ${show(data.value)}`,
