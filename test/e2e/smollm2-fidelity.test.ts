@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { argmax, divergence, logSoftmax } from '../../bench/distributions.ts';
 import { type ActivationPath, type Ember, loadEmber, PAGE_TOKENS } from '../../src/ember/index.ts';
-import { importGguf, loadTokenizer } from '../../src/formats/index.ts';
+import { exportGguf, importGguf, loadTokenizer, openCheckpoint } from '../../src/formats/index.ts';
 
 /** SmolLM2-135M-Instruct.Q4_1.gguf; `.ci/run` fetches it and names it here. */
 const model = process.env['HEARTH_TEST_SMOLLM2_GGUF'];
@@ -62,6 +62,32 @@ describe.skipIf(model === undefined)(title, () => {
       expect(exact!.same).toBeGreaterThanOrEqual(0.995);
       expect(usual!.kl).toBeLessThan(Math.min(0.003, recorded.llama.meanKl));
       expect(usual!.same).toBeGreaterThanOrEqual(Math.max(0.97, recorded.llama.sameTop));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('[formats F40] converted to GGUF and back the checkpoint has the same bytes and the same logits, so that E43 holds for it too', {
+    timeout: 600_000,
+  }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'hearth-there-and-back-'));
+    try {
+      const [first, back] = [join(folder, 'mlx'), join(folder, 'back')];
+      await importGguf(model!, first);
+      await exportGguf(first, join(folder, 'there.gguf'));
+      await importGguf(join(folder, 'there.gguf'), back);
+      await using before = await openCheckpoint(first);
+      await using after = await openCheckpoint(back);
+      expect([...after.tensors.keys()].toSorted()).toEqual([...before.tensors.keys()].toSorted());
+      for (const name of before.tensors.keys()) expect([name, Buffer.compare(await after.readTensor(name), await before.readTensor(name))]).toEqual([name, 0]);
+      const ids = (await loadTokenizer(back)).encode('Two conversions change no number of it.', { special: false });
+      const logits = async (directory: string): Promise<Float32Array> => {
+        await using ember = await loadEmber({ directory, ranks: 2, activations: 'mixed', contextTokens: 64, batchTokens: 64 });
+        const pages = ember.pageGroups.map(({ pageCount }) => Uint32Array.from({ length: pageCount }, (_, i) => i));
+        await ember.step([{ pages, position: 0, tokens: ids, output: 'last', temperature: 1, adjustments: [], candidates: 1 }]);
+        return await ember.logits(0);
+      };
+      expect(await logits(back)).toEqual(await logits(first));
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
