@@ -209,7 +209,7 @@ describe('a swap between the verdict and the end of the load', () => {
     },
   ];
 
-  it('[security G10] is detected in each of 1,000 race loops, at whatever moment it comes', { timeout: 120_000 }, async () => {
+  it('[security G10] is detected in each of 1,000 race loops, at whatever moment it comes', { timeout: 600_000 }, async () => {
     const trust = home.open();
     let detected = 0;
     const race = async (loop: number): Promise<void> => {
