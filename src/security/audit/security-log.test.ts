@@ -81,13 +81,13 @@ describe('the security log', () => {
     const heard: number[] = [];
     a.subscribe(({ seq }) => heard.push(seq));
     for (let i = 0; i < 20; i += 1) {
-      a.record({ event: 'key.add', outcome: 'ok', details: { i } });
-      b.record({ event: 'key.revoke', outcome: 'ok', details: { i } });
+      a.record({ event: 'push.blocked', outcome: 'denied', details: { i } });
+      b.record({ event: 'model.refused', outcome: 'denied', details: { i } });
     }
     await a.flush();
     await b.flush();
     const lines = await linesOf();
-    expect(lines.map(({ event }) => event)).toEqual(Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 'key.add' : 'key.revoke')));
+    expect(lines.map(({ event }) => event)).toEqual(Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 'push.blocked' : 'model.refused')));
     expect((await verifyLog(logPlaces(home))).ok).toBe(true);
     // The lines of the other one are heard as soon as they are seen.
     expect(heard).toEqual(Array.from({ length: 39 }, (_, i) => i + 1));
@@ -97,6 +97,7 @@ describe('the security log', () => {
     const clock = fakeClock(Date.UTC(2027, 0, 1, 23, 59));
     await using log = createSecurityLog({ home, clock, maxFileBytes: 2000 });
     for (let i = 0; i < 8; i += 1) log.record({ event: 'config.change', outcome: 'ok' });
+    await log.flush();
     const bySize = filesOf().length;
     expect(bySize).toBeGreaterThan(1);
     clock.advance(120_000);

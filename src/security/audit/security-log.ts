@@ -51,8 +51,10 @@ const RETRY_MS = 1_000;
 const RESERVE_BYTES = 256 * 1024;
 /** Events that wait for a disk with room; more than these are counted. */
 const MAX_WAITING = 10_000;
-/** From here on an event is written at once, and asked onto the disk. */
+/** From here on an event is asked onto the disk, and waits for no others but those of the same turn. */
 const WEIGHTY = SEVERITIES.indexOf('medium');
+/** From here on it is in the file when `record` returns. */
+const AT_ONCE = SEVERITIES.indexOf('high');
 
 export function createSecurityLog(options: SecurityLogOptions): SecurityLog {
   const { home, clock = systemClock, logger = silentLogger, heartbeatMs = null, batchMs = 10 } = options;
@@ -62,6 +64,7 @@ export function createSecurityLog(options: SecurityLogOptions): SecurityLog {
   let lost = 0;
   let writer: LogWriter | null = null;
   let timer: NodeJS.Timeout | null = null;
+  let dueAt = 0;
   let failure: unknown = null;
   let syncing: Promise<void> = Promise.resolve();
   let closed = false;
@@ -77,7 +80,10 @@ export function createSecurityLog(options: SecurityLogOptions): SecurityLog {
     }));
 
   function later(ms: number): void {
-    if (closed || timer !== null) return;
+    const due = performance.now() + ms;
+    if (closed || (timer !== null && dueAt <= due)) return;
+    if (timer !== null) clearTimeout(timer);
+    dueAt = due;
     timer = setTimeout(() => {
       timer = null;
       write();
@@ -155,9 +161,9 @@ export function createSecurityLog(options: SecurityLogOptions): SecurityLog {
       waiting.push(...taken.slice(0, room));
       lost += Math.max(0, taken.length - room);
       if (failure !== null) return;
-      const weighty = taken.some((each) => SEVERITIES.indexOf(each.severity ?? SECURITY_EVENTS[each.event]) >= WEIGHTY);
-      if (weighty) write();
-      else later(batchMs);
+      const weight = Math.max(...taken.map((each) => SEVERITIES.indexOf(each.severity ?? SECURITY_EVENTS[each.event])));
+      if (weight >= AT_ONCE) write();
+      else later(weight >= WEIGHTY ? 0 : batchMs);
     },
 
     assertWritable() {
