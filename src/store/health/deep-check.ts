@@ -1,7 +1,7 @@
 import { basename, dirname } from 'node:path';
 import { isHearthError } from '../../core/index.ts';
 import { openGguf, openSafetensors } from '../../formats/index.ts';
-import { blobHash, hashFile } from '../hub/digest.ts';
+import { hashAll } from '../../security/index.ts';
 import type { ModelFile, ModelView } from '../model-view.ts';
 import { type HealthVerdict, unhealthy } from './check-health.ts';
 import { weightFilesOf } from './weight-files.ts';
@@ -14,12 +14,26 @@ export type ListedDigests = ReadonlyMap<string, { readonly digest: string; reado
  * No network. null: nothing was found.
  */
 export async function deepCheck(view: ModelView, listed: ListedDigests | null, signal?: AbortSignal): Promise<HealthVerdict | null> {
-  for (const file of view.files) {
+  const checked = view.files.flatMap((file) => {
     const expected = listed === null ? blobDigest(file) : (listed.get(file.path) ?? null);
-    if (expected === null) continue;
-    if (file.sizeBytes !== expected.sizeBytes || (await digestOf(file, expected.digest, signal)) !== expected.digest)
-      return unhealthy(`Checksum mismatch: ${file.path}`);
-  }
+    return expected === null ? [] : [{ file, ...expected }];
+  });
+  const resized = checked.find(({ file, sizeBytes }) => file.sizeBytes !== sizeBytes);
+  if (resized !== undefined) return unhealthy(`Checksum mismatch: ${resized.file.path}`);
+  const results = await hashAll(
+    checked.map(({ file, digest, sizeBytes }) => ({
+      source: file.realPath,
+      identity: null,
+      sizeBytes,
+      algorithm: digest.length === 64 ? ('sha256' as const) : ('git-sha1' as const),
+    })),
+    signal === undefined ? {} : { signal },
+  );
+  const broken = checked.find(({ digest }, index) => {
+    const result = results[index]!;
+    return result.kind !== 'hashed' || result.digest !== digest;
+  });
+  if (broken !== undefined) return unhealthy(`Checksum mismatch: ${broken.file.path}`);
   for (const file of weightFilesOf(view)) {
     const problem = await headerProblem(file);
     if (problem !== null) return unhealthy(problem);
@@ -32,12 +46,6 @@ function blobDigest(file: ModelFile): { readonly digest: string; readonly sizeBy
   const name = basename(file.realPath);
   const isBlob = basename(dirname(file.realPath)) === 'blobs' && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(name);
   return isBlob ? { digest: name, sizeBytes: file.sizeBytes } : null;
-}
-
-async function digestOf(file: ModelFile, digest: string, signal?: AbortSignal): Promise<string> {
-  const hash = blobHash(digest, file.sizeBytes);
-  await hashFile(hash, file.realPath, file.sizeBytes, signal);
-  return hash.digest('hex');
 }
 
 async function headerProblem(file: ModelFile): Promise<string | null> {
