@@ -177,6 +177,7 @@ export const ERRORS = {
 
   // Adapters (docs/spec/agents-training.md §10)
   adapter_not_found: row(404, 1, 'Load the adapter first; the message names those that are there.'),
+  adapter_conflict: row(400, 1, 'Name the adapter in one place: behind `+` in the name of the model, or in the field `adapter`.'),
   adapter_base_mismatch: row(409, 1, 'Use the base model that the adapter was trained on.'),
   adapter_kind_unsupported: row(400, 1, 'Fuse the adapter into its base model, or keep it in a format that can hold it.'),
   adapter_limit: row(409, 1, 'Unload an adapter that is not needed, or raise `adapters.maxResident`.', again),

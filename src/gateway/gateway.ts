@@ -4,6 +4,7 @@ import { HearthError } from '../core/index.ts';
 import type { EngineSession, SessionStats } from '../engines/index.ts';
 import { type Answer, type AnswerCall, type Requester, type Target, untilCommit } from './answer.ts';
 import { factsOf } from './companions.ts';
+import { ADAPTER_NAME } from './dialects/openai/adapter.ts';
 import { type GatewayOptions, type GatewaySettings, withDefaults } from './gateway-options.ts';
 import { type Generation, startGeneration } from './generation.ts';
 import { createMemoryGuard } from './memory/memory-guard.ts';
@@ -155,7 +156,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   }
 
   async function answerLocal(target: Target & { readonly model: ResolvedModel }, request: GenerateRequest, call: AnswerCall): Promise<Answer> {
-    const generation = await generate(target.model, request, call.signal, call.requester);
+    const generation = await generate(target.model, withNamedAdapter(request, target), call.signal, call.requester);
     call.onAdmitted?.();
     const events = await untilCommit(generation.events, call);
     const { source, timings, usage } = generation;
@@ -290,6 +291,20 @@ export function createGateway(options: GatewayOptions): Gateway {
       await this.close({ drainTimeoutMs: 0 });
     },
   };
+}
+
+/** `<base>+<adapter>` as the name of a model stands for the field `adapter`, in every dialect (docs/spec/agents-training.md §6.2). */
+function withNamedAdapter(request: GenerateRequest, { model, capabilities }: Target & { readonly model: ResolvedModel }): GenerateRequest {
+  const { adapter: name } = model;
+  if (name === undefined) return request;
+  if (!ADAPTER_NAME.test(name)) throw new HearthError('invalid_value', `${JSON.stringify(name)} is no name of an adapter.`, { details: { param: 'model' } });
+  if (!capabilities.adaptersPerRequest)
+    throw new HearthError('unsupported_parameter', `The engine of ${model.id} takes no adapters.`, { details: { param: 'model' } });
+  if (request.adapter !== undefined && request.adapter.name !== name)
+    throw new HearthError('adapter_conflict', `The name of the model asks for the adapter ${name}, and the field adapter for ${request.adapter.name}.`, {
+      details: { param: 'adapter' },
+    });
+  return { ...request, adapter: { name, scale: request.adapter?.scale ?? 1 } };
 }
 
 /** Tells two directories of one name apart, the same way each time. */

@@ -2,6 +2,8 @@ import type { ModelFacts } from '../core/index.ts';
 
 /** A model that a name led to. */
 export interface ResolvedModel {
+  /** What stands behind `+` in the name that led here. */
+  readonly adapter?: string;
   /** What answers call it: `org/name`, or the basename of a workspace. Never a path. */
   readonly id: string;
   /** Snapshot or content hash, null when there is none. */

@@ -78,9 +78,19 @@ function usable(open: OpenModel, reference: string): ResolvedModel {
   }
   const id = idOf(open, reference);
   const workspace = model.cached ? {} : { workspace: facts.directory };
-  const { revision } = parseReference(reference) as { readonly revision?: string | null };
+  const { revision, adapter } = parseReference(reference) as { readonly revision?: string | null; readonly adapter?: string | null };
   const named = typeof revision === 'string' ? { revisionNamed: true } : {};
-  return { id, hash: open.identity.hash, facts, capabilities: model.capabilities, name: model.cached ? id : open.identity.name, ...workspace, ...named };
+  const withAdapter = typeof adapter === 'string' ? { adapter } : {};
+  return {
+    id,
+    hash: open.identity.hash,
+    facts,
+    capabilities: model.capabilities,
+    name: model.cached ? id : open.identity.name,
+    ...workspace,
+    ...named,
+    ...withAdapter,
+  };
 }
 
 /** The health check says that config.json is missing also where a GGUF file, which needs none, is broken. */
