@@ -1,7 +1,7 @@
-import { closeSync, constants, fstatSync, fsync, fsyncSync, ftruncateSync, mkdirSync, openSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsync, fsyncSync, ftruncateSync, openSync, statSync, unlinkSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import { bootId, type Clock, checkManagedFile, openFileLock, SECURITY_EVENTS, type SecurityEvent } from '../../core/index.ts';
+import { bootId, type Clock, checkManagedFile, makePrivateDirectorySync, openFileLock, SECURITY_EVENTS, type SecurityEvent } from '../../core/index.ts';
 import { type AuditKey, type HeadStatement, openAuditKey } from './audit-key.ts';
 import { cleanEvent } from './clean-event.ts';
 import { openHeadFile, readHead } from './head-file.ts';
@@ -52,7 +52,7 @@ const HOST = hostname();
 
 export function openLogWriter(options: WriterOptions): LogWriter {
   const { directory, headPath, clock } = options;
-  for (const path of [directory, dirname(headPath)]) mkdirSync(path, { recursive: true, mode: 0o700 });
+  for (const path of [directory, dirname(headPath)]) makePrivateDirectorySync(path);
   const lock = openFileLock(join(directory, 'writer.lock'), { waitMs: LOCK_WAIT_MS });
   let key: AuditKey | null = null;
   let headFile: ReturnType<typeof openHeadFile> | null = null;

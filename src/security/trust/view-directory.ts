@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { lstat, mkdir, readdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { lstat, readdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makePrivateDirectory, writeFileAtomic } from '../../core/index.ts';
 import type { ModelFile } from '../signing/index.ts';
@@ -39,7 +39,7 @@ export async function makeViewDirectory({ root, of, files, cleaned }: ViewOption
     const at = join(view, path);
     if (await isCopy(at, sha256)) continue;
     if (bytes === undefined) return null;
-    await mkdir(dirname(at), { recursive: true, mode: 0o700 });
+    await makePrivateDirectory(dirname(at));
     await writeFileAtomic(at, bytes);
   }
   for (const [path, source] of links) await setLink(join(view, path), source);
@@ -56,7 +56,7 @@ async function isCopy(path: string, sha256: string): Promise<boolean> {
 /** Replaced in one step: a process that loads the same model meanwhile sees the old link or the new one. */
 async function setLink(path: string, source: string): Promise<void> {
   if ((await readlink(path).catch(() => null)) === source) return;
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makePrivateDirectory(dirname(path));
   const fresh = join(dirname(path), `.${randomBytes(8).toString('hex')}`);
   await symlink(source, fresh);
   await rename(fresh, path);
