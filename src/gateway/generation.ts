@@ -79,8 +79,15 @@ export function startGeneration(order: GenerationOrder): Generation {
   }
 
   const { model, engineId, report } = order.loaded;
+  const { adapter } = order.request;
   return {
-    source: { model: model.id, hash: model.hash, upstream: engineId, version: report.version, device: report.device },
+    source: {
+      model: adapter === undefined ? model.id : `${model.id}+${adapter.name}`,
+      hash: model.hash,
+      upstream: engineId,
+      version: report.version,
+      device: report.device,
+    },
     events: run(),
     usage: () => usage,
     timings: () => {

@@ -68,6 +68,7 @@ export async function rerank(gateway: Door, body: RerankRequest, signal: AbortSi
 /** Refused before anything is loaded: what is no embedder, and encoders that are known by name only. */
 async function checkEmbedder(gateway: Door, model: ResolvedModel): Promise<void> {
   const param = { details: { param: 'model' } };
+  if (model.adapter !== undefined) throw new HearthError('unsupported_parameter', 'Vectors are those of the base model: name it without an adapter.', param);
   if (model.capabilities !== undefined && !model.capabilities.includes('embeddings'))
     throw new HearthError('not_an_embedder', `${model.id} is no embedding model.`, param);
   const cannot = (cause?: unknown) =>

@@ -33,9 +33,17 @@ export const idOf = (target: NamedTarget): string => (target.kind === 'local' ? 
 
 /** What the table makes of a name that no model has exactly; null: it is left to the store. Throws ambiguous_match for globs that contradict each other. */
 export function planOf(name: string, table: NameTable): RoutePlan | null {
-  const meant = aliasOf(name, table.aliases);
+  const meant = meantBy(name, table.aliases);
   const planned = withoutAlias(meant ?? name, table);
   return planned ?? (meant === null ? null : single({ kind: 'local', name: meant }));
+}
+
+/** The last `+` splits off an adapter first, so that a glob never takes it for a part of the name (docs/spec/serving.md §1.2). */
+function meantBy(name: string, aliases: NameTable['aliases']): string | null {
+  const at = name.lastIndexOf('+');
+  if (at < 1 || Object.hasOwn(aliases, name)) return aliasOf(name, aliases);
+  const base = aliasOf(name.slice(0, at), aliases);
+  return base === null ? null : base + name.slice(at);
 }
 
 /** The name that an alias stands for; null without one. The exact one goes before globs, a longer glob before a shorter one. */

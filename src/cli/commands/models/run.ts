@@ -8,6 +8,7 @@ import { defineCommand, flag, onUnlessNo, option } from '../../command.ts';
 import { type Answer, answer, type GenerationSettings } from '../../generate/answer.ts';
 import { chat, INTERRUPTED } from '../../generate/chat.ts';
 import { checkWish } from '../../generate/check-wish.ts';
+import { isPath } from '../../generate/inspect-model.ts';
 import { answerPrinter, speedLine, tokensPerSecond } from '../../generate/print-answer.ts';
 import { type MediaFile, readAudio, readImages } from '../../generate/read-media.ts';
 import { choosePrompt } from '../../generate/read-prompt.ts';
@@ -105,7 +106,7 @@ export const runCommand = defineCommand({
     });
     if (given.verbose) context.output.notice(`${ready.model.id} on ${ready.model.engine ?? 'no engine'}, loaded in ${formatSeconds(ready.loadMs / 1000)}`);
     if (given.chatTemplate) for (const warning of ready.model.warnings) context.output.notice(`Note: ${plain(warning)}`);
-    const settings = { ...settingsOf(given, ready, (await context.loadConfig()).config.run.imageChunk), jsonSchema };
+    const settings = { ...settingsOf(args.model, given, ready, (await context.loadConfig()).config.run.imageChunk), jsonSchema };
     if (choice.kind === 'chat') {
       await chat(context, client, { settings, modelName: args.model, system: given.system, showReasoning: given.reasoning });
       return { data: null, silent: true };
@@ -143,9 +144,9 @@ export const runCommand = defineCommand({
   render: () => '',
 });
 
-function settingsOf(given: Given, ready: ReadyModel, imageChunk: number): GenerationSettings {
+function settingsOf(name: string, given: Given, ready: ReadyModel, imageChunk: number): GenerationSettings {
   return {
-    model: ready.model.id,
+    model: ready.model.id + adapterIn(name),
     maxTokens: newTokens(given.maxTokens, given.image.length > 0, ready.model.contextTokens),
     temperature: given.temperature ?? (given.audio.length > 0 ? 0 : 0.7),
     topP: given.topP === 0 ? 1e-6 : given.topP,
@@ -160,6 +161,12 @@ function settingsOf(given: Given, ready: ReadyModel, imageChunk: number): Genera
     chatTemplate: given.chatTemplate,
     chunk: given.image.length === 0 ? undefined : (given.chunk ?? imageChunk),
   };
+}
+
+/** `+ADAPTER` of a name, which the id of the loaded base lacks; a path has none. */
+function adapterIn(name: string): string {
+  const at = name.indexOf('+');
+  return at < 0 || isPath(name) ? '' : name.slice(at);
 }
 
 /** `enable_thinking=false` is a boolean, `n=3` a number, everything else text. */
