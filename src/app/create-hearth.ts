@@ -13,6 +13,7 @@ import { withCatalog } from './catalogued-store.ts';
 import { collectGauges, readerOf } from './collect-gauges.ts';
 import { createEngines, engineOptionsOf, mlxEnvironments, probeOf } from './create-engines.ts';
 import { createHearthStore, resolvePlaces, storePlaces } from './create-hearth-store.ts';
+import { collectDependencyGauges } from './dependency-state.ts';
 import { createEngineInstalls } from './engine-installs.ts';
 import { gatewayTimes } from './gateway-times.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
@@ -153,6 +154,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     trust: { trust, keys: createSigningKeys({ home, trust, clock: systemClock }) },
   });
   collectGauges(telemetry, gateway);
+  collectDependencyGauges(telemetry, home, systemClock.now);
   const watched = options.daemon ? watchSecurityLog({ log: securityEvents, home, telemetry, clock: systemClock, logger }) : null;
   return {
     request: (request, origin) => api.request(request, origin),

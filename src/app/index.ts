@@ -66,6 +66,14 @@ export async function recordSecurityEvent(home: string, event: SecurityEvent): P
   log.record(event);
 }
 
+export type { DependencyPlaces } from './dependencies.ts';
+
+/** Checks what hearth is made of against known vulnerabilities. */
+export async function dependencies() {
+  const { checkOwnDependencies, checkLocks, updateVulnerabilities } = await import('./dependencies.ts');
+  return { checkOwnDependencies, checkLocks, updateVulnerabilities };
+}
+
 export type { Finding } from './doctor/finding.ts';
 
 /** What `doctor` looks at on this disk and this machine. */

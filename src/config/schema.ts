@@ -166,6 +166,14 @@ export const configSchema = z.strictObject({
         .describe('Cage of engines: `auto` = the strongest that this machine allows; `required` = no engine starts without one; `off` = none.'),
     })
     .prefault({}),
+  deps: z
+    .strictObject({
+      failOn: z
+        .enum(['low', 'medium', 'high', 'critical'])
+        .default('high')
+        .describe('From which severity on a known vulnerability makes `hearth deps check` fail; one that nobody has judged counts as high.'),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       bodyBytes: positive.default(8 * 1024 * 1024).describe('Largest JSON body of a request, after decompression, in bytes.'),

@@ -166,6 +166,7 @@ export const ERRORS = {
   engine_options_invalid: row(400, 1, 'Remove or correct the option that the message names.'),
   server_unreachable: row(502, 1, 'Check that the server runs: `hearth serve` starts one.', again),
   engine_tampered: row(409, 1, 'Remove the environment and install it again: `hearth engines remove mlx`, `hearth engines install mlx`.'),
+  dependency_check_failed: row(502, 1, 'Check the network, or use a database on this disk: `hearth deps update` imports one.', again),
   engine_install_failed: row(502, 1, 'The message tells what went wrong; the same command again starts over.', again),
   engine_protocol: row(500, 1, 'The engine process sent something that is not its protocol and was ended.', again),
 

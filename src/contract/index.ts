@@ -8,6 +8,7 @@ export * from './anthropic/messages.ts';
 export * from './audit-endpoints.ts';
 export * from './bench-report.ts';
 export * from './daemon-endpoints.ts';
+export type * from './dependencies-json.ts';
 export * from './embedding-endpoints.ts';
 export * from './endpoint.ts';
 export * from './endpoints.ts';

