@@ -6,10 +6,19 @@ interface Exports {
   heapBase(): number;
   quantise(source: number, dtype: number, groups: number, group: number, bits: number, scales: number, biases: number, codes: number): number;
   encodeQ41(codes: number, scales: number, biases: number, dtype: number, groups: number, perGroup: number, out: number): number;
+  lookAtScales(scales: number, biases: number, dtype: number, groups: number): number;
+  nibblesOfBlocks(blocks: number, stride: number, offset: number, count: number, out: number): void;
+  fiveBitsOfBlocks(blocks: number, stride: number, offset: number, count: number, out: number): void;
+  bytesOfBlocks(blocks: number, stride: number, offset: number, count: number, out: number): void;
+  halvesOfBlocks(blocks: number, stride: number, offset: number, count: number, factor: number, dtype: number, out: number): number;
+  largestHalf(blocks: number, stride: number, offset: number, count: number): number;
 }
 
 /** Dtypes as the kernels know them. */
 export const KERNEL_DTYPES = { F32: 0, F16: 1, BF16: 2 } as const;
+
+/** What lookAtScales says of the scales and biases that it saw: any of them is so. */
+export const SCALE_FACTS = { notFinite: 1, beyondHalf: 2, notCentred: 4, notHalves: 8 } as const;
 
 export interface FormatKernels extends Omit<Exports, 'memory' | 'heapBase'> {
   /** Memory for parts of so many bytes, one after another: where each begins, and the whole memory. Good until the next call. */
@@ -30,11 +39,10 @@ export function formatKernels(): FormatKernels {
 export function createFormatKernels(): FormatKernels {
   compiled ??= new WebAssembly.Module(readFileSync(new URL('./formats.wasm', import.meta.url)));
   const exports = new WebAssembly.Instance(compiled).exports as unknown as Exports;
-  const { memory } = exports;
-  const base = Math.ceil(exports.heapBase() / 16) * 16;
+  const { memory, heapBase, ...loops } = exports;
+  const base = Math.ceil(heapBase() / 16) * 16;
   return {
-    quantise: exports.quantise,
-    encodeQ41: exports.encodeQ41,
+    ...loops,
     room(parts) {
       let end = base;
       const places = parts.map((bytes) => {

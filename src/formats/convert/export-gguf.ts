@@ -3,6 +3,7 @@ import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { HearthError } from '../../core/index.ts';
 import { decodeBlocks, type GgufKey, type GgufTensorSource, ggufRowBytes, ggufTypeByName, openGguf, writeGguf } from '../gguf/index.ts';
+import { createFormatKernels, type FormatKernels } from '../kernels.ts';
 import { type Checkpoint, openCheckpoint } from '../mlx/index.ts';
 import { checkVocabulary, placeholderVocabulary, vocabularyToGguf } from '../tokenizer/index.ts';
 import { configToGguf, type ExportedConfig } from './config-to-gguf.ts';
@@ -47,7 +48,8 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
   await refuseExisting(path);
   await using checkpoint = await openCheckpoint(checkpointDirectory);
   const exported = configToGguf(checkpoint.config);
-  const { steps: planned, dropped } = await planExport(checkpoint, exported, options.quant ?? 'exact');
+  const kernels = createFormatKernels();
+  const { steps: planned, dropped } = await planExport(checkpoint, exported, options.quant ?? 'exact', kernels);
   const steps = options.exactOnly === true ? await withExactTypes(checkpoint, planned, options.signal) : planned;
   const bytesAfter = steps.reduce((sum, step) => sum + step.bytesAfter, 0);
   await mkdir(dirname(path), { recursive: true });
@@ -59,7 +61,7 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
       name: step.name,
       type: step.type,
       dims: step.dims,
-      data: () => counted(encodeStep(checkpoint, step, counters.get(step.name)!, options.signal)),
+      data: () => counted(encodeStep(checkpoint, step, { counter: counters.get(step.name)!, kernels }, options.signal)),
     }),
   );
   let doneBytes = 0;
@@ -191,10 +193,15 @@ function ropeTensors({ rope, ropeBase, headDim, rotaryDim }: ExportedConfig): Gg
   return [tensor('rope_factors_long.weight', Float32Array.from(long)), tensor('rope_factors_short.weight', Float32Array.from(short))];
 }
 
-async function* encodeStep(checkpoint: Checkpoint, step: ExportStep, counter: ErrorCounter, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* encodeStep(
+  checkpoint: Checkpoint,
+  step: ExportStep,
+  { counter, kernels }: { readonly counter: ErrorCounter; readonly kernels: FormatKernels },
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   const columns = step.dims[0]!;
   if (copiesNibbles(step)) {
-    for await (const { blocks, rows } of streamQ41(checkpoint, step, (lost) => countScaleErrors(lost, counter), signal))
+    for await (const { blocks, rows } of streamQ41(checkpoint, step, kernels, (lost) => countScaleErrors(lost, counter), signal))
       yield step.heads === 0 ? blocks : permuteRows(blocks, blocks.length / rows, (rows * step.heads * columns) / step.elements);
     return;
   }

@@ -1,5 +1,6 @@
 import { HearthError } from '../../core/index.ts';
 import { type GgufTypeName, ggufRowBytes, ggufTypeByName } from '../gguf/index.ts';
+import type { FormatKernels } from '../kernels.ts';
 import type { Checkpoint, Quantization } from '../mlx/index.ts';
 import { decodeFloats, type FloatDtype, isFloatDtype } from '../safetensors/index.ts';
 import type { ExportedConfig } from './config-to-gguf.ts';
@@ -35,6 +36,7 @@ export async function planExport(
   checkpoint: Checkpoint,
   exported: ExportedConfig,
   quant: 'exact' | 'q4_0',
+  kernels: FormatKernels,
 ): Promise<{ steps: ExportStep[]; dropped: string[] }> {
   const steps: ExportStep[] = [];
   const dropped: string[] = [];
@@ -56,7 +58,7 @@ export async function planExport(
     const shape = quantization === null ? entry.shape : [...entry.shape.slice(0, -1), (entry.shape.at(-1)! * 32) / quantization.bits];
     const choice = isRouter(exported.family, own)
       ? routerChoice(entry.dtype, quantization)
-      : await chooseForTensor(checkpoint, name, quantization, shape, quant);
+      : await chooseForTensor(checkpoint, name, quantization, shape, quant, kernels);
     const dims = shape.toReversed();
     const elements = dims.reduce((product, dim) => product * dim, 1);
     const bytesAfter = (elements / dims[0]!) * ggufRowBytes(ggufTypeByName(choice.type), dims[0]!);
@@ -101,6 +103,7 @@ async function chooseForTensor(
   quantization: Quantization | null,
   shape: readonly number[],
   quant: 'exact' | 'q4_0',
+  kernels: FormatKernels,
 ): Promise<Choice> {
   const columns = shape.at(-1)!;
   const dtype = checkpoint.tensors.get(name)!.dtype;
@@ -115,7 +118,7 @@ async function chooseForTensor(
     return { type: shape.length === 1 || name.endsWith('.bias') ? 'F32' : (dtype as FloatDtype), from, keepCodes: false, mayDiffer: false };
   if (quantization.mode !== 'affine')
     return { type: chooseType(quantization, columns, { fitsHalf: true, centred: false }), from, keepCodes: true, mayDiffer: quantization.mode === 'mxfp8' };
-  const scales = await readLayerScales(checkpoint, splitLeaf(name).module);
+  const scales = await readLayerScales(checkpoint, splitLeaf(name).module, kernels);
   const type = chooseType(quantization, columns, scales);
   const keepCodes = type === 'Q4_1' || type === 'Q5_1' || (type === 'Q8_0' && quantization.bits === 8 && scales.centred);
   return { type, from, keepCodes, mayDiffer: !keepCodes || !scales.areHalves, subnormalGroups: keepCodes ? scales.subnormalGroups : 0 };

@@ -1,4 +1,3 @@
-import { HearthError } from '../../core/index.ts';
 import { encodeMxfp4, encodeQ41, encodeQ51, encodeQ80Codes, type GgufTypeName, quantiseQ40, quantiseQ80 } from '../gguf/index.ts';
 import { dequantise, type Quantization, toWords, unpackCodes } from '../mlx/index.ts';
 import { encodeFloats, type FloatDtype } from '../safetensors/index.ts';
@@ -18,26 +17,11 @@ export type LayerRows =
 export const valuesOf = (rows: LayerRows): Float64Array =>
   rows.kind === 'plain' ? Float64Array.from(rows.values) : dequantise(rows.quantization, { ...rows, words: toWords(rows.weight) });
 
-const MAX_HALF = 65_504;
-
 /** What a look at all scales of a layer says: which GGML type keeps its numbers. */
 export interface ScaleSummary {
   readonly fitsHalf: boolean;
   /** Every bias is −128 · scale. */
   readonly centred: boolean;
-}
-
-export function summariseScales(scales: ArrayLike<number>, biases: ArrayLike<number> | undefined): ScaleSummary {
-  let fitsHalf = true;
-  let centred = biases !== undefined;
-  for (let i = 0; i < scales.length; i += 1) {
-    const scale = scales[i]!;
-    const bias = biases?.[i] ?? 0;
-    if (!Number.isFinite(scale) || !Number.isFinite(bias)) throw new HearthError('convert_not_finite', 'A scale or bias is infinite or not a number.');
-    if (Math.abs(scale) > MAX_HALF || Math.abs(bias) > MAX_HALF) fitsHalf = false;
-    if (bias !== -128 * scale) centred = false;
-  }
-  return { fitsHalf, centred };
 }
 
 /** Type for a layer (docs/spec/formats.md §8.1, §8.2), given the look at its scales. */

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { HearthError, writeFileAtomic } from '../../core/index.ts';
 import { type GgufFile, openGgufModel } from '../gguf/index.ts';
+import { createFormatKernels, type FormatKernels } from '../kernels.ts';
 import { type Dtype, decodeFloats, encodeFloats, type FloatDtype, type TensorSource, writeShardedCheckpoint } from '../safetensors/index.ts';
 import { loadTokenizer, vocabularyFromGguf } from '../tokenizer/index.ts';
 import { configFromGguf } from './config-from-gguf.ts';
@@ -50,7 +51,8 @@ async function run(file: GgufFile, destination: string, options: ImportOptions):
   const started = performance.now();
   const imported = configFromGguf(file.header);
   const vocabulary = vocabularyFromGguf(file.header);
-  const plan = await planImport(file, imported);
+  const kernels = createFormatKernels();
+  const plan = await planImport(file, imported, kernels);
   const config = { ...imported.config, ...vocabulary.generationConfig, ...plan.config, ...quantizationBlock(plan.steps) };
   const bytesAfter = plan.steps.reduce((sum, step) => sum + step.bytesAfter, 0);
 
@@ -62,7 +64,7 @@ async function run(file: GgufFile, destination: string, options: ImportOptions):
     await writeFileAtomic(join(temporary, 'tokenizer.json'), JSON.stringify(vocabulary.tokenizer), 0o644);
     await loadTokenizer(temporary);
     await writePooling(file.header, imported.family, temporary);
-    const progress = progressOf(options, bytesAfter);
+    const progress = { ...progressOf(options, bytesAfter), kernels };
     await writeShardedCheckpoint(
       temporary,
       plan.steps.flatMap((step) => tensorSources(file, step, progress)),
@@ -90,7 +92,14 @@ const sizeOf = async (directory: string, fallback: number): Promise<number> =>
 
 type Advance = (bytes: Uint8Array) => Uint8Array;
 
-function progressOf(options: ImportOptions, totalBytes: number): { signal: AbortSignal | undefined; advance: Advance } {
+interface Context {
+  readonly signal: AbortSignal | undefined;
+  readonly advance: Advance;
+  /** Tensors are written one after the other: one piece at a time lies in their memory. */
+  readonly kernels: FormatKernels;
+}
+
+function progressOf(options: ImportOptions, totalBytes: number): Omit<Context, 'kernels'> {
   let doneBytes = 0;
   return {
     signal: options.signal,
@@ -103,11 +112,11 @@ function progressOf(options: ImportOptions, totalBytes: number): { signal: Abort
 }
 
 /** The tensors of an MLX layer; each reads the rows again when its turn comes, so that none has to be kept. */
-function tensorSources(file: GgufFile, step: ImportStep, progress: { signal: AbortSignal | undefined; advance: Advance }): TensorSource[] {
+function tensorSources(file: GgufFile, step: ImportStep, { signal, advance, kernels }: Context): TensorSource[] {
   const { source, module, leaf, heads, shift, layout } = step;
   const stream = (convert: (rows: Uint8Array) => Uint8Array) =>
     async function* () {
-      for await (const rows of rowChunks(file, source, heads, progress.signal)) yield progress.advance(convert(rows));
+      for await (const rows of rowChunks(file, source, heads, signal)) yield advance(convert(rows));
     };
   const shape = source.dims.toReversed();
   if (shift !== 0) {
@@ -127,11 +136,11 @@ function tensorSources(file: GgufFile, step: ImportStep, progress: { signal: Abo
   const packed = [...shape.slice(0, -1), (columns * bits) / 32];
   const groups = [...shape.slice(0, -1), columns / group];
   return [
-    { name: `${module}.weight`, dtype: 'U32', shape: packed, data: stream(type.codes) },
-    { name: `${module}.scales`, dtype: scaleDtype, shape: groups, data: stream((rows) => type.scales(rows, scaleDtype)) },
+    { name: `${module}.weight`, dtype: 'U32', shape: packed, data: stream((rows) => type.codes(rows, kernels)) },
+    { name: `${module}.scales`, dtype: scaleDtype, shape: groups, data: stream((rows) => type.scales(rows, scaleDtype, kernels)) },
     ...(type.biases === undefined
       ? []
-      : [{ name: `${module}.biases`, dtype: scaleDtype, shape: groups, data: stream((rows) => type.biases!(rows, scaleDtype)) }]),
+      : [{ name: `${module}.biases`, dtype: scaleDtype, shape: groups, data: stream((rows) => type.biases!(rows, scaleDtype, kernels)) }]),
   ];
 }
 

@@ -1,5 +1,6 @@
 import { HearthError } from '../../core/index.ts';
 import { canDecode, type GgufFile, type GgufTensor, ggufNumber, ggufString, ggufTypeByName } from '../gguf/index.ts';
+import type { FormatKernels } from '../kernels.ts';
 import { DTYPE_BITS, type Dtype } from '../safetensors/index.ts';
 import type { ImportedConfig } from './config-from-gguf.ts';
 import { K_IMPORT_TYPES, requantisedType } from './import-k-type.ts';
@@ -40,7 +41,7 @@ const PLAIN = ['F32', 'F16', 'BF16'];
  * Decides name, row order and layout of every tensor before anything is written. Throws `convert_unknown_tensor`,
  * `convert_type_unsupported`, `convert_config_key`.
  */
-export async function planImport(file: GgufFile, imported: ImportedConfig): Promise<ImportPlan> {
+export async function planImport(file: GgufFile, imported: ImportedConfig, kernels: FormatKernels): Promise<ImportPlan> {
   const steps: ImportStep[] = [];
   const dropped: string[] = [];
   let config = {};
@@ -60,13 +61,18 @@ export async function planImport(file: GgufFile, imported: ImportedConfig): Prom
     }
     const { module, leaf } = splitLeaf(name);
     const heads = permutedHeads(imported.family, module, imported.heads);
-    steps.push(await planStep(file, tensor, { module, leaf, heads, shift: normShift(imported.family, name) }));
+    steps.push(await planStep(file, tensor, { module, leaf, heads, shift: normShift(imported.family, name) }, kernels));
   }
   if (dropped.includes(FACTORS[0]!)) config = { rope_scaling: await readFactors(file, imported) };
   return { steps, dropped, config };
 }
 
-async function planStep(file: GgufFile, source: GgufTensor, target: Pick<ImportStep, 'module' | 'leaf' | 'heads' | 'shift'>): Promise<ImportStep> {
+async function planStep(
+  file: GgufFile,
+  source: GgufTensor,
+  target: Pick<ImportStep, 'module' | 'leaf' | 'heads' | 'shift'>,
+  kernels: FormatKernels,
+): Promise<ImportStep> {
   if (PLAIN.includes(source.type)) return { source, ...target, layout: null, bytesAfter: target.shift === 0 ? source.bytes : source.elements * 4 };
   const exact = IMPORT_TYPES[source.type] ?? K_IMPORT_TYPES[source.type];
   if (exact === undefined && !canDecode(source.type)) {
@@ -76,7 +82,7 @@ async function planStep(file: GgufFile, source: GgufTensor, target: Pick<ImportS
     throw new HearthError('convert_type_unsupported', `The tensor ${source.name} has type ${source.type}, but only matrices may be quantised.`);
   }
   const type = exact ?? requantisedType(source.type);
-  const scaleDtype = await chooseScaleDtype(file, source, type);
+  const scaleDtype = await chooseScaleDtype(file, source, type, kernels);
   const groups = source.elements / type.quantization.group;
   const scaleBytes = scaleDtype === 'U8' ? groups : (groups * 2 * DTYPE_BITS[scaleDtype as Dtype]) / 8;
   return {
@@ -88,12 +94,12 @@ async function planStep(file: GgufFile, source: GgufTensor, target: Pick<ImportS
 }
 
 /** F16 wherever it is exact: only a bias that is a multiple of d may leave its range. */
-async function chooseScaleDtype(file: GgufFile, source: GgufTensor, type: ImportType): Promise<ScaleDtype> {
+async function chooseScaleDtype(file: GgufFile, source: GgufTensor, type: ImportType, kernels: FormatKernels): Promise<ScaleDtype> {
   if (type.quantization.mode !== 'affine') return 'U8';
   if (IMPORT_TYPES[source.type] === undefined) return 'F32';
   if (type.biasFactor === undefined) return 'F16';
   for await (const chunk of rowChunks(file, source, 0)) {
-    if (!fitsHalf(chunk, ggufTypeByName(source.type).bytes, type.biasFactor)) return 'F32';
+    if (!fitsHalf(chunk, ggufTypeByName(source.type).bytes, type.biasFactor, kernels)) return 'F32';
   }
   return 'F16';
 }

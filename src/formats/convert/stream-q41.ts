@@ -1,4 +1,4 @@
-import { createFormatKernels, KERNEL_DTYPES } from '../kernels.ts';
+import { type FormatKernels, KERNEL_DTYPES } from '../kernels.ts';
 import type { Checkpoint } from '../mlx/index.ts';
 import { decodeFloats, type FloatDtype } from '../safetensors/index.ts';
 import { rowRanges } from './exact-types.ts';
@@ -11,11 +11,12 @@ export const copiesNibbles = ({ type, quantization }: ExportStep): boolean => ty
 
 /**
  * Q4_1 blocks of a layer, some rows at a time, without a buffer of their own for each: files are read into the kernels' memory, and what is yielded
- * is good until the next is asked for. `onLost` gets rows of which fp16 does not hold every scale and bias.
+ * is good until the next is asked for. `kernels`: used by nobody else meanwhile. `onLost` gets rows of which fp16 does not hold every scale and bias.
  */
 export async function* streamQ41(
   checkpoint: Checkpoint,
   step: ExportStep,
+  kernels: FormatKernels,
   onLost: (rows: Extract<LayerRows, { kind: 'quantised' }>) => void,
   signal?: AbortSignal,
 ): AsyncGenerator<{ readonly blocks: Uint8Array; readonly rows: number }> {
@@ -25,7 +26,6 @@ export async function* streamQ41(
   const columns = step.dims[0]!;
   const dtype = checkpoint.tensors.get(`${module}.scales`)!.dtype as FloatDtype;
   const size = dtype === 'F32' ? 4 : 2;
-  const kernels = createFormatKernels();
   for (const flatRows of rowRanges(step)) {
     signal?.throwIfAborted();
     const rows = flatRows === undefined ? 1 : flatRows[1] - flatRows[0];

@@ -6,12 +6,18 @@ import type { GgufHeader, GgufTensor } from './header.ts';
 import { MAX_HEADER_BYTES } from './header-reader.ts';
 import { type GgufParse, parseGgufHeader } from './parse-header.ts';
 
+export interface GgufReadOptions {
+  readonly rows?: readonly [number, number];
+  /** Filled and given back in place of a new array; its length must be that of the rows. */
+  readonly into?: Uint8Array;
+}
+
 export interface GgufFile extends AsyncDisposable {
   readonly path: string;
   readonly sizeBytes: number;
   readonly header: GgufHeader;
   /** Encoded bytes of a tensor, or of its rows `[from, to)`; a row is one run of the fastest dimension. */
-  readTensor(name: string, options?: { readonly rows?: readonly [number, number] }): Promise<Uint8Array>;
+  readTensor(name: string, options?: GgufReadOptions): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -71,8 +77,7 @@ async function readHeader(file: ReadableFile, path: string, size: number, fileNa
   }
 }
 
-async function readRange(handle: ReadableFile, path: string, offset: number, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
+async function readRange(handle: ReadableFile, path: string, offset: number, length: number, bytes: Uint8Array = new Uint8Array(length)): Promise<Uint8Array> {
   let done = 0;
   while (done < length) {
     let read: number;
@@ -105,7 +110,10 @@ function createFile(handle: FileHandle, path: string, sizeBytes: number, header:
       if (!(from >= 0 && from <= to && to * rowBytes <= tensor.bytes)) {
         throw new HearthError('gg_read_failed', `${path}: rows ${from} to ${to} are outside ${name}.`);
       }
-      return readRange(handle, path, tensor.offset + from * rowBytes, (to - from) * rowBytes);
+      const length = (to - from) * rowBytes;
+      if ((options.into ?? { length }).length !== length)
+        throw new HearthError('gg_read_failed', `${path}: rows ${from} to ${to} of ${name} are ${length} bytes.`);
+      return readRange(handle, path, tensor.offset + from * rowBytes, length, options.into);
     },
     close,
     [Symbol.asyncDispose]: close,

@@ -45,52 +45,83 @@ const bytesOf = (tensor: GgufTensorSource): number => {
 const padding = (length: number): number => (ALIGNMENT - (length % ALIGNMENT)) % ALIGNMENT;
 
 function makeHeader(keys: readonly GgufKey[], tensors: readonly GgufTensorSource[]): { header: Uint8Array; dataBytes: number } {
-  const parts: Uint8Array[] = [Buffer.from('GGUF'), u32(3), u64(tensors.length), u64(keys.length)];
+  const out = createByteWriter();
+  out.bytes('GGUF');
+  out.scalar('u32', 3);
+  out.scalar('u64', tensors.length);
+  out.scalar('u64', keys.length);
   for (const { key, type, value } of keys) {
-    const id = GGUF_VALUE_TYPES.indexOf(type);
-    parts.push(text(key));
+    out.scalar('string', key);
     if (Array.isArray(value)) {
-      parts.push(u32(GGUF_VALUE_TYPES.indexOf('array')), u32(id), u64(value.length));
-      for (const element of value) parts.push(scalar(type, element)); // a vocabulary is too long for one call's arguments
-    } else parts.push(u32(id), scalar(type, value as GgufScalar));
+      out.scalar('u32', GGUF_VALUE_TYPES.indexOf('array'));
+      out.scalar('u32', GGUF_VALUE_TYPES.indexOf(type));
+      out.scalar('u64', value.length);
+      for (const element of value) out.scalar(type, element);
+    } else {
+      out.scalar('u32', GGUF_VALUE_TYPES.indexOf(type));
+      out.scalar(type, value as GgufScalar);
+    }
   }
   let offset = 0;
   for (const tensor of tensors) {
-    parts.push(text(tensor.name), u32(tensor.dims.length), ...tensor.dims.map(u64), u32(ggufTypeByName(tensor.type).id), u64(offset));
+    out.scalar('string', tensor.name);
+    out.scalar('u32', tensor.dims.length);
+    for (const dim of tensor.dims) out.scalar('u64', dim);
+    out.scalar('u32', ggufTypeByName(tensor.type).id);
+    out.scalar('u64', offset);
     offset += bytesOf(tensor) + padding(bytesOf(tensor));
   }
-  const header = Buffer.concat(parts);
-  return { header: Buffer.concat([header, new Uint8Array(padding(header.length))]), dataBytes: offset };
+  out.bytes('\0'.repeat(padding(out.written().length)));
+  return { header: out.written(), dataBytes: offset };
 }
 
-const u32 = (value: number): Uint8Array => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-};
+interface ByteWriter {
+  bytes(text: string): void;
+  scalar(type: GgufElementType, value: GgufScalar): void;
+  written(): Uint8Array;
+}
 
-const u64 = (value: number | bigint): Uint8Array => {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(value));
-  return bytes;
-};
-
-const text = (value: string): Uint8Array => {
-  const bytes = Buffer.from(value);
-  return Buffer.concat([u64(bytes.length), bytes]);
-};
-
-function scalar(type: GgufElementType, value: GgufScalar): Uint8Array {
-  if (type === 'string') return text(String(value));
-  if (type === 'bool') return Uint8Array.of(value === true ? 1 : 0);
-  const bytes = Buffer.alloc(ELEMENT_BYTES[type]);
-  if (type === 'u64') bytes.writeBigUInt64LE(BigInt(value as number));
-  else if (type === 'i64') bytes.writeBigInt64LE(BigInt(value as number));
-  else if (type === 'f32') bytes.writeFloatLE(Number(value));
-  else if (type === 'f64') bytes.writeDoubleLE(Number(value));
-  else if (type.startsWith('u')) bytes.writeUIntLE(Number(value), 0, bytes.length);
-  else bytes.writeIntLE(Number(value), 0, bytes.length);
-  return bytes;
+/** One buffer that grows: a vocabulary has hundreds of thousands of numbers and texts. */
+function createByteWriter(): ByteWriter {
+  let buffer = Buffer.alloc(2 ** 16);
+  let length = 0;
+  /** Where the next bytes go; there is room for them. */
+  const take = (count: number): number => {
+    if (length + count > buffer.length) {
+      const larger = Buffer.alloc(Math.max(2 * buffer.length, length + count));
+      buffer.copy(larger, 0, 0, length);
+      buffer = larger;
+    }
+    length += count;
+    return length - count;
+  };
+  const bytes = (text: string): number => {
+    const count = Buffer.byteLength(text);
+    const at = take(count);
+    return buffer.write(text, at, count);
+  };
+  return {
+    bytes,
+    scalar(type, value) {
+      if (type === 'string') {
+        const text = String(value);
+        const at = take(8);
+        buffer.writeBigUInt64LE(BigInt(Buffer.byteLength(text)), at);
+        bytes(text);
+        return;
+      }
+      const size = ELEMENT_BYTES[type];
+      const at = take(size);
+      if (type === 'bool') buffer[at] = value === true ? 1 : 0;
+      else if (type === 'u64') buffer.writeBigUInt64LE(BigInt(value as number), at);
+      else if (type === 'i64') buffer.writeBigInt64LE(BigInt(value as number), at);
+      else if (type === 'f32') buffer.writeFloatLE(Number(value), at);
+      else if (type === 'f64') buffer.writeDoubleLE(Number(value), at);
+      else if (type.startsWith('u')) buffer.writeUIntLE(Number(value), at, size);
+      else buffer.writeIntLE(Number(value), at, size);
+    },
+    written: () => buffer.subarray(0, length),
+  };
 }
 
 async function writeTensor(file: FileHandle, tensor: GgufTensorSource, path: string): Promise<void> {

@@ -166,6 +166,121 @@ export function encodeQ41(codes: usize, scales: usize, biases: usize, dtype: i32
   return lost;
 }
 
+const NOT_FINITE: i32 = 1;
+const BEYOND_HALF: i32 = 2;
+const NOT_CENTRED: i32 = 4;
+const NOT_HALVES: i32 = 8;
+const SMALLEST_NORMAL_HALF: f32 = 0.00006103515625;
+
+@inline
+function isFinite32(x: f32): bool {
+  return (reinterpret<u32>(x) & 0x7f800000) !== 0x7f800000;
+}
+
+@inline
+function isSubnormalHalf(x: f32): bool {
+  return x !== 0 && abs(x) < SMALLEST_NORMAL_HALF;
+}
+
+/**
+ * What the scales and biases of `groups` groups are like: how many groups have one that is subnormal in fp16, times 16, and four bits that say
+ * whether any is not finite, any is above 65,504, any bias is not -128 times its scale, any is no fp16 number. `groups`: at most 2^26.
+ */
+export function lookAtScales(scales: usize, biases: usize, dtype: i32, groups: i32): i32 {
+  let found = 0;
+  let subnormal = 0;
+  for (let g = 0; g < groups; g++) {
+    const scale = load1(scales, dtype, g);
+    const bias = load1(biases, dtype, g);
+    // Of 16-bit floats, what is not finite has all bits of its own exponent set; load1 gives fp16's infinity as 65,536 and NaN as more.
+    if (!isFinite32(scale) || !isFinite32(bias) || (dtype === F16 && max(abs(scale), abs(bias)) >= 65536)) found |= NOT_FINITE;
+    else if (max(abs(scale), abs(bias)) > 65504) found |= BEYOND_HALF | NOT_HALVES;
+    else if (isLost(scale, toHalf(scale)) || isLost(bias, toHalf(bias))) found |= NOT_HALVES;
+    if (bias !== -128 * scale) found |= NOT_CENTRED;
+    subnormal += i32(isSubnormalHalf(scale) || isSubnormalHalf(bias));
+  }
+  return (subnormal << 4) | found;
+}
+
+/** Codes of two elements in one byte each -> neighbours in one byte: 16 elements to 8 bytes, twice. */
+@inline
+function packNeighbours(first: v128, second: v128): v128 {
+  const byte = i16x8.splat(0xff);
+  return i8x16.narrow_i16x8_u(v128.and(v128.or(first, i16x8.shr_u(first, 4)), byte), v128.and(v128.or(second, i16x8.shr_u(second, 4)), byte));
+}
+
+/** Blocks of `stride` bytes with 16 bytes of nibbles at `offset`, elements i and i + 16 in one byte -> packed as MLX does. */
+export function nibblesOfBlocks(blocks: usize, stride: i32, offset: i32, count: i32, out: usize): void {
+  const nibble = i8x16.splat(15);
+  let at = blocks + offset;
+  for (let block = 0; block < count; block++, at += stride, out += 16) {
+    const halves = v128.load(at);
+    v128.store(out, packNeighbours(v128.and(halves, nibble), i8x16.shr_u(halves, 4)));
+  }
+}
+
+/** Four bits of each of four bytes, next to each other. */
+@inline
+function fiveBits(nibbles: u32, high: u32): u64 {
+  let codes: u64 = 0;
+  for (let i = 0; i < 4; i++) codes |= <u64>(((nibbles >>> (8 * i)) & 15) | (((high >>> i) & 1) << 4)) << (5 * i);
+  return codes;
+}
+
+/** Blocks with 32 fifth bits at `offset` and nibbles after them -> codes of 5 bits as MLX packs them, 20 bytes a block. */
+export function fiveBitsOfBlocks(blocks: usize, stride: i32, offset: i32, count: i32, out: usize): void {
+  let at = blocks + offset;
+  for (let block = 0; block < count; block++, at += stride) {
+    const high = load<u32>(at);
+    for (let half = 0; half < 32; half += 16) {
+      // 16 codes are ten bytes.
+      const shift: u32 = half >>> 2;
+      const a = fiveBits(load<u32>(at + 4) >>> shift, high >>> half);
+      const b = fiveBits(load<u32>(at + 8) >>> shift, high >>> (half + 4));
+      const c = fiveBits(load<u32>(at + 12) >>> shift, high >>> (half + 8));
+      const d = fiveBits(load<u32>(at + 16) >>> shift, high >>> (half + 12));
+      store<u64>(out, a | (b << 20) | (c << 40) | (d << 60));
+      store<u16>(out + 8, <u16>(d >>> 4));
+      out += 10;
+    }
+  }
+}
+
+/** Blocks with 32 signed codes at `offset` -> the codes plus 128. */
+export function bytesOfBlocks(blocks: usize, stride: i32, offset: i32, count: i32, out: usize): void {
+  const sign = i8x16.splat(-128);
+  let at = blocks + offset;
+  for (let block = 0; block < count; block++, at += stride, out += 32) {
+    v128.store(out, v128.xor(v128.load(at), sign));
+    v128.store(out + 16, v128.xor(v128.load(at + 16), sign));
+  }
+}
+
+/** The fp16 number at `offset` of each block times `factor`, which the dtype of `out`, F32 or F16, holds. Gives false where one is not finite. */
+export function halvesOfBlocks(blocks: usize, stride: i32, offset: i32, count: i32, factor: f32, dtype: i32, out: usize): bool {
+  let at = blocks + offset;
+  for (let block = 0; block < count; block++, at += stride) {
+    const half = <u32>load<u16>(at);
+    if ((half & 0x7c00) === 0x7c00) return false;
+    if (dtype === F32) {
+      store<f32>(out, fromHalf(half) * factor);
+      out += 4;
+    } else {
+      store<u16>(out, factor === 1 ? <u16>half : <u16>toHalf(fromHalf(half) * factor));
+      out += 2;
+    }
+  }
+  return true;
+}
+
+/** The largest fp16 number by magnitude at `offset` of the blocks; at least 65,536 where one is not finite. */
+export function largestHalf(blocks: usize, stride: i32, offset: i32, count: i32): f32 {
+  let most: u32 = 0;
+  let at = blocks + offset;
+  for (let block = 0; block < count; block++, at += stride) most = max(most, <u32>load<u16>(at) & 0x7fff);
+  return fromHalf(most);
+}
+
 /** Memory from here on is the caller's. */
 export function heapBase(): usize {
   return __heap_base;

@@ -1,7 +1,7 @@
 import { HearthError } from '../../core/index.ts';
 import type { GgufHeader } from '../gguf/index.ts';
 import { vocabularyFromGguf } from './gguf-vocabulary.ts';
-import { createTokenizer, loadTokenizer } from './tokenizer.ts';
+import { createTokenizer, loadTokenizer, type Tokenizer } from './tokenizer.ts';
 import { readTokenizerJson } from './tokenizer-json.ts';
 
 /** Texts that tokenizers cut in different ways: scripts, digits, spaces, marks, emoji, code, and what looks like a control token. */
@@ -53,12 +53,13 @@ const PROBES: readonly string[] = [
  * recognised and as plain text. Throws `tokenizer_mismatch` with the first text that differs.
  */
 export async function checkVocabulary(header: GgufHeader, directory: string): Promise<void> {
-  const before = await loadTokenizer(directory);
+  // One after the other: a tokenizer of a large vocabulary takes a hundred megabytes.
+  const before = probe(await loadTokenizer(directory));
   const { tokenizer } = vocabularyFromGguf(header);
-  const after = createTokenizer({ json: readTokenizerJson(tokenizer, 'the GGUF vocabulary'), bos: null, eos: [], addBos: false, chatTemplate: null });
-  for (const text of PROBES)
-    for (const special of [true, false]) {
-      const [wanted, found] = [before.encode(text, { special }), after.encode(text, { special })];
+  const after = probe(createTokenizer({ json: readTokenizerJson(tokenizer, 'the GGUF vocabulary'), bos: null, eos: [], addBos: false, chatTemplate: null }));
+  for (const [at, text] of PROBES.entries())
+    for (const kind of [0, 1] as const) {
+      const [wanted, found] = [before[at]![kind], after[at]![kind]];
       if (wanted.length === found.length && wanted.every((id, i) => id === found[i])) continue;
       throw new HearthError(
         'tokenizer_mismatch',
@@ -67,3 +68,7 @@ export async function checkVocabulary(header: GgufHeader, directory: string): Pr
       );
     }
 }
+
+/** The ids of each text, with control tokens recognised and as plain text. */
+const probe = (tokenizer: Tokenizer): (readonly [number[], number[]])[] =>
+  PROBES.map((text) => [tokenizer.encode(text, { special: true }), tokenizer.encode(text, { special: false })]);
