@@ -1,4 +1,4 @@
-import type { ProductEvent, RequestEndEvent } from '../contract/index.ts';
+import type { ModelContent, ProductEvent, RequestEndEvent } from '../contract/index.ts';
 import type { Clock, Logger, SecurityEvent, SecurityEventSink } from '../core/index.ts';
 import { logPlaces, type SecurityLog, verifyLog } from '../security/index.ts';
 import type { Telemetry } from '../telemetry/index.ts';
@@ -47,12 +47,12 @@ function securityEventOf(event: ProductEvent): SecurityEvent | null {
     case 'request-end':
       return ofRequest(event);
     case 'model-load-end':
-      return { event: 'model.load', outcome: 'ok', model: { id: event.model }, details: { engine: event.engine, durationMs: Math.round(event.durationMs) } };
+      return { event: 'model.load', outcome: 'ok', model: modelOf(event), details: { engine: event.engine, durationMs: Math.round(event.durationMs) } };
     case 'model-unload-end':
       // A crash is told as one.
       return event.reason === 'crash'
         ? null
-        : { event: 'model.unload', outcome: 'ok', model: { id: event.model }, reason: event.reason, details: { engine: event.engine } };
+        : { event: 'model.unload', outcome: 'ok', model: modelOf(event), reason: event.reason, details: { engine: event.engine } };
     case 'engine-kill':
       return {
         event: 'engine.killed',
@@ -67,6 +67,12 @@ function securityEventOf(event: ProductEvent): SecurityEvent | null {
       return null;
   }
 }
+
+const modelOf = ({ model: id, content }: { readonly model: string; readonly content?: ModelContent }) => ({
+  id,
+  ...(content?.rootDigest ? { rootDigest: content.rootDigest } : {}),
+  ...(content?.revision ? { revision: content.revision } : {}),
+});
 
 /** Requests of this user's own commands are no attempts of anybody. */
 function ofRequest({ code, remoteAddress, origin, keyId, requestId, traceId, route, method, refusedScope }: RequestEndEvent): SecurityEvent | null {

@@ -97,6 +97,12 @@ export type RequestEndEvent = {
   readonly answers: readonly AnswerObservation[];
 };
 
+/** What of a model was judged before its load; null where there is none, or nothing was hashed. */
+export interface ModelContent {
+  readonly rootDigest: string | null;
+  readonly revision: string | null;
+}
+
 /**
  * What the product tells of itself while it works, through core's EventSink: metrics, traces, the access log and
  * GET /admin/v1/events are made from these. Values that become labels are configured or stored ids, or of a fixed list.
@@ -105,9 +111,9 @@ export type ProductEvent =
   | RequestEndEvent
   | { readonly kind: 'request-start'; readonly requestId: string; readonly route: string; readonly method: string }
   | { readonly kind: 'model-load-start'; readonly model: string; readonly engine: string }
-  | { readonly kind: 'model-load-end'; readonly model: string; readonly engine: string; readonly durationMs: number }
+  | { readonly kind: 'model-load-end'; readonly model: string; readonly engine: string; readonly durationMs: number; readonly content?: ModelContent }
   | { readonly kind: 'model-load-error'; readonly model: string; readonly engine: string; readonly code: string }
-  | { readonly kind: 'model-unload-end'; readonly model: string; readonly engine: string; readonly reason: UnloadReason }
+  | { readonly kind: 'model-unload-end'; readonly model: string; readonly engine: string; readonly reason: UnloadReason; readonly content?: ModelContent }
   | { readonly kind: 'engine-restart'; readonly model: string; readonly reason: 'crash' | 'hung' | 'killed' }
   | { readonly kind: 'engine-kill'; readonly model: string; readonly reason: string; readonly limit: number; readonly value: number }
   | { readonly kind: 'memory-pressure'; readonly level: MemoryLevel; readonly usedBytes: number; readonly budgetBytes: number; readonly reason: string }

@@ -51,6 +51,8 @@ export interface PreparedModel {
   readonly directory: string;
   /** What `directory` stands for, where that is another one: messages name this place. */
   readonly sourceDirectory?: string;
+  /** This call wrote `sourceDirectory` from the model's files; absent or false: an earlier one did, or it is the model itself. */
+  readonly converted?: boolean;
 }
 
 export interface LoadReport {
@@ -165,6 +167,8 @@ export interface EngineSession extends AsyncDisposable {
   load(options: unknown, onProgress: (doneBytes: number, totalBytes: number) => void, signal: AbortSignal): Promise<LoadReport>;
   /** start, prefill-progress*, deltas, finish, usage, end; or one error and then nothing. Aborting the signal frees the sequence. */
   generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<GenerateEvent>;
+  /** Closes the reasoning parts of a request that are open, so that its answer follows; false when none is. Absent where the engine cannot. */
+  endReasoning?(requestId: string): Promise<boolean>;
   tokenize(input: { readonly text: string; readonly addSpecial: boolean; readonly parseSpecial: boolean } | PromptSource): Promise<readonly number[]>;
   detokenize(tokens: readonly number[]): Promise<string>;
   applyTemplate(messages: readonly ChatMessage[], templateArguments?: Readonly<Record<string, unknown>>): Promise<string>;
@@ -205,6 +209,8 @@ export interface Engine {
   estimate(facts: ModelFacts, options: unknown, companions?: Companions): MemoryEstimate;
   /** Strict: an unknown, ill-typed or forbidden option is refused before a spawn. */
   readonly optionsSchema: z.ZodType;
+  /** Absolute: its directories are the adapters that sessions can load; absent: none can. */
+  readonly adaptersDirectory?: string;
   /** Options that name another model. Whoever loads resolves the name, prepares that model, and puts its directory in place of the name. */
   readonly modelOptions?: readonly string[];
   /** Its key-value cache takes memory while requests run, not at the load: each request needs room for what it may come to (docs/spec/serving.md §4). */

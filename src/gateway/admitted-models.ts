@@ -1,6 +1,6 @@
 import { readdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ModelFacts } from '../core/index.ts';
+import { HearthError, type ModelFacts } from '../core/index.ts';
 import type { PreparedModel } from '../engines/index.ts';
 import type { Admission, ModelTrust } from '../security/index.ts';
 import type { ResolvedModel } from './model-source.ts';
@@ -33,8 +33,7 @@ export function createAdmittedModels(trust: ModelTrust | undefined, signal: Abor
       const only = facts.framework === 'GGUF' ? { only: facts.weightFiles } : {};
       const admission = await trust.admit({ id, directory: facts.directory, ...only, revisionNamed, signal });
       admissions.push(admission);
-      const ready = await prepare({ ...facts, directory: admission.viewDirectory });
-      const own = ready.sourceDirectory === undefined || ready.sourceDirectory === admission.viewDirectory ? undefined : ready.sourceDirectory;
+      const { ready, own } = await prepareTaken(admission, () => prepare({ ...facts, directory: admission.viewDirectory }));
       await admission.watch(ready.directory, own);
       readPaths.push(...(await realFiles(ready.directory)));
       // Messages name the place that the user knows.
@@ -49,6 +48,17 @@ export function createAdmittedModels(trust: ModelTrust | undefined, signal: Abor
       for (const admission of admissions) admission.release();
     },
   };
+}
+
+/** `own`: what the engine made of the files and keeps, where it reads that instead; one that is not what was made is made anew. */
+async function prepareTaken(admission: Admission, prepare: () => Promise<PreparedModel>): Promise<{ readonly ready: PreparedModel; readonly own?: string }> {
+  for (let turn = 0; turn < 3; turn += 1) {
+    const ready = await prepare();
+    const { sourceDirectory: own, converted = false } = ready;
+    if (own === undefined || own === admission.viewDirectory) return { ready };
+    if (await admission.takeOutput(own, converted)) return { ready, own };
+  }
+  throw new HearthError('model_load_failed', 'The converted copy of the model changed again and again while it was made.');
 }
 
 async function realFiles(view: string): Promise<string[]> {

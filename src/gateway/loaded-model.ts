@@ -5,6 +5,7 @@ import type { Capabilities, Engine, EngineSession, LoadReport, PreparedModel } f
 import type { Admission, ModelTrust } from '../security/index.ts';
 import type { ProcessSpec, SupervisedProcess, Supervisor } from '../supervisor/index.ts';
 import { type AdapterLeases, createAdapterLeases } from './adapter-leases.ts';
+import { withAdmission } from './admitted-adapters.ts';
 import { createAdmittedModels } from './admitted-models.ts';
 import { type CompanionModels, factsOf } from './companions.ts';
 import type { ResolvedModel } from './model-source.ts';
@@ -80,7 +81,7 @@ export async function loadModel(order: LoadOrder): Promise<LoadedModel> {
       engineId: engine.id,
       capabilities,
       session,
-      adapters: createAdapterLeases(session.adapters, order.onAdapterBytes),
+      adapters: createAdapterLeases(withAdmission(session.adapters, order.trust, engine.adaptersDirectory), order.onAdapterBytes),
       process: child,
       report,
       loadedAtMs: Date.now(),

@@ -1,4 +1,4 @@
-import type { MemoryLevel, ProductEvent, ResidentModel, UnloadReason } from '../contract/index.ts';
+import type { MemoryLevel, ModelContent, ProductEvent, ResidentModel, UnloadReason } from '../contract/index.ts';
 import { HearthError, isHearthError, toHearthError } from '../core/index.ts';
 import type { OverLimit } from '../supervisor/index.ts';
 import { chooseEngine } from './choose-engine.ts';
@@ -127,7 +127,7 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
       const { weightsBytes, kvBytes, computeBytes, processBytes } = loaded.report.measured;
       const durationMs = resident.readyAt - resident.loadStartedAt;
       logger.info('model-load-end', { model: model.id, engine: engine.id, loadMs: Math.round(durationMs) });
-      say({ kind: 'model-load-end', model: model.id, engine: engine.id, durationMs });
+      say({ kind: 'model-load-end', model: model.id, engine: engine.id, durationMs, ...contentOf(loaded) });
       for (const warning of loaded.report.warnings ?? []) logger.warning(warning, { model: model.id });
       measuredBytes = weightsBytes + kvBytes + computeBytes + processBytes;
       // A cache that grows later has taken nothing yet.
@@ -175,7 +175,7 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
       await loaded.process.stop().catch(() => {});
       if (resident.loaded === loaded) resident.loaded = null;
       logger.info('model-unload-end', { model: resident.model.id, engine: resident.engine.id, reason });
-      say({ kind: 'model-unload-end', model: resident.model.id, engine: resident.engine.id, reason });
+      say({ kind: 'model-unload-end', model: resident.model.id, engine: resident.engine.id, reason, ...contentOf(loaded) });
     }
     if (memory && memory.level !== 'normal') await memory.check();
     tell({ kind: 'stopped', model: resident.key });
@@ -357,6 +357,12 @@ export function createRunLoop(settings: GatewaySettings): RunLoop {
       );
     },
   };
+}
+
+function contentOf({ admission }: LoadedModel): { readonly content?: ModelContent } {
+  if (admission === null) return {};
+  const { rootDigest, revision } = admission.verdict;
+  return { content: { rootDigest, revision } };
 }
 
 const killText = ({ reason, limit, value }: OverLimit): string => `it went over its limit (${reason}: ${value} of ${limit})`;

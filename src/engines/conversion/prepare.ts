@@ -19,15 +19,21 @@ export type Prepare = (
   options: ConversionOptions,
 ) => Promise<PreparedModel>;
 
+interface Converted {
+  readonly directory: string;
+  /** Written by this very call. */
+  readonly fresh: boolean;
+}
+
 /** Converts what is no MLX checkpoint once, and gives every model its view directory. */
 export function createPrepare(options: PrepareOptions): Prepare {
   /** Conversions that run now, by destination: the lock of one process. Between processes the rename at the end decides. */
-  const running = new Map<string, Promise<void>>();
+  const running = new Map<string, Promise<unknown>>();
 
-  async function converted(conversion: Conversion, onProgress: (doneBytes: number, totalBytes: number) => void, signal: AbortSignal): Promise<string> {
+  async function converted(conversion: Conversion, onProgress: (doneBytes: number, totalBytes: number) => void, signal: AbortSignal): Promise<Converted> {
     const destination = join(options.convertedDirectory, conversion.key);
     for (;;) {
-      if (await isComplete(destination)) return destination;
+      if (await isComplete(destination)) return { directory: destination, fresh: false };
       const other = running.get(destination);
       if (other === undefined) break;
       // Whether it succeeded is seen in the files; if its asker cancelled it, this one takes over.
@@ -36,33 +42,35 @@ export function createPrepare(options: PrepareOptions): Prepare {
     }
     const run = convertOnce(conversion, destination, onProgress, signal).finally(() => running.delete(destination));
     running.set(destination, run);
-    await run;
-    return destination;
+    return { directory: destination, fresh: await run };
   }
 
+  /** False: another process was faster. */
   async function convertOnce(
     conversion: Conversion,
     destination: string,
     onProgress: (doneBytes: number, totalBytes: number) => void,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<boolean> {
     await makePrivateDirectory(options.convertedDirectory);
     try {
       await conversion.run(destination, onProgress, signal);
+      return true;
     } catch (error) {
       if (isHearthError(error) && error.code === 'cancelled') throw error;
-      // Another process may have been faster.
       if (!(await isComplete(destination))) throw systemError(error, options.convertedDirectory) ?? error;
+      return false;
     }
   }
 
   return async (facts, onProgress, signal, { quantize }) => {
     const conversion = await conversionOf(facts, { quantize });
-    const directory = conversion === null ? facts.directory : await converted(conversion, onProgress, signal);
+    const { directory, fresh } = conversion === null ? { directory: facts.directory, fresh: false } : await converted(conversion, onProgress, signal);
     return {
       facts: conversion === null ? facts : await convertedFacts(facts, directory),
       directory: await makeModelView(directory, options.viewRoot),
       sourceDirectory: directory,
+      converted: fresh,
     };
   };
 }

@@ -50,6 +50,7 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
       return estimateMemory(facts, parsed, ranksOf(parsed), companions?.['draftModel']);
     },
     optionsSchema: emberOptions,
+    ...(adaptersDirectory === undefined ? {} : { adaptersDirectory }),
     modelOptions: ['draftModel'],
     async prepare(facts, onProgress, signal, options) {
       // The cage's list of readable places is made at the start: what is not there then stays out of reach.

@@ -73,6 +73,7 @@ export function createMlxEngine(settings: MlxEngineSettings): Engine {
       return canRunOnMlx(facts);
     },
     capabilities: (facts, options) => capabilities(facts, parseMlxOptions(options), adaptersDirectory !== null),
+    ...(adaptersDirectory === null ? {} : { adaptersDirectory }),
     growsCache: true,
     estimate: (facts, options) => estimateMlxMemory(facts, parseMlxOptions(options), apple ? 'gpu' : 'cpu'),
     optionsSchema: mlxOptions,

@@ -6,6 +6,7 @@ import { createFileWatch } from './file-watch.ts';
 import { createInstallKey } from './install-key.ts';
 import { decidedBy, fileKey, type Judged, type JudgeOptions, judgeModel, type KeptVerdict, verdictKey } from './judge-model.ts';
 import { inspectFile, settle, tupleOf } from './model-files.ts';
+import { createOwnOutputs } from './own-outputs.ts';
 import { placeOf, type TrustPlaces } from './place.ts';
 import { requirementOf, type TrustPolicy } from './policy.ts';
 import { createPolicyFile, type PolicyFile, type SealedPolicy } from './policy-file.ts';
@@ -74,7 +75,9 @@ export function createTrust(options: TrustOptions): Trust {
   const installKey = createInstallKey(directory);
   const policyFile = createPolicyFile(directory, installKey);
   const state = createStateDatabase(join(directory, 'state.db'), installKey);
-  const judgeOptions: JudgeOptions = { places: options, state, clock, ...(options.intake === undefined ? {} : { intake: options.intake }) };
+  const places: TrustPlaces = { adaptersDirectory: join(home, 'adapters'), ...options };
+  const outputs = createOwnOutputs({ home, state, clock });
+  const judgeOptions: JudgeOptions = { places, state, clock, ...(options.intake === undefined ? {} : { intake: options.intake }) };
 
   function verdictOf(judged: Judged, mode: TrustMode): TrustVerdict {
     const [first] = judged.problems;
@@ -127,8 +130,18 @@ export function createTrust(options: TrustOptions): Trust {
     return judged;
   }
 
+  /** Nothing of the model is refused: what hearth had made of it is, and is made anew. */
+  const recordChangedOutput = (request: AdmitRequest, verdict: TrustVerdict): void =>
+    events.record({
+      event: 'model.verify.failed',
+      outcome: 'failed',
+      model: modelOf(request, verdict),
+      reason: 'file_changed',
+      details: { source: 'converted' },
+    });
+
   /** Exactly one event for one refusal. */
-  function recordRefusal(request: AdmitRequest, verdict: TrustVerdict): void {
+  function recordRefusal(request: AdmitRequest, verdict: TrustVerdict, durationMs?: number): void {
     const [first] = verdict.problems;
     const byFiles = /^(sig_|cert_|file_)/.test(verdict.reason ?? '') && verdict.reason !== 'sig_rollback';
     events.record({
@@ -138,6 +151,7 @@ export function createTrust(options: TrustOptions): Trust {
       ...(verdict.reason === null ? {} : { reason: verdict.reason }),
       details: {
         source: verdict.source,
+        ...(durationMs === undefined ? {} : { durationMs }),
         ...(verdict.signer === null ? {} : { key: verdict.signer }),
         ...(first?.file === undefined ? {} : { file: first.file }),
         ...(first?.expected === undefined ? {} : { expected: first.expected.slice(0, 12) }),
@@ -162,11 +176,13 @@ export function createTrust(options: TrustOptions): Trust {
     const { mode } = sealed.policy;
     if (mode === 'off') return unchecked(request);
     events.assertWritable();
+    const startedAt = performance.now();
     const looked = await judgeModel(judgeOptions, sealed, request);
+    const durationMs = Math.round(performance.now() - startedAt);
     const verdict = verdictOf(looked, mode);
     if (!looked.cached) await remember(sealed, request, looked, looked.firstUse && looked.problems.length === 0);
     if (verdict.reason !== null) {
-      recordRefusal(request, verdict);
+      recordRefusal(request, verdict, durationMs);
       if (verdict.decision === 'refused') throw refusalOf(request.id, verdict);
       logger.warning('model-verify-failed', { model: request.id, reason: verdict.reason });
     } else if (!looked.cached) {
@@ -174,7 +190,7 @@ export function createTrust(options: TrustOptions): Trust {
         event: 'model.verify.ok',
         outcome: 'ok',
         model: modelOf(request, verdict),
-        details: { source: verdict.source, firstUse: verdict.firstUse },
+        details: { source: verdict.source, firstUse: verdict.firstUse, durationMs },
       });
     }
     const { judged, view } = await viewOf(sealed, request, looked);
@@ -199,6 +215,22 @@ export function createTrust(options: TrustOptions): Trust {
         const found = await watched.addLinks(links, own ?? viewDirectory);
         if (found !== null) await refuse(found);
       },
+      async takeOutput(made, fresh) {
+        if (!fresh) {
+          const found = await outputs.look(made, request.signal);
+          if (found === 'holds') return true;
+          if (found === 'changed') recordChangedOutput(request, verdict);
+          await outputs.remove(made);
+          return false;
+        }
+        const found = await watched.changed();
+        if (found !== null) {
+          await outputs.remove(made);
+          return await refuse(found);
+        }
+        await outputs.note(made, request.signal);
+        return true;
+      },
       async recheck() {
         const found = await watched.changed();
         if (found !== null) await refuse(found);
@@ -208,7 +240,7 @@ export function createTrust(options: TrustOptions): Trust {
   }
 
   async function unchecked(request: AdmitRequest): Promise<Admission> {
-    const place = await placeOf(options, request);
+    const place = await placeOf(places, request);
     const verdict: TrustVerdict = {
       decision: 'unchecked',
       reason: null,
@@ -221,7 +253,7 @@ export function createTrust(options: TrustOptions): Trust {
       cached: false,
       problems: [],
     };
-    return { viewDirectory: request.directory, files: [], verdict, async watch() {}, async recheck() {}, release() {} };
+    return { viewDirectory: request.directory, files: [], verdict, async watch() {}, takeOutput: async () => true, async recheck() {}, release() {} };
   }
 
   function explanationOf(judged: Judged, mode: TrustMode): Explanation {
@@ -276,7 +308,7 @@ export function createTrust(options: TrustOptions): Trust {
     },
 
     async notePull({ directory: snapshot, files }) {
-      const place = await placeOf(options, { id: '', directory: snapshot });
+      const place = await placeOf(places, { id: '', directory: snapshot });
       const roots = [place.directory, ...place.blobs];
       const found = await Promise.all(files.map(async ({ path, sha256 }) => ({ sha256, file: await inspectFile(place.directory, path, roots) })));
       const known = found.flatMap(({ sha256, file }) => (sha256 === null || file === null || 'code' in file ? [] : [{ ...file, sha256 }]));

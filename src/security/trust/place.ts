@@ -6,6 +6,8 @@ export interface TrustPlaces {
   /** The hub directory that holds `models--*`. */
   readonly cacheDirectory: string;
   readonly workspaceHome: string | null;
+  /** `<home>/adapters`, whose directories belong to their editor as those of the workspace home do. */
+  readonly adaptersDirectory?: string;
 }
 
 /** Where a model comes from, told by where it lies and by nothing that a caller says. */
@@ -34,9 +36,9 @@ export async function placeOf(places: TrustPlaces, { directory, only }: AdmitReq
     const blobs = [join(repository, 'blobs'), join(cache, 'blobs')];
     return { kind: 'hub', name, modelId: name, revision: basename(real), directory: real, key: `hub:${name}`, blobs };
   }
-  const home = places.workspaceHome === null ? null : await realpath(places.workspaceHome).catch(() => null);
+  const homes = [places.workspaceHome, places.adaptersDirectory ?? null].filter((home) => home !== null);
+  const edited = (await Promise.all(homes.map((home) => realpath(home).catch(() => null)))).some((home) => home !== null && real.startsWith(home + sep));
   const key = `path:${[real, ...(only ?? [])].join('\n')}`;
-  if (home !== null && real.startsWith(home + sep))
-    return { kind: 'workspace', name: basename(real), modelId: basename(real), revision: null, directory: real, key, blobs: [] };
+  if (edited) return { kind: 'workspace', name: basename(real), modelId: basename(real), revision: null, directory: real, key, blobs: [] };
   return { kind: 'path', name: real, modelId: null, revision: null, directory: real, key, blobs: [] };
 }

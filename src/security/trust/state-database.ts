@@ -2,21 +2,34 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { closeSync, constants, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { checkManagedFile, makePrivateDirectory } from '../../core/index.ts';
 import type { InstallKey } from './install-key.ts';
 
-export type StateKind = 'file' | 'verdict' | 'model';
+export type StateKind = 'file' | 'verdict' | 'model' | 'output';
+
+export interface StateRow {
+  readonly kind: StateKind;
+  readonly key: string;
+  readonly value: unknown;
+}
+
+/** How long rows wait for those of other loads. */
+const GATHER_MS = 4;
 
 /** Rows of `<home>/trust/state.db`: JSON values, each with an HMAC under the install key, so that a row that was edited or moved is seen. */
 export interface StateDatabase {
   /** undefined: no such row; `tampered`: there is one, and hearth did not write it. */
   get(kind: StateKind, key: string): { readonly value: unknown } | 'tampered' | undefined;
-  put(rows: readonly { readonly kind: StateKind; readonly key: string; readonly value: unknown }[]): Promise<void>;
+  /** Resolves when the rows are on the disk. Rows of several loads at once share one transaction: each costs the disk a flush. */
+  put(rows: readonly StateRow[]): Promise<void>;
   close(): void;
 }
 
 export function createStateDatabase(path: string, installKey: InstallKey): StateDatabase {
   let opened: DatabaseSync | null = null;
+  let waiting: StateRow[] = [];
+  let flushed: Promise<void> | null = null;
 
   /** null where nothing was ever written: a look makes no file. */
   function database(): DatabaseSync | null {
@@ -25,6 +38,29 @@ export function createStateDatabase(path: string, installKey: InstallKey): State
     opened = new DatabaseSync(path, { timeout: 5000 });
     opened.exec(SCHEMA);
     return opened;
+  }
+
+  async function flush(): Promise<void> {
+    flushed = null;
+    const rows = waiting;
+    waiting = [];
+    const secret = await installKey.obtain();
+    await makePrivateDirectory(dirname(path));
+    // SQLite would make it readable to others.
+    closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
+    const into = database()!;
+    const insert = into.prepare('INSERT INTO state VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value, mac = excluded.mac');
+    into.exec('BEGIN IMMEDIATE');
+    try {
+      for (const { kind, key, value } of rows) {
+        const text = JSON.stringify(value);
+        insert.run(kind, key, text, macOf(secret, kind, key, text));
+      }
+      into.exec('COMMIT');
+    } catch (error) {
+      into.exec('ROLLBACK');
+      throw error;
+    }
   }
 
   return {
@@ -42,23 +78,9 @@ export function createStateDatabase(path: string, installKey: InstallKey): State
 
     async put(rows) {
       if (rows.length === 0) return;
-      const secret = await installKey.obtain();
-      await makePrivateDirectory(dirname(path));
-      // SQLite would make it readable to others.
-      closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
-      const into = database()!;
-      const insert = into.prepare('INSERT INTO state VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value, mac = excluded.mac');
-      into.exec('BEGIN IMMEDIATE');
-      try {
-        for (const { kind, key, value } of rows) {
-          const text = JSON.stringify(value);
-          insert.run(kind, key, text, macOf(secret, kind, key, text));
-        }
-        into.exec('COMMIT');
-      } catch (error) {
-        into.exec('ROLLBACK');
-        throw error;
-      }
+      waiting.push(...rows);
+      flushed ??= sleep(GATHER_MS).then(flush);
+      await flushed;
     },
 
     close() {

@@ -47,6 +47,12 @@ export interface Admission {
    * those of `own`, what the engine wrote itself. Throws model_refused (`file_changed`) for one that leads elsewhere.
    */
   watch(links: string, own?: string): Promise<void>;
+  /**
+   * Asked for what an engine made of these files and keeps, before `watch`; `fresh`: in this very load. True: it was made while the files were those
+   * of a verdict, and is what was made. False: it is gone now, and has to be made anew. Throws model_refused (`file_changed`) when a file of the model
+   * changed while a fresh one was made, which is gone then too.
+   */
+  takeOutput(directory: string, fresh: boolean): Promise<boolean>;
   /** After the engine has read the files: throws model_refused (`file_changed`) when a file, or a link to one, is not what it was. */
   recheck(): Promise<void>;
   release(): void;
