@@ -55,7 +55,8 @@ export function bubblewrapArguments(command: string, spec: Pick<ProcessSpec, 're
     ...(spec.devices === 'gpu' ? ['--ro-bind-try', '/sys', '/sys', ...GPU_DEVICES.flatMap((path) => ['--dev-bind-try', path, path])] : []),
     ...[...shown].filter((path) => !isSystem(path) && !writable.has(path)).flatMap((path) => ['--ro-bind-try', path, path]),
     ...[...writable].flatMap((path) => ['--bind', path, path]),
-    ...['/dev', '/tmp', '/'].flatMap((path) => ['--remount-ro', path]),
+    // Settings of the kernel below /proc/sys ask no right of a process whose user is root of the machine: the mode of the file is all.
+    ...['/proc', '/dev', '/tmp', '/'].flatMap((path) => ['--remount-ro', path]),
     ...['--chdir', spec.cwd],
   ];
 }

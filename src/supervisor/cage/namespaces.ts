@@ -9,6 +9,8 @@ export interface NamespacesOptions {
 }
 
 const own = (unshare: string): Argv => [unshare, '--user', '--map-current-user', '--net', '--ipc', '--uts', '--'];
+/** Whoever makes a user namespace has all rights in it: others than root lose them as the next program starts, root only when they are taken away. */
+const rights = (): readonly string[] => (process.geteuid?.() === 0 ? ['--inh-caps=-all', '--bounding-set=-all'] : []);
 
 /**
  * User, network, IPC and host name namespaces by the tools of util-linux, and no new privileges. They replace themselves by the program, so the
@@ -18,15 +20,15 @@ export function createNamespaces({ unshare, setpriv, outer, reason }: Namespaces
   return {
     kind: 'namespaces',
     strength: 'strong',
-    detail: 'no network, no new privileges; files by the permission model of Node, or the rules that the worker of mlx takes on',
+    detail: 'no network, no rights and none to gain; files by the permission model of Node, or the rules that the worker of mlx takes on',
     reason,
     outer,
     nested: false,
     wrap: (argv, _spec, { mainThread }) => ({
-      argv: [...own(unshare), setpriv, '--no-new-privs', ...(mainThread ? ['--pdeathsig', 'KILL'] : []), '--', ...argv] as unknown as Argv,
+      argv: [...own(unshare), setpriv, '--no-new-privs', ...rights(), ...(mainThread ? ['--pdeathsig', 'KILL'] : []), '--', ...argv] as unknown as Argv,
     }),
   };
 }
 
 export const namespacesProbe = (unshare: string, setpriv: string, command: string): Argv =>
-  [...own(unshare), setpriv, '--no-new-privs', '--', command, '--version'] as unknown as Argv;
+  [...own(unshare), setpriv, '--no-new-privs', ...rights(), '--', command, '--version'] as unknown as Argv;
