@@ -1,13 +1,15 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { socketFetch } from '../../src/app/index.ts';
-import { auditLine } from '../../src/contract/index.ts';
+import { recordProductEvents } from '../../src/app/security-events.ts';
+import { auditLine, type ProductEvent } from '../../src/contract/index.ts';
 import { SECURITY_EVENTS, type SecurityEvent, type SecurityEventName } from '../../src/core/index.ts';
 import { type AuditLine, logPlaces, readLog, verifyLog } from '../../src/security/index.ts';
+import { createEnclosure } from '../../src/supervisor/index.ts';
 import { processTable } from '../../src/supervisor/process-identity.ts';
 import { startFakeHub } from '../support/fake-hub.ts';
 import { startWritableHub } from '../support/fake-hub-writes.ts';
@@ -16,7 +18,7 @@ import { startHttp } from '../support/http-fixture.ts';
 import { PUSH_TARGET, PUSH_TOKEN } from '../support/push-store.ts';
 import { createSeeingEngine } from '../support/seeing-engine.ts';
 import { mlxModel, writeFiles } from '../support/temp-store.ts';
-import { installTinyModel, TINY_MODEL, writeTinyModel } from '../support/tiny-model.ts';
+import { installTinyModel, TINY_COMMIT, TINY_MODEL, writeTinyModel } from '../support/tiny-model.ts';
 
 /** What does not exist yet has no trigger yet. */
 const NOT_BUILT: readonly SecurityEventName[] = [
@@ -29,19 +31,10 @@ const NOT_BUILT: readonly SecurityEventName[] = [
   'alert.ack',
   'sink.dead',
 ];
-/** Shown beside their own code, where their trigger is: a refused model, a policy that is off, a machine without namespaces, a limit of an engine. */
-const ELSEWHERE: readonly SecurityEventName[] = [
-  'model.verify.ok',
-  'model.verify.failed',
-  'verify.off',
-  'sandbox.weak',
-  'engine.killed',
-  'audit.gap',
-  'key.add',
-  'key.rotate',
-  'key.revoke',
-];
+/** In the other tests of this file, by servers that are in such a need: no namespaces, an engine that says too much, a link to a private network. */
+const BELOW: readonly SecurityEventName[] = ['sandbox.weak', 'engine.killed', 'egress.blocked'];
 
+const HEX = expect.stringMatching(/^[0-9a-f]{64}$/) as unknown as string;
 const json = { 'content-type': 'application/json' };
 
 async function linesOf(home: TestHome): Promise<AuditLine[]> {
@@ -96,7 +89,7 @@ async function plantOrphan(home: TestHome): Promise<number> {
 const config = (bodyBytes: number) => `limits:\n  authFailures: 1\n  bodyBytes: ${bodyBytes}\nsecurity:\n  sandbox: off\n`;
 
 describe('the security log of a home', () => {
-  test('each trigger writes its event once, in one chain of the daemon and of commands beside it', { timeout: 240_000 }, async () => {
+  test('[security G72] each trigger writes its event once, in one chain of the daemon and of commands beside it', { timeout: 240_000 }, async () => {
     await using home = await createTestHome();
     await installTinyModel(home.hfHome);
     await using hub = await startWritableHub(join(home.directory, 'hub'));
@@ -128,14 +121,21 @@ describe('the security log of a home', () => {
     await expectOnce('listener.open', 0, { severity: 'info', details: { exposed: false } });
     await expectOnce('engine.orphan', 0, { severity: 'medium' });
     const before = await lastSeq();
-    await once('model.load', async () => expect((await chat(hi)).status).toBe(200), { model: { id: TINY_MODEL }, outcome: 'ok' });
+    await once('model.load', async () => expect((await chat(hi)).status).toBe(200), {
+      model: { id: TINY_MODEL, rootDigest: HEX, revision: TINY_COMMIT },
+      outcome: 'ok',
+    });
+    await expectOnce('model.verify.ok', before, { model: { rootDigest: HEX }, details: { firstUse: true, durationMs: expect.any(Number) } });
     await expectOnce('sandbox.off', before, { severity: 'high' });
     await once('engine.crashed', async () => {
       const { models } = await daemon.own<{ models: { pid: number }[] }>('GET', '/admin/v1/models');
       process.kill(models[0]!.pid, 'SIGKILL');
     });
     await chat(hi);
-    await once('model.unload', () => daemon.own('POST', '/admin/v1/models/unload', { model: TINY_MODEL }), { reason: 'admin' });
+    await once('model.unload', () => daemon.own('POST', '/admin/v1/models/unload', { model: TINY_MODEL }), {
+      reason: 'admin',
+      model: { rootDigest: HEX, revision: TINY_COMMIT },
+    });
 
     let key = '';
     let id = '';
@@ -192,6 +192,7 @@ describe('the security log of a home', () => {
       'auth_failures_total 1',
       'audit_chain_ok 1',
       'model_verify_total{result="ok"} 1',
+      'model_verify_seconds_count 1',
     ])
       expect(metrics).toContain(`hearth_${row}\n`);
     expect((await home.run(['audit', 'tail', '-n', '3'])).stdout.split('\n').filter(Boolean)).toHaveLength(3);
@@ -225,12 +226,44 @@ describe('the security log of a home', () => {
       details: { changed: ['logs.level'] },
     });
 
+    let signer = '';
+    const made = (text: string) => (JSON.parse(text) as { data: { key: { id: string } } }).data.key.id;
+    await once('key.add', async () => {
+      signer = made((await home.run(['keys', 'new', '--json'])).stdout);
+    });
+    await once('key.rotate', async () => expect(await home.run(['keys', 'rotate', signer])).toMatchObject({ code: 0 }));
+    await once('key.revoke', async () => expect(await home.run(['keys', 'revoke', signer, '--reason', 'lost'])).toMatchObject({ code: 0 }), {
+      details: { key: signer },
+    });
+    writeFileSync(join(home.hfHome, 'hub', `models--${TINY_MODEL.replace('/', '--')}`, 'snapshots', TINY_COMMIT, 'more.json'), '{}');
+    await once('model.verify.failed', async () => expect(await home.run(['run', TINY_MODEL, 'hi'])).toMatchObject({ code: 1 }), {
+      severity: 'high',
+      reason: 'file_extra',
+      model: { id: TINY_MODEL },
+      details: { file: 'more.json' },
+    });
+    expect((await home.run(['trust', 'mode', 'off'])).code).toBe(0);
+    await once('verify.off', async () => {
+      const careless = await startDaemon(home);
+      careless.child.kill('SIGTERM');
+      await careless.ended;
+    });
+    const files = readdirSync(logPlaces(home.home).directory).filter((name) => name.endsWith('.jsonl'));
+    await once(
+      'audit.gap',
+      async () => {
+        appendFileSync(join(logPlaces(home.home).directory, files.at(-1)!), '{"v":1,"seq":');
+        expect(await home.run(['trust', 'mode', 'enforce'])).toMatchObject({ code: 0 });
+      },
+      { severity: 'critical', reason: 'torn' },
+    );
+
     const lines = await linesOf(home);
     for (const line of lines) auditLine.parse(line);
     expect(lines.map(({ seq }) => seq)).toEqual(lines.map((_, i) => i + 1));
     expect(new Set(lines.map(({ pid }) => pid)).size).toBeGreaterThan(2);
     expect(await verifyLog(logPlaces(home.home))).toMatchObject({ ok: true, faults: [] });
-    const shown = [...seen, 'egress.blocked', ...NOT_BUILT, ...ELSEWHERE].sort();
+    const shown = [...seen, ...BELOW, ...NOT_BUILT].sort();
     expect(shown).toEqual(Object.keys(SECURITY_EVENTS).sort());
   });
 
@@ -253,7 +286,28 @@ describe('the security log of a home', () => {
     expect(JSON.parse(refused.stdout)).toMatchObject({ status: 'error', error: { code: 'file_system_error' } });
   });
 
-  test('egress.blocked tells once of a link that leads into a private network', async () => {
+  test('[security G72] sandbox.weak and engine.killed tell once of a machine without namespaces, and of an engine that says too much', async () => {
+    const events: SecurityEvent[] = [];
+    const sink = { record: (event: SecurityEvent) => void events.push(event), assertWritable() {} };
+    const record = recordProductEvents(sink);
+    await using server = await startHttp(
+      { take: 'output', takeAfterTokens: 1, processLimits: { outputBytes: 1_000_000 }, tokenMs: 20 },
+      {
+        gateway: { events: { emit: (event) => record(event as ProductEvent) } },
+        enclosure: createEnclosure({ events: sink, choice: { works: async () => false } }),
+      },
+    );
+    const body = JSON.stringify({ model: 'org/fake', messages: [{ role: 'user', content: 'word '.repeat(200) }] });
+    const response = await fetch(`${server.baseUrl}/v1/chat/completions`, { method: 'POST', headers: json, body });
+    expect(response.status).toBe(503);
+    const told = events.filter(({ event }) => BELOW.includes(event));
+    expect(told).toEqual([
+      expect.objectContaining({ event: 'sandbox.weak' }),
+      expect.objectContaining({ event: 'engine.killed', reason: 'output', model: { id: 'org/fake' } }),
+    ]);
+  });
+
+  test('[security G72] egress.blocked tells once of a link that leads into a private network', async () => {
     const events: SecurityEvent[] = [];
     await using server = await startHttp(
       {},
