@@ -40,6 +40,8 @@ export interface Gateway extends AsyncDisposable {
   pin(model: ResolvedModel, pinned: boolean): Promise<void>;
   /** Ends a running or waiting request; false when there is none of that id, or it is not one of this requester. */
   cancel(requestId: string, by?: string): boolean;
+  /** Closes the reasoning part of a request that is answered here, so that its answer follows; false when none is open. */
+  endReasoning(requestId: string): Promise<boolean>;
   list(signal: AbortSignal): Promise<readonly ListedModel[]>;
   snapshot(): { readonly seq: number; readonly models: readonly ResidentModel[] };
   /** State of one model; undefined before its first use. */
@@ -233,6 +235,12 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
 
     cancel: (requestId, by) => requests.cancel(requestId, by),
+
+    async endReasoning(requestId) {
+      const sessions = loop.snapshot().models.map(({ id }) => loop.byId(id)?.loaded?.session);
+      const ended = await Promise.all(sessions.map((session) => session?.endReasoning?.(requestId)));
+      return ended.includes(true);
+    },
 
     async list(signal) {
       return await settings.models.list(signal);

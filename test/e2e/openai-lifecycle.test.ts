@@ -52,7 +52,10 @@ describe('clients that go away', () => {
     expect(await reply.json()).toEqual({ id, cancelled: true });
     expect(await response.text()).toContain('"code":"cancelled"');
     await expect.poll(async () => (await childStats(server))?.running).toBe(0);
-    expect(await (await fetch(`${server.baseUrl}/v1/requests/${id}`, { method: 'DELETE' })).json()).toEqual({ id, cancelled: false });
+    for (const over of [id, 'req_nobody']) {
+      const again = await fetch(`${server.baseUrl}/v1/requests/${over}`, { method: 'DELETE' });
+      expect([again.status, await again.json()]).toMatchObject([404, { error: { code: 'request_not_found', param: 'id' } }]);
+    }
   });
 });
 

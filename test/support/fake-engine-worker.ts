@@ -123,6 +123,9 @@ function receive(message: ToWorker): void {
     case 'adapter-list':
       channel.send({ kind: 'error', id: message.id, code: 'not_implemented', message: 'The fake engine has no model.' });
       break;
+    case 'end-reasoning':
+      reply(message.id, false);
+      break;
     case 'threads':
     case 'health':
     case 'clear':

@@ -95,7 +95,7 @@ export function runStepLoop({ pages, windows = [], parallel, batchTokens, gate, 
       throw error;
     },
   });
-  const add = (prompt: number[], maxTokens: number, choices = 1, salt: string | null = null): number => {
+  const add = (prompt: number[], maxTokens: number, choices = 1, salt: string | null = null, credit?: number): number => {
     const id = ids++;
     expected++;
     const request = {
@@ -109,6 +109,7 @@ export function runStepLoop({ pages, windows = [], parallel, batchTokens, gate, 
       started: false,
       cancelled: false,
       adapter: null,
+      ...(credit === undefined ? {} : { credit }),
     };
     let leader: Sequence | null = null;
     const sequences = Array.from({ length: choices }, (_, choice) => {

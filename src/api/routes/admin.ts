@@ -2,13 +2,14 @@ import { API_VERSION, type endpoints } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import type { Handler } from '../bind.ts';
 import type { Services } from '../services.ts';
+import { noRequest } from './observe.ts';
 
 export const versionHandler =
   ({ version }: Services): Handler<typeof endpoints.version> =>
   async () => ({ name: 'hearth', version, api_version: API_VERSION });
 
 export const statusHandler =
-  ({ gateway, daemon, version, listeners, weakened, startedAtMs }: Services): Handler<typeof endpoints.status> =>
+  ({ gateway, daemon, version, listeners, weakened, alerts, startedAtMs }: Services): Handler<typeof endpoints.status> =>
   async () => ({
     version,
     api_version: API_VERSION,
@@ -17,6 +18,7 @@ export const statusHandler =
     draining: gateway.draining,
     listeners: [...listeners()],
     weakened: [...weakened()],
+    alerts: openAlerts({ alerts }),
     daemon: daemon.state(),
     models: [...gateway.snapshot().models],
   });
@@ -58,4 +60,7 @@ export const unloadModelHandler =
 /** DELETE /v1/requests/{id}: the caller's own one; callers without a key are one. `admin` may cancel any. */
 export const cancelRequestHandler =
   (_services: Services): Handler<typeof endpoints.cancelRequest> =>
-  async ({ params }, { gateway }) => ({ id: params.id, cancelled: gateway.cancel(params.id) });
+  async ({ params: { id } }, { gateway }) => {
+    if (!gateway.cancel(id)) throw noRequest(id);
+    return { id, cancelled: true };
+  };

@@ -3,6 +3,10 @@ import { HearthError } from '../../core/index.ts';
 import type { Handler } from '../bind.ts';
 import type { Services } from '../services.ts';
 
+/** The same for one that is over and one of another owner. */
+export const noRequest = (id: string): HearthError =>
+  new HearthError('request_not_found', `No request ${id.slice(0, 64)} waits or runs here.`, { details: { param: 'id' } });
+
 const PROMETHEUS = 'text/plain; version=0.0.4; charset=utf-8';
 
 export const metricsHandler =
@@ -35,14 +39,17 @@ export const liveRequestsHandler =
 
 export const cancelAnyRequestHandler =
   ({ gateway }: Services): Handler<typeof endpoints.cancelAnyRequest> =>
-  async ({ params }) => ({ id: params.id, cancelled: gateway.cancel(params.id) });
+  async ({ params: { id } }) => {
+    if (!gateway.cancel(id)) throw noRequest(id);
+    return { id, cancelled: true };
+  };
 
-/** No engine can be told this while it answers yet; a budget in the request does the same. */
+/** `ended: false`: it waits, answers already, or is answered elsewhere. */
 export const endReasoningHandler =
-  ({ requests }: Services): Handler<typeof endpoints.endReasoning> =>
-  async ({ params }) => {
-    if (!requests.has(params.id)) return { id: params.id, ended: false };
-    throw new HearthError('not_implemented', 'The reasoning part of a running request cannot be closed yet; give the request a reasoning budget.');
+  ({ gateway, requests }: Services): Handler<typeof endpoints.endReasoning> =>
+  async ({ params: { id } }) => {
+    if (!requests.has(id)) throw noRequest(id);
+    return { id, ended: await gateway.endReasoning(id) };
   };
 
 export const queueHandler =

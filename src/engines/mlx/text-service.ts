@@ -135,7 +135,7 @@ export function createTextService({ directory, adaptersDirectory, render, toSess
       stopTokens: [...text.stopTokens],
       sampling: options,
       seed: seed ?? randomInt(2 ** 47),
-      guided: choices.some(({ guide }) => guide !== null),
+      guided: choices.some(({ guide }) => guide?.binding === true),
       ...(logprobs === undefined ? {} : { logprobs }),
       ...(adapter === undefined ? {} : { adapter }),
       ...(cacheSalt === undefined ? {} : { salt: cacheSalt }),
@@ -222,6 +222,15 @@ export function createTextService({ directory, adaptersDirectory, render, toSess
     } else toPython({ ...mask, words: Buffer.from(words.buffer, words.byteOffset, words.byteLength).toString('base64') });
   }
 
+  /** Only of a request that asks about each token; others are on their way already. */
+  function endReasoning(sequence: number): boolean {
+    const choices = requests.get(sequence)?.choices.filter(({ ended }) => !ended) ?? [];
+    const open = choices.filter(({ answer }) => answer.inReasoning);
+    if (open.some(({ guide }) => guide?.binding !== true))
+      throw new HearthError('capability_mismatch', 'On mlx the reasoning of a request can be ended only where the request gave it a budget.');
+    return open.filter(({ guide }) => guide!.endReasoning()).length > 0;
+  }
+
   async function loadAdapter({ id, name, directory: own }: Extract<ToWorker, { kind: 'adapter-load' }>): Promise<void> {
     const path = adapterPath(adaptersDirectory, own);
     await refuseLinksOut(adaptersDirectory!, own, path);
@@ -261,6 +270,9 @@ export function createTextService({ directory, adaptersDirectory, render, toSess
       case 'embed':
       case 'rerank':
         throw new HearthError('not_implemented', 'mlx gives no vectors in this version; ember does.');
+      case 'end-reasoning':
+        reply(endReasoning(message.sequence));
+        break;
       case 'adapter-load':
         loadAdapter(message).catch(refuse({ id: message.id }));
         break;
@@ -304,11 +316,14 @@ export function createTextService({ directory, adaptersDirectory, render, toSess
           case 'stop':
             toPython(message);
             break;
+          case 'credit':
+            // Its tokens come as they are made: at most one answer of each request waits for its reader.
+            break;
           default:
             question(message);
         }
       } catch (error) {
-        refuse('sequence' in message ? { sequence: message.sequence } : 'id' in message ? { id: message.id } : {})(error);
+        refuse('id' in message ? { id: message.id } : 'sequence' in message ? { sequence: message.sequence } : {})(error);
       }
     },
     fromPython(message) {

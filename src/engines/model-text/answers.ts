@@ -88,13 +88,13 @@ export function createAnswers(text: ModelText, vocabularySize: number): Answers 
       const reader = templated ? plan.reader : { reasoning: null, tools: null };
       const grammar = compiled(JSON.stringify([tools, format, reader.reasoning, reasoning?.budgetTokens === 0]), plan);
       const limit = reasoning?.budgetTokens;
-      const close = reader.reasoning?.inside ?? dialect.reasoning[0];
+      const close = reader.reasoning?.inside ?? dialect.reasoning[0] ?? reader.reasoning?.pairs[0];
       const budget =
-        limit === undefined || close === undefined
+        close === undefined
           ? null
           : {
-              tokens: Math.max(0, Math.min(limit, maxTokens - LEFT_FOR_ANSWER)),
-              closing: tokenizer.encode(limit === 0 ? close.forced.trimStart() : close.forced, { special: true }),
+              tokens: limit === undefined ? Number.POSITIVE_INFINITY : Math.max(0, Math.min(limit, maxTokens - LEFT_FOR_ANSWER)),
+              closing: () => tokenizer.encode(limit === 0 ? close.forced.trimStart() : close.forced, { special: true }),
             };
       const stops = stopStrings(request);
       return () => {

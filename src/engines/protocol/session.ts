@@ -21,6 +21,9 @@ export interface SessionLimits {
 
 export const SESSION_LIMITS: SessionLimits = { helloMs: 10_000, loadIdleMs: 30_000, loadTotalMs: 600_000, healthMs: 1_000, closeMs: 10_000 };
 
+/** Tokens of an answer that its worker makes before the reader has taken any; it hears of those that were taken in parts. */
+const READ_AHEAD = { tokens: 256, part: 64 } as const;
+
 interface Question {
   resolve(value: unknown): void;
   reject(error: HearthError): void;
@@ -48,7 +51,7 @@ export async function connectWorker(channel: ProcessChannel, signal: AbortSignal
   let nextId = 1;
   let gone: HearthError | undefined;
   let onLoad: ((message: FromWorker) => void) | undefined;
-  const streams = new Map<number, EventQueue<FromWorker>>();
+  const streams = new Map<number, EventQueue<FromWorker> & { readonly requestId: string }>();
   const questions = new Map<number, Question>();
   const hello = Promise.withResolvers<Extract<FromWorker, { kind: 'hello' }>>();
   const lost = Promise.withResolvers<never>();
@@ -141,6 +144,11 @@ export async function connectWorker(channel: ProcessChannel, signal: AbortSignal
       }
     },
     generate: (request, generateSignal) => generate(request, generateSignal),
+    async endReasoning(requestId) {
+      const own = [...streams].filter(([, stream]) => stream.requestId === requestId || stream.requestId.startsWith(`${requestId}.`));
+      const ended = await Promise.all(own.map(([sequence]) => ask((id) => ({ kind: 'end-reasoning', id, sequence }))));
+      return ended.includes(true);
+    },
     async tokenize(input) {
       return (await ask((id) => ({ kind: 'tokenize', id, ...('text' in input ? input : plainPrompt(input)) }))) as number[];
     },
@@ -230,20 +238,25 @@ export async function connectWorker(channel: ProcessChannel, signal: AbortSignal
       return;
     }
     const sequence = nextId++;
-    const queue = createEventQueue<FromWorker>();
+    const queue = { ...createEventQueue<FromWorker>(), requestId: request.requestId };
     streams.set(sequence, queue);
     let running = true;
+    let taken = 0;
     const cancel = (): void => queue.push({ kind: 'error', code: 'cancelled', message: 'The request was cancelled.' });
     generateSignal.addEventListener('abort', cancel, { once: true });
     try {
       if (generateSignal.aborted) cancel();
-      else send({ kind: 'generate', sequence, request: plainRequest(request) });
+      else send({ kind: 'generate', sequence, request: plainRequest(request), credit: READ_AHEAD.tokens });
       while (running) {
         const message = await queue.next();
         // The abort is our own word, not the worker's: it still has to be told (below).
         if (message.kind === 'done' || (message.kind === 'error' && message.sequence !== undefined)) running = false;
         yield* toEvents(message);
         if (message.kind === 'error') return;
+        if (message.kind === 'step') taken += message.tokens.length;
+        if (taken < READ_AHEAD.part || !running || gone !== undefined) continue;
+        send({ kind: 'credit', sequence, tokens: taken });
+        taken = 0;
       }
     } catch (error) {
       if (!(error instanceof HearthError)) throw error;

@@ -17,6 +17,9 @@ test('messages to a worker are taken as they are', () => {
     { kind: 'generate', sequence: 1, request },
     { kind: 'load', options: { contextTokens: 64 } },
     { kind: 'embed', id: 2, inputs: ['a', [1, 2]], pooling: 'mean' },
+    { kind: 'generate', sequence: 1, request, credit: 256 },
+    { kind: 'credit', sequence: 1, tokens: 64 },
+    { kind: 'end-reasoning', id: 3, sequence: 1 },
     { kind: 'stop' },
   ])
     expect(readToWorker(message)).toBe(message);
@@ -30,6 +33,7 @@ test('a message with an unknown kind, an unknown key, or a value outside its ran
     { kind: 'constructor' },
     { kind: 'stop', more: 1 },
     { kind: 'cancel' },
+    { kind: 'credit', sequence: 1, tokens: 0 },
     { kind: 'cancel', sequence: -1 },
     { kind: 'score', id: 1, tokens: [1] },
     { kind: 'threads', id: 1, threads: 0.5 },

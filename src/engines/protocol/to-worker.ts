@@ -65,8 +65,13 @@ const generateRequest = object(
 const id = count;
 const toWorker = kinds({
   load: object({ options: record(anything) }),
-  generate: object({ sequence: id, request: generateRequest }),
+  /** With `credit`, so many tokens are made before its reader has to be heard of; absent: all of them. */
+  generate: object({ sequence: id, request: generateRequest }, { credit: whole(1) }),
+  /** The reader took so many tokens. */
+  credit: object({ sequence: id, tokens: whole(1) }),
   cancel: object({ sequence: id }),
+  /** Answered with whether a reasoning part was open. */
+  'end-reasoning': object({ id, sequence: id }),
   tokenize: object({ id }, { text: text(), addSpecial: flag, parseSpecial: flag, messages: list(chatMessage), templateArguments, tools: toolUse, reasoning }),
   detokenize: object({ id, tokens }),
   template: object({ id, messages: list(chatMessage) }, { templateArguments }),

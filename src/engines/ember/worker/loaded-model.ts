@@ -46,8 +46,12 @@ export interface LoadedModel {
   /** Ids of a text; long ones are made beside the step loop. */
   encode(input: PromptInput): readonly number[] | Promise<readonly number[]>;
   /** A long prompt enters the queue when it is tokenised. */
-  generate(sequence: number, request: GenerateRequest): Promise<void> | undefined;
+  generate(sequence: number, request: GenerateRequest, credit?: number): Promise<void> | undefined;
   cancel(sequence: number): void;
+  /** Its reader took so many tokens. */
+  credit(sequence: number, tokens: number): void;
+  /** Closes what is open of its reasoning; false when nothing is. */
+  endReasoning(sequence: number): boolean;
   /** Forgets all prefixes. */
   clear(): void;
   /** What first requests would have to wait for, in steps of about a millisecond. */
@@ -139,9 +143,10 @@ export async function loadModel({ directory, ranks, threads, adaptersDirectory, 
       warnings: [...(problem === null ? [] : [`${problem}. Plain conversation blocks are used instead.`]), ...(warning === undefined ? [] : [warning])],
     },
     encode: encoder.encode,
-    generate(id, request) {
+    generate(id, request, credit) {
       if (ember.encoder) throw new HearthError('capability_mismatch', 'This model gives vectors, not text.');
-      const add = (prompt: readonly number[]): void => loop.add(toSequences(id, request, prompt, ember.vocabularySize, contextTokens, adapters, answers));
+      const add = (prompt: readonly number[]): void =>
+        loop.add(toSequences({ id, credit }, request, prompt, ember.vocabularySize, contextTokens, adapters, answers));
       const prompt = encoder.encode(promptInput(text, request, ember.vocabularySize));
       if (!(prompt instanceof Promise)) {
         add(prompt);
@@ -161,6 +166,8 @@ export async function loadModel({ directory, ranks, threads, adaptersDirectory, 
       tokenising.delete(id);
       loop.cancel(id);
     },
+    credit: (id, tokens) => loop.credit(id, tokens),
+    endReasoning: (id) => loop.endReasoning(id),
     clear: () => loop.clear(),
     *prepare() {
       // The tokenizer makes its tables with the first text.
@@ -218,7 +225,7 @@ const sumMemory = (embers: readonly Ember[]): EmberMemory => {
 
 /** Checks a request against the model and makes one sequence per choice. Throws context_length_exceeded, invalid_value. */
 function toSequences(
-  id: number,
+  { id, credit }: { readonly id: number; readonly credit: number | undefined },
   request: GenerateRequest,
   prompt: readonly number[],
   vocabularySize: number,
@@ -236,6 +243,7 @@ function toSequences(
     salt: request.cacheSalt === undefined ? null : prefixSalt(request.cacheSalt, adapter),
     adapter,
     cachedTokens: 0,
+    ...(credit === undefined ? {} : { credit }),
     openChoices: request.choices,
     completionTokens: 0,
     reasoningTokens: 0,
@@ -261,7 +269,7 @@ function toSequences(
       ...wants,
       leader,
       // A token that follows a mask or is told with its scores is drawn from a row of its own.
-      guessable: free && guide === null && wants.rawCandidates === undefined,
+      guessable: free && wants.rawCandidates === undefined,
       computed: 0,
       pages: [],
       parting: 0,

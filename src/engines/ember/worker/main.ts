@@ -32,11 +32,14 @@ function receive(message: ToWorker): void {
       break;
     case 'generate':
       answer({ sequence: message.sequence }, (loaded) => {
-        loaded.generate(message.sequence, message.request as GenerateRequest)?.catch(refuse({ sequence: message.sequence }));
+        loaded.generate(message.sequence, message.request as GenerateRequest, message.credit)?.catch(refuse({ sequence: message.sequence }));
       });
       break;
     case 'cancel':
       model?.cancel(message.sequence);
+      break;
+    case 'credit':
+      model?.credit(message.sequence, message.tokens);
       break;
     case 'stop':
       process.exit(0);
@@ -132,6 +135,8 @@ function question(loaded: LoadedModel, message: Question): unknown {
         .join('');
     case 'stats':
       return loaded.stats();
+    case 'end-reasoning':
+      return loaded.endReasoning(message.sequence);
     case 'clear':
       loaded.clear();
       return null;

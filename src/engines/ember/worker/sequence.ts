@@ -13,6 +13,8 @@ export interface ActiveRequest {
   readonly adapter: AdapterUse | null;
   /** Tokens of the prompt that were found evaluated. */
   cachedTokens: number;
+  /** Tokens that its choices may make until its reader takes more; absent: any number. */
+  credit?: number;
   openChoices: number;
   completionTokens: number;
   reasoningTokens: number;
@@ -67,6 +69,9 @@ export interface Reading extends Evaluated {
   take(values: Float32Array, position: number): void;
   finish(): void;
 }
+
+/** Its reader is behind: no token of it is made. */
+export const isStalled = ({ request: { credit } }: Evaluated): boolean => credit !== undefined && credit <= 0;
 
 export const generatedTokens = (sequence: Evaluated): number => sequence.tokens.length - sequence.promptTokens;
 

@@ -60,6 +60,39 @@ describe('step loop', () => {
     expect(second).toBeLessThan(first);
   });
 
+  test('[serving V45] a request whose reader is behind makes no token until it is read; others go on, and one that needs its room gets it', async () => {
+    const it = runStepLoop({ pages: 10, parallel: 5 });
+    const made = (id: number): number => it.sent.filter((message) => message.kind === 'step' && message.sequence === id).length;
+    const behind = it.add([1, 2, 3], 60, 1, null, 5);
+    const two = it.add([4], 40, 2, null, 6);
+    const read = it.add([7], 30);
+    while (made(read) < 30) await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect([made(behind), made(two), made(read)]).toEqual([5, 6, 30]);
+    const batches = it.ember.batches.length;
+    // Cells of those that wait for their readers are given to one that needs them.
+    const large = it.add(new Array(8 * PAGE_TOKENS).fill(5), 40);
+    while (made(large) < 40) await new Promise((resolve) => setImmediate(resolve));
+    expect([made(behind), made(two)]).toEqual([5, 6]);
+    expect(it.ember.batches.length).toBeGreaterThan(batches);
+    it.loop.credit(behind, 100);
+    it.loop.credit(two, 100);
+    await it.idle;
+    expect(it.textOf(behind)).toBe(await solo([1, 2, 3], 60));
+    for (const choice of [0, 1]) expect(it.textOf(two, choice)).toBe(await solo([4], 40));
+    expect(it.pool.free).toBe(10);
+  });
+
+  test('a cancel frees a request whose reader is behind, also where nothing else runs', async () => {
+    const it = runStepLoop({ pages: 4 });
+    const id = it.add([1], 60, 1, null, 1);
+    while (it.sent.every((message) => message.kind !== 'step')) await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    it.loop.cancel(id);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect([it.loop.running, it.loop.waiting, it.pool.free]).toEqual([0, 0, 4]);
+  });
+
   test('a request that does not fit beside the others waits until one ends', async () => {
     const it = runStepLoop({ pages: 4, parallel: 4 });
     it.add([1], 40);

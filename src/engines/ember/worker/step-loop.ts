@@ -16,6 +16,7 @@ import {
   generatedTokens,
   growPages,
   heldPages,
+  isStalled,
   mayEnter,
   type Reading,
   type Sequence,
@@ -58,6 +59,10 @@ export interface StepLoop {
   /** All choices of one request, or its readings, in queue order. */
   add(sequences: readonly (Sequence | Reading)[]): void;
   cancel(requestId: number): void;
+  /** The reader of a request took tokens: as many more may be made. */
+  credit(requestId: number, tokens: number): void;
+  /** Closes the reasoning parts that are open; false when there is none. */
+  endReasoning(requestId: number): boolean;
   /** Forgets all prefixes. */
   clear(): void;
   readonly running: number;
@@ -101,7 +106,8 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
       for (;;) {
         dropCancelled();
         admit();
-        if (running.length === 0) break;
+        // What its reader or a cancel wakes is all that is left.
+        if (running.every(isStalled)) break;
         await step();
         await turn();
       }
@@ -127,7 +133,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
 
   function admit(): void {
     while (running.length < options.parallelSequences) {
-      const place = waiting.findIndex((sequence) => !awaitsLeader(sequence));
+      const place = waiting.findIndex((sequence) => !awaitsLeader(sequence) && !isStalled(sequence));
       const next = waiting[place];
       if (next === undefined) return;
       // Held before it is counted: what it will use can then not be freed for it.
@@ -135,6 +141,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
       states.take(next, cache);
       if (!mayEnter(next, running, cache, prefixes)) {
         leave(next);
+        if (pauseBehind(next) >= 0) continue;
         return;
       }
       waiting.splice(place, 1);
@@ -147,18 +154,31 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     }
   }
 
-  /** Gives every share its cells; where the pool is out, the sequence admitted last is paused, and is evaluated again when there is room. */
+  /** Gives every share its cells; where the pool is out, one whose reader is behind is paused, else the one admitted last, and is evaluated again when there is room. */
   function reserve(shares: number[]): void {
     for (let i = 0; i < running.length; i++) {
       const sequence = running[i]!;
       while (!growPages(sequence, sequence.computed + shares[i]!, cache, prefixes)) {
-        const last = running.pop()!;
-        shares.pop();
-        leave(last);
-        waiting.unshift(last);
-        if (last === sequence) return;
+        let place = pauseBehind(sequence);
+        if (place < 0) place = pause(running.length - 1);
+        shares.splice(place, 1);
+        if (place === i) return;
+        if (place < i) i--;
       }
     }
+  }
+
+  /** Takes the cells of the last one whose reader is behind; its place, or -1 where there is none. */
+  function pauseBehind(unless: Evaluated): number {
+    const place = running.findLastIndex((other) => other !== unless && isStalled(other) && heldPages(other) > 0);
+    return place < 0 ? place : pause(place);
+  }
+
+  function pause(place: number): number {
+    const [paused] = running.splice(place, 1);
+    leave(paused!);
+    waiting.unshift(paused!);
+    return place;
   }
 
   function leave(sequence: Sequence | Reading): void {
@@ -175,7 +195,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     const wishes = answers.map(({ sequence }) => {
       const cells = (heldPages(sequence) + cache.groups[0]!.pool.free) * PAGE_TOKENS - sequence.tokens.length;
       const left = sequence.maxTokens - generatedTokens(sequence) - 1;
-      const able = decodes(sequence) && sequence.guessable && !sequence.request.cancelled;
+      const able = decodes(sequence) && sequence.guessable && sequence.guide?.binding !== true && !sequence.request.cancelled && !isStalled(sequence);
       const room = able ? Math.max(0, Math.min(lengths.length(sequence, decoding), left, cells, batchRoom)) : 0;
       batchRoom -= room;
       return { sequence, room };
@@ -190,7 +210,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
 
   async function step(): Promise<void> {
     const shares = planStep(
-      running.map((sequence) => ({ remaining: remaining(sequence), whole: sequence.kind === 'reading' && sequence.whole })),
+      running.map((sequence) => ({ remaining: isStalled(sequence) ? 0 : remaining(sequence), whole: sequence.kind === 'reading' && sequence.whole })),
       { batchTokens: options.batchTokens, prefillChunk: rate.chunk(running.some(decodes)) },
     );
     reserve(shares);
@@ -287,6 +307,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     sequence.tokens.push(id);
     counters.generatedTokens++;
     request.completionTokens++;
+    if (request.credit !== undefined) request.credit--;
     if (options.stopTokens.has(id)) {
       end(sequence, [id], 'stop', sequence.answer.flush());
       return true;
@@ -336,12 +357,13 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     send({ kind: 'done', sequence: request.id, promptTokens, cachedTokens, completionTokens, reasoningTokens });
   }
 
+  const wake = (): void => (active ? undefined : void run());
   const requests = (): Set<ActiveRequest> => new Set([...running, ...waiting].map((sequence) => sequence.request));
   return {
     counters,
     add(sequences) {
       waiting.push(...sequences);
-      if (!active) void run();
+      wake();
     },
     cancel(requestId) {
       for (const request of requests()) {
@@ -351,6 +373,15 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
       }
       // Those that wait hold no cells; those that run leave before the next step.
       waiting = waiting.filter((sequence) => !sequence.request.cancelled);
+      wake();
+    },
+    credit(requestId, tokens) {
+      for (const request of requests()) if (request.id === requestId && request.credit !== undefined) request.credit += tokens;
+      wake();
+    },
+    endReasoning(requestId) {
+      const own = [...running, ...waiting].filter(({ request }) => request.id === requestId);
+      return own.filter((sequence) => sequence.kind === 'answer' && sequence.guide?.endReasoning() === true).length > 0;
     },
     clear: () => prefixes.clear(),
     get cells() {

@@ -8,14 +8,18 @@ export interface AnswerGuide {
   forced(): number | null;
   /** The token came. false: the grammar does not allow it. */
   accept(id: number): boolean;
+  /** The reasoning part is closed from the next token on, and the answer follows; false: none is open. */
+  endReasoning(): boolean;
+  /** It may change what is drawn. */
+  readonly binding: boolean;
   /** Nothing may follow. */
   readonly finished: boolean;
 }
 
 export interface GuideOptions {
   readonly matcher: GrammarMatcher | null;
-  /** After `tokens` tokens of reasoning the tokens `closing` are forced. */
-  readonly budget: { readonly tokens: number; readonly closing: readonly number[] } | null;
+  /** After `tokens` tokens of reasoning, which may be without end, or when asked to, the tokens `closing` are forced. */
+  readonly budget: { readonly tokens: number; closing(): readonly number[] } | null;
   /** Tokens of the reasoning part so far, and whether it is open. */
   readonly reasoning: () => { readonly tokens: number; readonly open: boolean };
 }
@@ -26,7 +30,7 @@ export function createAnswerGuide({ matcher, budget, reasoning }: GuideOptions):
   const forced = (): number | null => {
     if (budget === null) return null;
     const { tokens, open } = reasoning();
-    if (closing === null && open && tokens >= budget.tokens) closing = budget.closing;
+    if (closing === null && open && tokens >= budget.tokens) closing = budget.closing();
     return closing?.[closed] ?? null;
   };
   return {
@@ -35,6 +39,14 @@ export function createAnswerGuide({ matcher, budget, reasoning }: GuideOptions):
     accept(id) {
       if (closing?.[closed] === id) closed++;
       return matcher?.accept(id) ?? true;
+    },
+    endReasoning() {
+      if (budget === null || closing !== null || !reasoning().open) return false;
+      closing = budget.closing();
+      return true;
+    },
+    get binding() {
+      return matcher !== null || closing !== null || Number.isFinite(budget?.tokens ?? Number.POSITIVE_INFINITY);
     },
     get finished() {
       return matcher?.finished ?? false;

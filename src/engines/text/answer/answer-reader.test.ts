@@ -73,7 +73,7 @@ describe('reasoning parts', () => {
     const answer = createAnswerText({ push: (id) => ['<think>', 'a', '</think>', 'c'][id]!, flush: () => '' }, [], { reasoning: think });
     const guide = createAnswerGuide({
       matcher: null,
-      budget: { tokens: 3, closing: [2, 9] },
+      budget: { tokens: 3, closing: () => [2, 9] },
       reasoning: () => ({ tokens: answer.reasoningTokens, open: answer.inReasoning }),
     });
     const forced: (number | null)[] = [];
@@ -84,6 +84,26 @@ describe('reasoning parts', () => {
       expect(guide.accept(id)).toBe(true);
     }
     expect(forced).toEqual([null, null, null, 2, 9, null]);
+    expect(answer.inReasoning).toBe(false);
+  });
+
+  test('a part without a budget binds nothing until it is asked to end, and then ends once', () => {
+    const answer = createAnswerText({ push: (id) => ['<think>', 'a', '</think>', 'c'][id]!, flush: () => '' }, [], { reasoning: think });
+    const guide = createAnswerGuide({
+      matcher: null,
+      budget: { tokens: Number.POSITIVE_INFINITY, closing: () => [2] },
+      reasoning: () => ({ tokens: answer.reasoningTokens, open: answer.inReasoning }),
+    });
+    expect([guide.endReasoning(), guide.binding]).toEqual([false, false]);
+    const given: number[] = [];
+    for (const [i, drawn] of [0, 1, 1, 1, 3].entries()) {
+      const id = guide.forced() ?? drawn;
+      given.push(id);
+      answer.push(id);
+      guide.accept(id);
+      if (i === 1) expect([guide.endReasoning(), guide.endReasoning(), guide.binding]).toEqual([true, false, true]);
+    }
+    expect(given).toEqual([0, 1, 2, 1, 3]);
     expect(answer.inReasoning).toBe(false);
   });
 });
