@@ -6,15 +6,18 @@ import type { DependencyReportJson, DependencyUpdateJson } from '../contract/ind
 import { HearthError, makePrivateDirectory, systemError, writeManagedFile } from '../core/index.ts';
 import {
   askOsv,
+  buildIdOf,
   checkDependencies,
   createSecurityLog,
   type DependencyReport,
   importVulnerabilities,
   type Lock,
+  type NativeBinary,
   type OnlineOptions,
   openVulnerabilityDatabase,
   readExceptions,
   readInstalledPackages,
+  readInstalledPython,
   readNpmLock,
   readPythonLock,
   type VulnerabilitySeverity,
@@ -77,18 +80,19 @@ async function check({ home, failOn, nowMs, signal, online, osv }: DependencyPla
   }
 }
 
-/** The packages of npm by the lock of the checkout, or by what is installed; those of Python by the lock of the environment, or by those that could become one. */
-export async function ownLocks(home: string): Promise<readonly Lock[]> {
-  const lock = join(PACKAGE, 'package-lock.json');
-  const npm = await readFile(lock, 'utf8').then(
-    (text) => readNpmLock(text, lock),
-    () => readInstalledPackages(PACKAGE),
-  );
-  return [npm, ...(await pythonLocks(home))];
+async function ownLocks(home: string): Promise<readonly Lock[]> {
+  return [await ownPackages(), ...(await pythonLocks(home))];
 }
 
-/** Locks of Python: the installed environment's alone where there is one that this version knows. */
-export async function pythonLocks(home: string): Promise<readonly Lock[]> {
+/** The packages of npm by the lock of the checkout, or by what is installed. */
+export async function ownPackages(): Promise<Lock> {
+  const path = join(PACKAGE, 'package-lock.json');
+  const text = await readFile(path, 'utf8').catch(() => null);
+  return text === null ? await readInstalledPackages(PACKAGE) : readNpmLock(text, path);
+}
+
+/** Locks of Python: the installed environment's alone where there is one that this version knows; else those that could become one. */
+async function pythonLocks(home: string): Promise<readonly Lock[]> {
   const directory = join(PACKAGE, 'python', 'locks');
   const names = (await readdir(directory).catch(() => [])).filter((name) => name.startsWith(`mlx-${process.platform}-${process.arch}-`)).sort();
   const texts = await Promise.all(names.map(async (name) => ({ path: join(directory, name), text: await readFile(join(directory, name), 'utf8') })));
@@ -100,6 +104,24 @@ export async function pythonLocks(home: string): Promise<readonly Lock[]> {
       .startsWith(used === '' ? 'none' : used),
   );
   return (current.length > 0 ? current : texts).map(({ path, text }) => readPythonLock(text, path));
+}
+
+/** The environment of Python that is installed, with what its packages ask for and its machine code; null: none. */
+export async function installedPython(home: string): Promise<{ readonly lock: Lock; readonly binaries: readonly NativeBinary[] } | null> {
+  const id = await readFile(join(home, 'engines', 'mlx', 'current'), 'utf8').then(
+    (text) => text.trim(),
+    () => '',
+  );
+  if (!/^[0-9a-f]{12}$/.test(id)) return null;
+  const directory = join(home, 'engines', 'mlx', id);
+  const packages = await readInstalledPython(directory);
+  const manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8').catch(() => '{}')) as Readonly<Record<string, string>>;
+  const digests = new Map((await pythonLocks(home)).flatMap((lock) => lock.packages.map(({ name, version, integrity }) => [`${name} ${version}`, integrity])));
+  const native = Object.entries(manifest).filter(([path, digest]) => /\.(so|dylib)(\.[\d.]+)?$/.test(path) && /^[0-9a-f]{64}$/.test(digest));
+  return {
+    lock: { ...packages, packages: packages.packages.map((each) => ({ ...each, integrity: digests.get(`${each.name} ${each.version}`) ?? null })) },
+    binaries: native.map(([path, sha256]) => ({ name: path, owner: 'python' as const, version: null, sha256, buildId: buildIdOf(join(directory, path)) })),
+  };
 }
 
 async function readLock(path: string): Promise<Lock> {

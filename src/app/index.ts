@@ -3,6 +3,7 @@
 // Called by: cli, bin/hearthd.js.
 import type { ListData } from '../contract/index.ts';
 import type { SecurityEvent } from '../core/index.ts';
+import type { BillRequest } from './bill-of-materials.ts';
 import type { DaemonOptions, DaemonStart } from './daemon/run-daemon.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
 import type { ListModelsOptions } from './list-models.ts';
@@ -66,12 +67,19 @@ export async function recordSecurityEvent(home: string, event: SecurityEvent): P
   log.record(event);
 }
 
+export type { BillRequest } from './bill-of-materials.ts';
 export type { DependencyPlaces } from './dependencies.ts';
 
 /** Checks what hearth is made of against known vulnerabilities. */
 export async function dependencies() {
   const { checkOwnDependencies, checkLocks, updateVulnerabilities } = await import('./dependencies.ts');
   return { checkOwnDependencies, checkLocks, updateVulnerabilities };
+}
+
+/** Writes down what hearth, or a model, is made of. */
+export async function billOfMaterials(request: BillRequest): Promise<Readonly<Record<string, unknown>>> {
+  const module = await import('./bill-of-materials.ts');
+  return await module.billOfMaterials(request);
 }
 
 export type { Finding } from './doctor/finding.ts';

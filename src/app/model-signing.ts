@@ -200,7 +200,7 @@ interface SignedPlace {
 }
 
 /** Any directory may be named by its path, a model by its name. */
-async function placeOfModel(places: SigningPlaces, model: string): Promise<SignedPlace> {
+export async function placeOfModel(places: SigningPlaces, model: string): Promise<SignedPlace> {
   const paths = pathsOf(places);
   if (/^[./~]/.test(model)) {
     const directory = await realpath(expandPath(paths, model)).catch(() => null);

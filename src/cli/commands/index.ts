@@ -12,9 +12,11 @@ import { runCommand } from './models/run.ts';
 import { showCommand } from './models/show.ts';
 import { versionCommand } from './models/version.ts';
 import { PLANNED } from './planned.ts';
+import { ALERT_COMMANDS } from './security/alerts.ts';
 import { AUDIT_COMMANDS } from './security/audit.ts';
 import { DEPENDENCY_COMMANDS } from './security/deps.ts';
 import { API_KEY_COMMANDS } from './security/keys-api.ts';
+import { sbomCommand } from './security/sbom.ts';
 import { signCommand } from './security/sign.ts';
 import { SIGNING_KEY_COMMANDS } from './security/signing-keys.ts';
 import { TRUST_COMMANDS } from './security/trust.ts';
@@ -59,7 +61,9 @@ export const COMMANDS: readonly Command[] = [
   ...SIGNING_KEY_COMMANDS,
   ...API_KEY_COMMANDS,
   ...AUDIT_COMMANDS,
+  ...ALERT_COMMANDS,
   ...DEPENDENCY_COMMANDS,
+  sbomCommand,
   completionCommand(() => COMMANDS),
   ...PLANNED,
 ];

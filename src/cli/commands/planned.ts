@@ -23,7 +23,6 @@ export const PLANNED: readonly Command[] = [
   planned('Stack', 'setup', 'Choose, fetch and start models for this machine'),
   planned('Stack', 'recommend', 'Recommend models for this machine'),
   planned('Stack', 'service', 'Start the daemon with the machine'),
-  planned('Security', 'sbom', 'Print the bill of materials'),
   planned('Agents and training', 'agent', 'Run an agent on a task'),
   planned('Agents and training', 'session', 'List and export recorded sessions'),
   planned('Agents and training', 'data', 'Build and check datasets'),
