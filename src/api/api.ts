@@ -15,7 +15,7 @@ import {
 import { createKeyLimits, createMemoryStateStore, createRequestGateway, type Gateway, type KeyLimits, type RequestGateway } from '../gateway/index.ts';
 import { type Access, type ApiKeyStore, type Caller, callerId, checkScope, createAccess, IN_PROCESS, NO_API_KEYS, policyOf } from '../security/index.ts';
 import type { Store } from '../store/index.ts';
-import { bind, type Handler, type HonoEnv, type RequestNote } from './bind.ts';
+import { bind, type Handler, type HonoEnv, type RequestInspector, type RequestNote } from './bind.ts';
 import { errorResponse, errorShape, publicError } from './errors.ts';
 import { captureAnswer } from './observe/capture.ts';
 import { observeGateway } from './observe/observe-gateway.ts';
@@ -24,9 +24,10 @@ import type { LiveRequest } from './observe/request-table.ts';
 import { NO_TELEMETRY, type TelemetryReader } from './observe/telemetry-port.ts';
 import { createApiKeyHandler, lastReloadHandler, listApiKeysHandler, NO_RELOADS, reloadConfigHandler, revokeApiKeyHandler } from './routes/access.ts';
 import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHandler, unloadModelHandler, versionHandler } from './routes/admin.ts';
+import { type AlertService, bindAlerts } from './routes/alerts.ts';
 import { getModelInShape, listModelsInShape } from './routes/anthropic-models.ts';
 import { audioHandler } from './routes/audio.ts';
-import { auditExportHandler, auditReviewHandler, auditSignReviewHandler, auditTailHandler, auditVerifyHandler, NO_AUDIT } from './routes/audit.ts';
+import { bindAudit, NO_AUDIT } from './routes/audit.ts';
 import { catalogHandler } from './routes/catalog.ts';
 import { chatHandler } from './routes/chat.ts';
 import { completionsHandler } from './routes/completions.ts';
@@ -100,6 +101,8 @@ export interface ApiOptions {
   readonly daemon?: DaemonControl;
   readonly logs?: LogReader;
   readonly audit?: AuditReader;
+  readonly alerts?: AlertService;
+  readonly inspect?: RequestInspector;
   readonly securityEvents?: SecurityEventSink;
   readonly logger?: Logger;
   readonly clock?: Clock;
@@ -167,6 +170,8 @@ export function createApi(options: ApiOptions): Api {
     daemon: options.daemon ?? NO_DAEMON,
     logs: options.logs ?? NO_LOGS,
     audit: options.audit ?? NO_AUDIT,
+    alerts: options.alerts ?? null,
+    inspect: options.inspect ?? null,
     securityEvents: options.securityEvents ?? NO_SECURITY_EVENTS,
     logger,
     clock,
@@ -320,11 +325,8 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
   on(endpoints.createApiKey, createApiKeyHandler(services));
   on(endpoints.listApiKeys, listApiKeysHandler(services));
   on(endpoints.revokeApiKey, revokeApiKeyHandler(services));
-  on(endpoints.auditVerify, auditVerifyHandler(services));
-  on(endpoints.auditReview, auditReviewHandler(services));
-  on(endpoints.auditSignReview, auditSignReviewHandler(services));
-  on(endpoints.auditTail, auditTailHandler(services));
-  on(endpoints.auditExport, auditExportHandler(services));
+  bindAudit(on, services);
+  bindAlerts(on, services);
   on(endpoints.reloadConfig, reloadConfigHandler(services));
   on(endpoints.lastReload, lastReloadHandler(services));
   bindObservation(on, services);

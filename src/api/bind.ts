@@ -1,9 +1,9 @@
 import type { Hono } from 'hono';
 import type { z } from 'zod';
 import type { EndpointDefinition, EndpointReply, EndpointRequest } from '../contract/index.ts';
-import { HearthError } from '../core/index.ts';
+import { HearthError, isJsonObject } from '../core/index.ts';
 import type { Answer, RequestGateway } from '../gateway/index.ts';
-import { type Caller, checkScope } from '../security/index.ts';
+import { type Caller, callerId, checkScope } from '../security/index.ts';
 import type { LiveRequest } from './observe/request-table.ts';
 import { readJsonBody } from './read-body.ts';
 import { jsonResponse } from './text-response.ts';
@@ -42,6 +42,9 @@ export interface RequestNote {
   stream?: Promise<string>;
 }
 
+/** Hears of the body of each request that a model is to answer. */
+export type RequestInspector = (body: unknown, facts: { readonly caller: string; readonly requestId: string; readonly model: string | null }) => void;
+
 export interface HonoEnv {
   Variables: Omit<CallContext, 'request'>;
 }
@@ -49,7 +52,12 @@ export interface HonoEnv {
 export type Handler<E extends EndpointDefinition> = (input: EndpointRequest<E>, context: CallContext) => Promise<EndpointReply<E> | Response>;
 
 /** Binds a handler to an endpoint: scope first, then path, query and body, then the answer as JSON. */
-export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint: E, limits: { readonly maxBodyBytes: number }, handler: Handler<E>): void {
+export function bind<E extends EndpointDefinition>(
+  app: Hono<HonoEnv>,
+  endpoint: E,
+  limits: { readonly maxBodyBytes: number; readonly inspect?: RequestInspector | null },
+  handler: Handler<E>,
+): void {
   const paths = [endpoint.path, ...(endpoint.aliases ?? [])].map((path) => path.replaceAll(/\{(\w+)\+\}/g, ':$1{.+}').replaceAll(/\{(\w+)\}/g, ':$1'));
   app.on(endpoint.method, paths, async (context) => {
     const { caller, gateway, requestId, signal, cut, note } = context.var;
@@ -61,10 +69,16 @@ export function bind<E extends EndpointDefinition>(app: Hono<HonoEnv>, endpoint:
       ...(endpoint.query ? { query: validate(endpoint.query, singleValues(context.req.queries())) } : {}),
       ...(endpoint.body ? { body: validate(endpoint.body, objectOnly(await readBody(context.req.raw, limits.maxBodyBytes, note))) } : {}),
     } as EndpointRequest<E>;
+    if (limits.inspect && ANSWERED.has(endpoint.id)) limits.inspect(note.body, { caller: callerId(caller), requestId, model: modelIn(note.body) });
     const reply = await handler(input, { caller, gateway, requestId, request: context.req.raw, signal, cut, note });
     return reply instanceof Response ? reply : jsonResponse(reply);
   });
 }
+
+/** Endpoints at which a model reads what others wrote and answers it. */
+const ANSWERED: ReadonlySet<string> = new Set(['chatCompletions', 'completions', 'createMessage', 'createResponse']);
+
+const modelIn = (body: unknown): string | null => (isJsonObject(body) && typeof body['model'] === 'string' ? body['model'] : null);
 
 async function readBody(request: Request, maxBytes: number, note: RequestNote): Promise<unknown> {
   const { value, bytes, hidden } = await readJsonBody(request, maxBytes);

@@ -5,6 +5,7 @@ import type { Api } from './api.ts';
 import type { Listener, ListenOptions } from './listen.ts';
 
 export { type Api, type ApiOptions, createApi, type RequestOrigin } from './api.ts';
+export type { RequestInspector } from './bind.ts';
 export type { Listener, ListenerAccess, ListenOptions } from './listen.ts';
 export type { TelemetryReader } from './observe/telemetry-port.ts';
 export type { EngineInstallOptions, EngineInstalls } from './routes/engines.ts';

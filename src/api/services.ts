@@ -4,8 +4,10 @@ import type { Clock, Logger, SecurityEventSink } from '../core/index.ts';
 import type { Gateway, ImageMetadataOptions, ResponseStore } from '../gateway/index.ts';
 import type { ApiKeyStore, AuditLine, AuditReview, AuditVerification, Caller, GuardedFetchOptions } from '../security/index.ts';
 import type { Store } from '../store/index.ts';
+import type { RequestInspector } from './bind.ts';
 import type { RequestTable } from './observe/request-table.ts';
 import type { TelemetryReader } from './observe/telemetry-port.ts';
+import type { AlertService } from './routes/alerts.ts';
 import type { EngineInstalls } from './routes/engines.ts';
 import type { TrustService } from './routes/trust.ts';
 
@@ -95,6 +97,10 @@ export interface Services {
   readonly daemon: DaemonControl;
   readonly logs: LogReader;
   readonly audit: AuditReader;
+  /** null where nothing is watched. */
+  readonly alerts: AlertService | null;
+  /** Looks at what an inference request sends; throws prompt_refused. */
+  readonly inspect: RequestInspector | null;
   readonly securityEvents: SecurityEventSink;
   /** Addresses that this process listens on, for the status. */
   readonly listeners: () => readonly string[];

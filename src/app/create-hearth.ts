@@ -23,6 +23,7 @@ import { withSecurityEvents } from './recorded-store.ts';
 import { keyRedactionOf } from './redaction-key.ts';
 import { wireRouting } from './routing-options.ts';
 import { recordProductEvents, watchSecurityLog } from './security-events.ts';
+import { createAlerts, createInspector, createWatchedDetection, watch } from './watch-detection.ts';
 
 /** How often a daemon writes that it lives. */
 const AUDIT_HEARTBEAT_MS = 300_000;
@@ -108,6 +109,11 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   });
   const keys = createApiKeyStore({ path: join(home, 'state', 'access.sqlite'), clock: systemClock });
   const access = createListenerAccess({ live, keys, logger, events: securityEvents });
+  const places = { home, events: securityEvents, clock: systemClock, logger };
+  const detection = options.daemon
+    ? createWatchedDetection({ ...places, config, env: options.env, version: options.version, heartbeatMs: AUDIT_HEARTBEAT_MS })
+    : null;
+  let alerts = detection;
   const api = createApi({
     gateway,
     store,
@@ -141,6 +147,9 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     limits: createKeyLimits({ store: routing.limitStore, defaultRpm: () => live.config.access.rateLimitRpm }),
     reloads: live,
     audit: createAuditReader(home, securityEvents, systemClock),
+    // Made on use: most commands never ask.
+    alerts: () => (alerts ??= createAlerts(places)),
+    ...(detection ? { inspect: createInspector(detection, () => live.config.security.injection.block) } : {}),
     securityEvents,
     logger,
     clock: systemClock,
@@ -155,7 +164,9 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
   });
   collectGauges(telemetry, gateway);
   collectDependencyGauges(telemetry, home, systemClock.now);
-  const watched = options.daemon ? watchSecurityLog({ log: securityEvents, home, telemetry, clock: systemClock, logger }) : null;
+  const onVerified = (ok: boolean, fault: string | null) => detection?.take({ kind: 'verified', ok, fault });
+  const watched = options.daemon ? watchSecurityLog({ log: securityEvents, home, telemetry, clock: systemClock, logger, onVerified }) : null;
+  const watching = detection === null ? null : watch(detection, { log: securityEvents, telemetry, gateway });
   return {
     request: (request, origin) => api.request(request, origin),
     logger,
@@ -170,6 +181,8 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
       keys.close();
       trust.close();
       watched?.[Symbol.dispose]();
+      watching?.[Symbol.dispose]();
+      await alerts?.[Symbol.asyncDispose]();
       await telemetry[Symbol.asyncDispose]();
       await securityEvents[Symbol.asyncDispose]();
     },

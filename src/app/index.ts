@@ -85,6 +85,12 @@ export async function billOfMaterials(request: BillRequest): Promise<Readonly<Re
 export type { Finding } from './doctor/finding.ts';
 
 /** What `doctor` looks at on this disk and this machine. */
+/** The rules of detection, and how well the injection score does. */
+export async function detection() {
+  const { evaluateInjectionScore, RULES } = await import('../security/index.ts');
+  return { rules: Object.entries(RULES).map(([id, rule]) => ({ id, ...rule })), evaluation: evaluateInjectionScore };
+}
+
 export async function doctor() {
   const [{ checkHome }, { checkOpenFiles, checkProtection }] = await Promise.all([import('./doctor/check-home.ts'), import('./doctor/check-protection.ts')]);
   return { checkHome, checkOpenFiles, checkProtection };

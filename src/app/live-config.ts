@@ -28,6 +28,7 @@ export interface LiveConfigOptions {
 /** Keys, and beginnings of keys, that take effect without a restart. Everything else waits for the next start. */
 const LIVE = [
   'access.',
+  'security.injection.',
   'limits.',
   'sampling.',
   'prefixCache.',

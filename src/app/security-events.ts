@@ -13,6 +13,7 @@ const REJECTED = new Set([
   'unsupported_parameter',
   'unsupported_media_type',
   'template_limit',
+  'prompt_refused',
 ]);
 /** Refusals of how much. */
 const LIMITED = new Set([
@@ -97,12 +98,15 @@ export function watchSecurityLog({
   telemetry,
   clock,
   logger,
+  onVerified = () => {},
 }: {
   readonly log: SecurityLog;
   readonly home: string;
   readonly telemetry: Pick<Telemetry, 'events' | 'registry'>;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Hears how each verification of the whole log ended. */
+  readonly onVerified?: (ok: boolean, fault: string | null) => void;
 }): Disposable {
   const gone = new AbortController();
   let verifiedAt: number | null = null;
@@ -121,6 +125,7 @@ export function watchSecurityLog({
       await log.flush();
       const { ok, faults } = await verifyLog({ ...logPlaces(home), signal: gone.signal });
       set(ok);
+      onVerified(ok, faults[0]?.code ?? null);
       if (!ok) logger.error('The security log is not as it was written; `hearth audit verify` tells more.', { faults: faults.slice(0, 3) });
     } catch (error) {
       if (gone.signal.aborted) return;

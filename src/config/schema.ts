@@ -164,6 +164,14 @@ export const configSchema = z.strictObject({
         .enum(['auto', 'required', 'off'])
         .default('auto')
         .describe('Cage of engines: `auto` = the strongest that this machine allows; `required` = no engine starts without one; `off` = none.'),
+      injection: z
+        .strictObject({
+          block: z
+            .boolean()
+            .default(false)
+            .describe('Refuse requests whose new texts look like a prompt injection (score 5 or more), in place of only telling of them.'),
+        })
+        .prefault({}),
     })
     .prefault({}),
   deps: z
@@ -188,6 +196,31 @@ export const configSchema = z.strictObject({
         .enum(['key', 'shared'])
         .default('key')
         .describe('Who may use a prompt again that was evaluated before: requests of the same API key only, or all.'),
+    })
+    .prefault({}),
+  alerts: z
+    .strictObject({
+      minSeverity: z.enum(['low', 'medium', 'high', 'critical']).default('low').describe('Alerts that weigh less are only recorded: nobody is told of them.'),
+      file: z.boolean().default(true).describe('Append alerts to `logs/alerts.jsonl` in the home.'),
+      stderr: z.boolean().default(true).describe('Write alerts into the log of the daemon.'),
+      desktop: z.boolean().default(false).describe('Show alerts on the desktop (notify-send, osascript).'),
+      syslog: z.string().min(1).nullable().default(null).describe('Receiver of alerts in the form of RFC 5424 over UDP: udp://HOST:PORT.'),
+      otlp: z.boolean().default(false).describe('Send alerts as logs to the collector of `telemetry.otlpEndpoint`.'),
+      webhook: z
+        .strictObject({
+          url: z
+            .url({ protocol: /^https?$/ })
+            .nullable()
+            .default(null)
+            .describe('Address that gets each alert by POST, at most 10 a minute; redirects are not followed.'),
+          secretEnv: z
+            .string()
+            .regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
+            .default('HEARTH_WEBHOOK_SECRET')
+            .describe('Environment variable with the secret that the messages are signed with.'),
+        })
+        .prefault({}),
+      command: list.default([]).describe('Program with its arguments that is run for each alert, without a shell; the alert is in the variable HEARTH_ALERT.'),
     })
     .prefault({}),
   logs: z

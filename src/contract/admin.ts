@@ -88,6 +88,8 @@ export const statusReply = z.strictObject({
   listeners: z.array(z.string()),
   /** Settings that make the product less safe than it comes: `security.sandbox off`. */
   weakened: z.array(z.string()),
+  /** Alerts that nobody has acknowledged; `worst` is null without one. */
+  alerts: z.strictObject({ open: z.int(), worst: z.enum(['info', 'low', 'medium', 'high', 'critical']).nullable() }).optional(),
   daemon: daemonState,
   models: z.array(residentModel),
 });

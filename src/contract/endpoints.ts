@@ -12,6 +12,7 @@ import {
   unloadRequest,
   versionReply,
 } from './admin.ts';
+import { alertEndpoints } from './alert-endpoints.ts';
 import { anthropicEndpoints } from './anthropic/endpoints.ts';
 import { auditEndpoints } from './audit-endpoints.ts';
 import { daemonEndpoints } from './daemon-endpoints.ts';
@@ -184,6 +185,7 @@ export const endpoints = {
   }),
   ...daemonEndpoints,
   ...accessEndpoints,
+  ...alertEndpoints,
   ...auditEndpoints,
   ...daemonEndpoints,
   ...observeEndpoints,

@@ -3,6 +3,7 @@
 // Called by: every module, clients and the console.
 export * from './access-endpoints.ts';
 export * from './admin.ts';
+export * from './alert-endpoints.ts';
 export * from './anthropic/endpoints.ts';
 export * from './anthropic/messages.ts';
 export * from './audit-endpoints.ts';

@@ -25,6 +25,7 @@ export {
   tailLog,
   verifyLog,
 } from './audit/index.ts';
+export * from './detect/index.ts';
 export { createSecretScanner, findingByContent, type SecretScanner } from './hygiene/push-content.ts';
 export { findingByName, type PushFinding, type PushFindingCode } from './hygiene/push-names.ts';
 export * from './intake/index.ts';

@@ -2,6 +2,7 @@ import { API_VERSION, type endpoints } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import type { Handler } from '../bind.ts';
 import type { Services } from '../services.ts';
+import { openAlerts } from './alerts.ts';
 import { noRequest } from './observe.ts';
 
 export const versionHandler =

@@ -1,4 +1,4 @@
-import type { AuditLineJson, AuditReviewJson, AuditVerificationJson, endpoints } from '../../contract/index.ts';
+import { type AuditLineJson, type AuditReviewJson, type AuditVerificationJson, endpoints } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import type { AuditLine } from '../../security/index.ts';
 import { streamedFrames } from '../answer-response.ts';
@@ -28,21 +28,30 @@ export const NO_AUDIT: AuditReader = {
   async *follow() {},
 };
 
+/** Binds the routes of this file. */
+export function bindAudit(on: <E extends (typeof endpoints)[keyof typeof endpoints]>(endpoint: E, handler: Handler<E>) => void, services: Services): void {
+  on(endpoints.auditVerify, auditVerifyHandler(services));
+  on(endpoints.auditReview, auditReviewHandler(services));
+  on(endpoints.auditSignReview, auditSignReviewHandler(services));
+  on(endpoints.auditTail, auditTailHandler(services));
+  on(endpoints.auditExport, auditExportHandler(services));
+}
+
 const timeOf = (text: string | undefined): number | null => (text === undefined ? null : Date.parse(text));
 /** The same values; contract's types can be written to. */
 const json = <T>(value: unknown): T => value as T;
 
-export const auditVerifyHandler =
+const auditVerifyHandler =
   ({ audit }: Services): Handler<typeof endpoints.auditVerify> =>
   async (_, { signal }) =>
     json<AuditVerificationJson>(await audit.verify(signal));
 
-export const auditReviewHandler =
+const auditReviewHandler =
   ({ audit }: Services): Handler<typeof endpoints.auditReview> =>
   async ({ query: { since } }, { signal }) =>
     json<AuditReviewJson>(await audit.review(timeOf(since), signal));
 
-export const auditSignReviewHandler =
+const auditSignReviewHandler =
   ({ audit }: Services): Handler<typeof endpoints.auditSignReview> =>
   async ({ body: { since, name } }, context) => {
     const { review, digest, seq } = await audit.sign(timeOf(since), name, context);
@@ -51,7 +60,7 @@ export const auditSignReviewHandler =
 
 const DEFAULT_TAIL = 20;
 
-export const auditTailHandler =
+const auditTailHandler =
   (services: Services): Handler<typeof endpoints.auditTail> =>
   async ({ query: { lines = String(DEFAULT_TAIL), follow } }, context) => {
     const { audit } = services;
@@ -63,7 +72,7 @@ export const auditTailHandler =
     });
   };
 
-export const auditExportHandler =
+const auditExportHandler =
   (services: Services): Handler<typeof endpoints.auditExport> =>
   async ({ query: { since, until } }, context) =>
     await stream(services, context, (signal) => services.audit.lines(timeOf(since), timeOf(until), signal));

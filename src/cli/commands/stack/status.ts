@@ -85,7 +85,7 @@ async function look(context: Context) {
       profile_id: profile.profileId,
     },
     daemon: daemon.daemon,
-    security: { layers: daemon.layers, weakened: daemon.weakened },
+    security: { layers: daemon.layers, weakened: daemon.weakened, alerts: daemon.alerts },
     recording: [],
   };
 }
@@ -127,6 +127,7 @@ async function askDaemon(context: Context) {
         service: mode === 'service' ? 'managed' : null,
       },
     };
+      alerts: status.alerts ?? NOTHING.alerts,
   } catch (error) {
     if (context.signal.aborted) throw error;
     // Whatever is wrong with the daemon is its status.
@@ -135,7 +136,7 @@ async function askDaemon(context: Context) {
 }
 
 type Layers = { readonly model: string; readonly pid: number | null } & NonNullable<ResidentModel['protection']>;
-const NOTHING = { services: [] as ServiceRow[], layers: [] as Layers[], weakened: [] as string[] };
+const NOTHING = { services: [] as ServiceRow[], layers: [] as Layers[], weakened: [] as string[], alerts: { open: 0, worst: null as string | null } };
 
 const EMPTY = {
   engine: null,
@@ -220,3 +221,6 @@ function render({ hardware, services, message, daemon, security }: StatusData): 
     ...(security.weakened.length === 0 ? [] : ['', `Weakened: ${security.weakened.join(', ')}`]),
   ].join('\n');
 }
+    ...(security.alerts.open === 0
+      ? []
+      : ['', `Alerts   ${security.alerts.open} open, the worst ${security.alerts.worst}: \`hearth audit alerts\` shows them.`]),

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { open, rename, stat } from 'node:fs/promises';
-import { checkManagedFile, escapeLine, type Logger } from '../../../core/index.ts';
+import { dirname } from 'node:path';
+import { checkManagedFile, escapeLine, type Logger, makePrivateDirectory } from '../../../core/index.ts';
 import { type AlertSink, messageJson, type SinkMessage } from './sink.ts';
 
 const LARGEST_FILE = 10 * 1024 * 1024;
@@ -11,6 +12,7 @@ export function createFileSink(path: string): AlertSink {
     name: 'file',
     perMinute: 600,
     async send(message) {
+      await makePrivateDirectory(dirname(path));
       const exists = checkManagedFile(path);
       if (exists && (await stat(path)).size >= LARGEST_FILE) await rename(path, `${path}.1`);
       const file = await open(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
