@@ -6,7 +6,7 @@ import { registerSecret, silentLogger, systemClock } from '../core/index.ts';
 import { createGateway, createKeyLimits, createStoreModels } from '../gateway/index.ts';
 import { createMemoryPressure, memoryTotalBytes } from '../hardware/index.ts';
 import { createAccess, createApiKeyStore, createIntake, createSecurityLog, createSigningKeys, createTrust } from '../security/index.ts';
-import { createEnclosure, createHelperPool, createLaunchJournal, createSupervisor } from '../supervisor/index.ts';
+import { createEnclosure, createHelperPool, createLaunchJournal, createSupervisor, forbidCoreDumps } from '../supervisor/index.ts';
 import { createLogBook, createLogger, createTelemetry } from '../telemetry/index.ts';
 import { createAuditReader } from './audit-reader.ts';
 import { withCatalog } from './catalogued-store.ts';
@@ -160,7 +160,7 @@ export async function createHearth(options: HearthOptions): Promise<Hearth> {
     ...(options.daemon ? { daemon: options.daemon } : {}),
     ...(options.listeners ? { listeners: options.listeners } : {}),
     weakened: () => [...(config.security.sandbox === 'off' ? ['security.sandbox off'] : []), ...trust.weakened()],
-    trust: { trust, keys: createSigningKeys({ home, trust, clock: systemClock }) },
+    trust: { trust, keys: createSigningKeys({ home, trust, clock: systemClock, beforePrivate: forbidCoreDumps }) },
   });
   collectGauges(telemetry, gateway);
   collectDependencyGauges(telemetry, home, systemClock.now);

@@ -56,7 +56,8 @@ export async function modelSigning() {
 
 /** A key file that the user names; a private key that others may read is refused. */
 export async function readKeyFile(path: string): Promise<string> {
-  const module = await import('../security/index.ts');
+  const [{ forbidCoreDumps }, module] = await Promise.all([import('../supervisor/index.ts'), import('../security/index.ts')]);
+  await forbidCoreDumps();
   return await module.readKeyFile(path);
 }
 

@@ -23,6 +23,7 @@ import {
   withCertificates,
 } from '../security/index.ts';
 import { expandPath, locate } from '../store/index.ts';
+import { forbidCoreDumps } from '../supervisor/index.ts';
 import { resolvePlaces, storePlaces } from './create-hearth-store.ts';
 
 /** Where names and paths are looked up. */
@@ -75,6 +76,7 @@ export async function signModel(places: SigningPlaces, request: SignRequest): Pr
       `${request.model} is in the cache that other tools share; make it yours first with \`hearth clone\`, or name a file with --output.`,
     );
   }
+  await forbidCoreDumps();
   await using signer = await signerOf(places, request);
   const output = request.output === undefined ? {} : { output: expandPath(pathsOf(places), request.output) };
   const { signal, onProgress, ignore } = request;

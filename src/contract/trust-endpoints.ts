@@ -191,7 +191,7 @@ export const trustEndpoints = {
     scope: 'admin',
     summary: 'Make the successor of a key; both are valid for some days.',
     params: id,
-    body: z.strictObject({ days: z.int().min(0).max(3650).optional() }),
+    body: z.strictObject({ days: z.int().min(0).max(3650).optional(), passphrase: newKey.passphrase }),
     reply: z.strictObject({ old: signingKey, key: signingKey }),
   }),
   retireSigningKey: defineEndpoint({

@@ -14,6 +14,7 @@ export {
   type SweepReport,
   sweepLeftovers,
 } from './launch-journal.ts';
+export { forbidCoreDumps } from './limits/core-dumps.ts';
 export type { HeldLimit } from './limits/kernel-limits.ts';
 export type { ProcessLimits } from './limits/process-limits.ts';
 export { type ProcessIdentity, type ProcessTable, processTable } from './process-identity.ts';

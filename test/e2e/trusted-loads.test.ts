@@ -153,7 +153,7 @@ describe('loads over HTTP in the mode enforce', () => {
     await requireSignatures();
     const first = await newKey();
     const old = await addSigned('org/old', signerOf(first.id));
-    const { fresh } = await keys.rotate(first.id, 30 * 86_400_000);
+    const { fresh } = await keys.rotate(first.id, { overlapMs: 30 * 86_400_000 });
     await addSigned('org/new', signerOf(fresh.id));
     const states = async () => {
       const answers: unknown[] = [];

@@ -156,8 +156,9 @@ const importSigningKeyHandler =
 
 const rotateSigningKeyHandler =
   (services: Services): Handler<typeof endpoints.rotateSigningKey> =>
-  async ({ params, body: { days = 30 } }, { caller }) => {
-    const { old, fresh } = await of(services).keys.rotate(params.id, days * DAY_MS, actorOf(caller));
+  async ({ params, body: { days = 30, passphrase } }, { caller }) => {
+    const how = { overlapMs: days * DAY_MS, ...(passphrase === undefined ? {} : { passphrase }) };
+    const { old, fresh } = await of(services).keys.rotate(params.id, how, actorOf(caller));
     return { old: recordOf(old), key: recordOf(fresh) };
   };
 

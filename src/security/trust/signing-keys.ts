@@ -30,6 +30,13 @@ export interface NewKey {
   readonly passphrase?: string;
 }
 
+export interface Rotation {
+  /** How long both are valid. */
+  readonly overlapMs: number;
+  /** Of the new key. */
+  readonly passphrase?: string;
+}
+
 export interface ImportedKey {
   /** A public key (SPKI) or a private one (PKCS#8, SEC1), in PEM. */
   readonly pem: string;
@@ -48,8 +55,8 @@ export interface SigningKeys {
   list(): readonly SigningKeyRow[];
   /** Throws signing_key_not_found, ambiguous_match. */
   find(id: string): SigningKeyRow;
-  /** A new key of the same curve, role and models; both are valid until the old one retires. */
-  rotate(id: string, overlapMs: number, actor?: SecurityActor): Promise<{ readonly old: SigningKeyRow; readonly fresh: SigningKeyRow }>;
+  /** A new key of the same curve, role and models; both are valid until the old one retires. One under a passphrase has a successor under one. */
+  rotate(id: string, how: Rotation, actor?: SecurityActor): Promise<{ readonly old: SigningKeyRow; readonly fresh: SigningKeyRow }>;
   retire(id: string, atMs: number, actor?: SecurityActor): Promise<SigningKeyRow>;
   /** At once and for good: everything that it signed is refused. */
   revoke(id: string, reason: string, actor?: SecurityActor): Promise<SigningKeyRow>;
@@ -63,9 +70,11 @@ export interface SigningKeysOptions {
   readonly home: string;
   readonly trust: Pick<Trust, 'policy' | 'change'>;
   readonly clock?: Clock;
+  /** Asked before a private key is made or taken: keeps it out of crash images. */
+  readonly beforePrivate?: () => Promise<unknown>;
 }
 
-export function createSigningKeys({ home, trust, clock = systemClock }: SigningKeysOptions): SigningKeys {
+export function createSigningKeys({ home, trust, clock = systemClock, beforePrivate = async () => {} }: SigningKeysOptions): SigningKeys {
   const directory = join(home, 'keys');
   const fileOf = (hint: string): string => join(directory, `${hint}.pem`);
   const rowOf = (key: TrustedKey): SigningKeyRow => ({
@@ -126,6 +135,7 @@ export function createSigningKeys({ home, trust, clock = systemClock }: SigningK
     find,
 
     async create({ curve, role, models, name, passphrase }, actor) {
+      await beforePrivate();
       const { privateKey } = generateKeyPairSync('ec', { namedCurve: CURVES[curve] });
       await keepPrivate(privateKey, passphrase);
       return await add(entryOf(privateKey, { role, models, ...(name === undefined ? {} : { name }) }, clock.now()), actor);
@@ -134,6 +144,7 @@ export function createSigningKeys({ home, trust, clock = systemClock }: SigningK
     list: () => trust.policy().keys.map(rowOf),
 
     async import({ pem, passphrase, role, models, name, pendingBy }, actor) {
+      if (pem.includes('PRIVATE KEY')) await beforePrivate();
       const key = pem.includes('PRIVATE KEY') ? await parsePrivateKey(pem, async () => passphrase ?? '') : publicKeyOf(pem);
       const pending = pendingBy === undefined ? {} : { pending: { by: pendingBy, at: clock.now() } };
       const entry = { ...entryOf(key, { role, models, ...(name === undefined ? {} : { name }) }, clock.now()), ...pending };
@@ -141,17 +152,23 @@ export function createSigningKeys({ home, trust, clock = systemClock }: SigningK
       return await add(entry, actor);
     },
 
-    async rotate(id, overlapMs, actor) {
+    async rotate(id, { overlapMs, passphrase }, actor) {
       const before = find(id);
       if (before.state !== 'active' || !before.signs)
         throw new HearthError(
           'invalid_argument',
           `The key ${before.id.slice(0, 12)} is ${before.signs ? before.state : 'not one whose private half is here'}: there is nothing to rotate.`,
         );
+      if (passphrase === undefined && (await readPrivateFile(fileOf(before.id))).includes('ENCRYPTED'))
+        throw new HearthError(
+          'invalid_argument',
+          `The key ${before.id.slice(0, 12)} is kept under a passphrase, so its successor is too: name one with --passphrase-env or --passphrase-fd.`,
+        );
+      await beforePrivate();
       const { role, models, name, pem } = before.key;
       const curve = (Object.keys(CURVES) as Curve[]).find((one) => CURVES[one] === createPublicKey(pem ?? '').asymmetricKeyDetails?.namedCurve)!;
       const { privateKey } = generateKeyPairSync('ec', { namedCurve: CURVES[curve] });
-      await keepPrivate(privateKey);
+      await keepPrivate(privateKey, passphrase);
       const fresh = await add(entryOf(privateKey, { role, models, ...(name === undefined ? {} : { name }) }, clock.now()), actor, 'key.rotate');
       const retireAt = clock.now() + overlapMs;
       await trust.change({ event: 'config.change', details: { what: 'key', action: 'retire', key: before.id } }, (policy) => ({

@@ -90,10 +90,14 @@ const rotate = defineCommand({
   group: 'Security',
   summary: 'Make the successor of a key; both are valid for some days',
   arguments: [id],
-  options: { days: option(z.coerce.number().int().min(0).max(3650).optional(), 'until the old key retires (default: 30)', { value: '<days>' }) },
-  async run(context, args: { id: string }, { days }) {
+  options: {
+    days: option(z.coerce.number().int().min(0).max(3650).optional(), 'until the old key retires (default: 30)', { value: '<days>' }),
+    passphraseEnv: described.passphraseEnv,
+    passphraseFd: described.passphraseFd,
+  },
+  async run(context, args: { id: string }, { days, ...given }) {
     const { client } = await context.connect();
-    const body = days === undefined ? {} : { days };
+    const body = { ...(days === undefined ? {} : { days }), ...(await bodyOf(context, given)) };
     return { data: await client.call(endpoints.rotateSigningKey, { params: { id: args.id }, body }, signalOf(context)) };
   },
   render: ({ old, key }) =>
