@@ -1,9 +1,10 @@
 import type { IncomingMessage } from 'node:http';
+import { REQUEST_LIMITS } from '../contract/index.ts';
 import { HearthError } from '../core/index.ts';
 import { checkHost, checkOrigin, type ListenerNames } from '../security/index.ts';
 
-export const MAX_HEADER_BYTES = 16 * 1024;
-export const MAX_URL_BYTES = 8 * 1024;
+export const MAX_HEADER_BYTES = REQUEST_LIMITS.headerBytes;
+export const MAX_URL_BYTES = REQUEST_LIMITS.urlBytes;
 
 /** The checks of a TCP request that come before any route, in order: size of URL and headers, Host, Origin (docs/spec/security.md §7, §10). */
 export function admit(incoming: IncomingMessage, listener: ListenerNames): HearthError | null {

@@ -1,7 +1,7 @@
 import { chmod } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { ErrorCode } from '../contract/index.ts';
+import { type ErrorCode, REQUEST_LIMITS } from '../contract/index.ts';
 import { HearthError, requestId } from '../core/index.ts';
 import { type Caller, isAllowedOrigin, isLoopback, type ListenerNames } from '../security/index.ts';
 import { admit, MAX_HEADER_BYTES, MAX_URL_BYTES } from './admission.ts';
@@ -125,7 +125,7 @@ const SERVER_OPTIONS = {
   insecureHTTPParser: false,
   noDelay: true,
 };
-const MAX_CONNECTIONS = 1024;
+const MAX_CONNECTIONS = REQUEST_LIMITS.connections;
 
 type Policy = () => { readonly names: ListenerNames; readonly requireKey: boolean };
 

@@ -1,11 +1,13 @@
 // Owns: wiring: createHearth is the only place that constructs everything; the daemon: lock, socket, signals.
 // Refuses: deciding anything of the domain.
 // Called by: cli, bin/hearthd.js.
+import type { LoadedConfig } from '../config/index.ts';
 import type { ListData } from '../contract/index.ts';
 import type { SecurityEvent } from '../core/index.ts';
 import type { BillRequest } from './bill-of-materials.ts';
 import type { DaemonOptions, DaemonStart } from './daemon/run-daemon.ts';
 import type { Hearth, HearthOptions } from './hearth-options.ts';
+import type { LimitRow } from './limit-rows.ts';
 import type { ListModelsOptions } from './list-models.ts';
 
 export { createDaemonLauncher, type LauncherOptions } from './daemon/launcher.ts';
@@ -83,16 +85,24 @@ export async function billOfMaterials(request: BillRequest): Promise<Readonly<Re
   return await module.billOfMaterials(request);
 }
 
-export type { Finding } from './doctor/finding.ts';
-
-/** What `doctor` looks at on this disk and this machine. */
 /** The rules of detection, and how well the injection score does. */
 export async function detection() {
   const { evaluateInjectionScore, RULES } = await import('../security/index.ts');
   return { rules: Object.entries(RULES).map(([id, rule]) => ({ id, ...rule })), evaluation: evaluateInjectionScore };
 }
 
+export type { Finding } from './doctor/finding.ts';
+
+/** What `doctor` looks at on this disk and this machine. */
 export async function doctor() {
   const [{ checkHome }, { checkOpenFiles, checkProtection }] = await Promise.all([import('./doctor/check-home.ts'), import('./doctor/check-protection.ts')]);
   return { checkHome, checkOpenFiles, checkProtection };
+}
+
+export type { LimitRow } from './limit-rows.ts';
+
+/** Limits of requests, for `status --limits`. */
+export async function requestLimits(loaded: LoadedConfig): Promise<readonly LimitRow[]> {
+  const { limitRows } = await import('./limit-rows.ts');
+  return limitRows(loaded);
 }

@@ -31,6 +31,7 @@ export * from './parser-codes.ts';
 export * from './product-events.ts';
 export * from './push-endpoints.ts';
 export * from './push-json.ts';
+export { REQUEST_LIMITS } from './request-limits.ts';
 export * from './routing-endpoints.ts';
 export * from './signing-json.ts';
 export * from './store-endpoints.ts';

@@ -1,11 +1,11 @@
-import { type endpoints, transcriptionForm } from '../../contract/index.ts';
+import { type endpoints, REQUEST_LIMITS, transcriptionForm } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import { checkAudio, encodeTranscription } from '../../gateway/index.ts';
 import { type Handler, validate } from '../bind.ts';
 import { readUploadForm } from '../read-form.ts';
 
 /** Of an upload (docs/spec/security.md §7). */
-const MAX_FILE_BYTES = 50_000_000;
+const MAX_FILE_BYTES = REQUEST_LIMITS.uploadBytes;
 
 /** POST /v1/audio/transcriptions and /v1/audio/translations. */
 export const audioHandler =

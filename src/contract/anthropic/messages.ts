@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { REQUEST_LIMITS } from '../request-limits.ts';
 
 /** Wire shapes of POST /v1/messages and /v1/messages/count_tokens: loose, because unknown fields are ignored or passed through (docs/spec/serving.md §2.3). */
 
@@ -25,9 +26,9 @@ export type AnthropicTool = z.infer<typeof anthropicTool>;
 /** What the prompt is made of: all that tokens are counted for. */
 const promptFields = {
   model: z.string().min(1).max(256),
-  messages: z.array(message).min(1).max(1024),
+  messages: z.array(message).min(1).max(REQUEST_LIMITS.messages),
   system: content.nullish(),
-  tools: z.array(anthropicTool).max(128).nullish(),
+  tools: z.array(anthropicTool).max(REQUEST_LIMITS.tools).nullish(),
   tool_choice: z
     .looseObject({ type: z.enum(['auto', 'any', 'tool', 'none']), name: z.string().max(128).nullish(), disable_parallel_tool_use: z.boolean().nullish() })
     .nullish(),

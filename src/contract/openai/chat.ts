@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { REQUEST_LIMITS } from '../request-limits.ts';
 
 /** Wire shapes of POST /v1/chat/completions: loose, because unknown fields are ignored or passed through (docs/spec/serving.md §1.5, §2.1). */
 
@@ -6,7 +7,7 @@ const contentPart = z.looseObject({ type: z.string().max(64), text: z.string().n
 
 export const chatMessage = z.looseObject({
   role: z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
-  content: z.union([z.string(), z.array(contentPart).max(64)]).nullish(),
+  content: z.union([z.string(), z.array(contentPart).max(REQUEST_LIMITS.parts)]).nullish(),
   name: z.string().max(256).nullish(),
   tool_call_id: z.string().max(256).nullish(),
   tool_calls: z.array(z.looseObject({})).max(128).nullish(),
@@ -17,7 +18,10 @@ const tokenLogprob = tokenProbability.extend({ top_logprobs: z.array(tokenProbab
 const choiceLogprobs = z.looseObject({ content: z.array(tokenLogprob) }).nullable();
 export type ChoiceLogprobs = z.infer<typeof choiceLogprobs>;
 
-const stopStrings = z.union([z.string().max(256), z.array(z.string().max(256)).max(16)]);
+const stopStrings = z.union([
+  z.string().max(REQUEST_LIMITS.stopCharacters),
+  z.array(z.string().max(REQUEST_LIMITS.stopCharacters)).max(REQUEST_LIMITS.stopStrings),
+]);
 
 /** Fields that chat and plain completions share. */
 export const samplingFields = {
@@ -45,7 +49,7 @@ export const samplingFields = {
 
 export const chatRequest = z.looseObject({
   ...samplingFields,
-  messages: z.array(chatMessage).min(1).max(1024),
+  messages: z.array(chatMessage).min(1).max(REQUEST_LIMITS.messages),
   max_completion_tokens: z.int().min(1).max(Number.MAX_SAFE_INTEGER).nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
@@ -63,7 +67,7 @@ export const chatRequest = z.looseObject({
           .nullish(),
       }),
     )
-    .max(128)
+    .max(REQUEST_LIMITS.tools)
     .nullish(),
   tool_choice: z.union([z.string(), z.looseObject({})]).nullish(),
   parallel_tool_calls: z.boolean().nullish(),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { REQUEST_LIMITS } from '../request-limits.ts';
 import { chatMessage, hearthExtension, samplingFields, usage } from './chat.ts';
 
 /** Wire shapes of POST /v1/completions, /tokenize, /detokenize and /apply-template (docs/spec/serving.md §1.1). */
@@ -42,7 +43,7 @@ export const completionReply = z.looseObject({
 });
 export type CompletionReply = z.infer<typeof completionReply>;
 
-const templateMessages = z.array(chatMessage).min(1).max(1024);
+const templateMessages = z.array(chatMessage).min(1).max(REQUEST_LIMITS.messages);
 
 export const tokenizeRequest = z.looseObject({
   model: z.string().min(1).max(256),
@@ -64,7 +65,7 @@ export const detokenizeReply = z.looseObject({ content: z.string(), prompt: z.st
 export const applyTemplateRequest = z.looseObject({
   model: z.string().min(1).max(256),
   messages: templateMessages,
-  tools: z.array(z.unknown()).max(128).nullish(),
+  tools: z.array(z.unknown()).max(REQUEST_LIMITS.tools).nullish(),
   chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
 });
 export const applyTemplateReply = z.looseObject({ prompt: z.string() });

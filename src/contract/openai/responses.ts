@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { REQUEST_LIMITS } from '../request-limits.ts';
 import { samplingFields } from './chat.ts';
 
 /** Wire shapes of POST /v1/responses and its neighbours: loose, because unknown fields are ignored or passed through (docs/spec/serving.md §2.4). */
@@ -11,7 +12,7 @@ const inputItem = z.looseObject({
   type: z.string().max(64).nullish(),
   id: z.string().max(256).nullish(),
   role: z.string().max(32).nullish(),
-  content: z.union([z.string(), z.array(contentPart).max(64)]).nullish(),
+  content: z.union([z.string(), z.array(contentPart).max(REQUEST_LIMITS.parts)]).nullish(),
 });
 export type ResponseInputItem = z.infer<typeof inputItem>;
 
@@ -26,10 +27,10 @@ const tool = z.looseObject({
 /** What decides the prompt: input_tokens takes these fields alone. */
 const promptFields = {
   model: sampling.model,
-  input: z.union([z.string(), z.array(inputItem).min(1).max(1024)]),
+  input: z.union([z.string(), z.array(inputItem).min(1).max(REQUEST_LIMITS.messages)]),
   instructions: z.string().nullish(),
   previous_response_id: z.string().min(1).max(256).nullish(),
-  tools: z.array(tool).max(128).nullish(),
+  tools: z.array(tool).max(REQUEST_LIMITS.tools).nullish(),
   tool_choice: z.union([z.string(), z.looseObject({ type: z.string() })]).nullish(),
   parallel_tool_calls: z.boolean().nullish(),
   text: z

@@ -1,4 +1,4 @@
-import type { SamplingOptions } from '../../contract/index.ts';
+import { REQUEST_LIMITS, type SamplingOptions } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import type { Target } from '../answer.ts';
 import type { Gateway } from '../gateway.ts';
@@ -19,7 +19,7 @@ export interface SamplingFields {
   readonly logit_bias?: Readonly<Record<string, number>> | null | undefined;
 }
 
-const MAX_BIAS_ENTRIES = 300;
+const MAX_BIAS_ENTRIES = REQUEST_LIMITS.biasEntries;
 
 /** Request, else the model's generation_config, else the gateway's defaults (docs/spec/serving.md §1.5). */
 export function decodeSampling(fields: SamplingFields, target: Target, defaults: Gateway['sampling']): SamplingOptions {

@@ -1,8 +1,8 @@
-import type { ToolUse } from '../../contract/index.ts';
+import { REQUEST_LIMITS, type ToolUse } from '../../contract/index.ts';
 import type { Target } from '../answer.ts';
 import { invalid, unsupported } from './sampling.ts';
 
-const MAX_TOOL_BYTES = 64 * 1024;
+const MAX_TOOL_BYTES = REQUEST_LIMITS.toolBytes;
 const TOOL_NAME = /^[A-Za-z0-9_.:/-]{1,128}$/;
 
 /**

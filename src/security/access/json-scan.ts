@@ -1,3 +1,4 @@
+import { REQUEST_LIMITS } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 
 export interface JsonLimits {
@@ -11,7 +12,7 @@ export interface JsonLimits {
   readonly vocabulary?: boolean;
 }
 
-const JSON_LIMITS: JsonLimits = { depth: 64, keys: 10_000 };
+const JSON_LIMITS: JsonLimits = { depth: REQUEST_LIMITS.jsonDepth, keys: REQUEST_LIMITS.jsonKeys };
 
 /**
  * Parses JSON after an own scan: depth, number of keys, duplicate keys, keys that reach a prototype, lone surrogates.

@@ -13,3 +13,4 @@ export type {
   IntakeTemplate,
 } from './intake-types.ts';
 export { SNIFF_BYTES, sniffContent } from './sniff.ts';
+export { TEMPLATE_LIMITS, TEMPLATE_MS } from './template-job.ts';

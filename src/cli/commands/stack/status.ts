@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import type { LimitRow } from '../../../app/index.ts';
 import { endpoints, type ResidentModel } from '../../../contract/index.ts';
 import { HearthError } from '../../../core/index.ts';
 import { defineCommand, flag, option } from '../../command.ts';
 import type { Context } from '../../context.ts';
-import { formatSeconds } from '../../render/size.ts';
+import { formatSeconds, formatSize } from '../../render/size.ts';
 import { table } from '../../render/table.ts';
 
 interface ServiceRow {
@@ -47,12 +48,18 @@ export const statusCommand = defineCommand({
   summary: 'Show what runs',
   arguments: [],
   options: {
+    limits: flag('show the limits of requests in place of it, with where each comes from'),
     watch: flag('show it again and again, until Ctrl-C'),
     interval: option(z.coerce.number({ error: 'must be a number' }).min(1, { error: 'must be at least 1' }).default(30), 'seconds between two looks', {
       value: '<seconds>',
     }),
   },
-  async run(context, _args, { watch, interval }) {
+  async run(context, _args, { limits, watch, interval }) {
+    if (limits) {
+      if (watch) throw new HearthError('usage', 'Limits do not change by themselves; leave out `--watch`.');
+      const { requestLimits } = await import('../../../app/index.ts');
+      return { data: { limits: await requestLimits(await context.loadConfig()) } };
+    }
     let data = await look(context);
     if (!watch) return { data };
     if (context.common.json) throw new HearthError('usage', '`--json` prints one document; leave out `--watch`.');
@@ -63,8 +70,12 @@ export const statusCommand = defineCommand({
     }
     return { data, silent: true };
   },
-  render,
+  render: (data: StatusData | LimitsData): string => ('limits' in data ? renderLimits(data.limits) : render(data)),
 });
+
+interface LimitsData {
+  readonly limits: readonly LimitRow[];
+}
 
 type StatusData = Awaited<ReturnType<typeof look>>;
 
@@ -116,6 +127,7 @@ async function askDaemon(context: Context) {
       services: [own, ...status.models.map(modelRow)],
       layers: status.models.flatMap(({ id, pid, protection }) => (protection === null ? [] : [{ model: id, pid, ...protection }])),
       weakened: status.weakened,
+      alerts: status.alerts ?? NOTHING.alerts,
       message: status.draining ? 'The daemon is stopping.' : null,
       daemon: {
         state: status.draining ? 'stopping' : 'running',
@@ -127,7 +139,6 @@ async function askDaemon(context: Context) {
         service: mode === 'service' ? 'managed' : null,
       },
     };
-      alerts: status.alerts ?? NOTHING.alerts,
   } catch (error) {
     if (context.signal.aborted) throw error;
     // Whatever is wrong with the daemon is its status.
@@ -218,9 +229,28 @@ function render({ hardware, services, message, daemon, security }: StatusData): 
           ),
         ]),
     ...(security.layers.length === 0 ? [] : ['', ...security.layers.map(protectionLine)]),
-    ...(security.weakened.length === 0 ? [] : ['', `Weakened: ${security.weakened.join(', ')}`]),
-  ].join('\n');
-}
     ...(security.alerts.open === 0
       ? []
       : ['', `Alerts   ${security.alerts.open} open, the worst ${security.alerts.worst}: \`hearth audit alerts\` shows them.`]),
+    ...(security.weakened.length === 0 ? [] : ['', `Weakened: ${security.weakened.join(', ')}`]),
+  ].join('\n');
+}
+
+function renderLimits(rows: readonly LimitRow[]): string {
+  return table(
+    [{ title: 'Limit' }, { title: 'Value', align: 'right' }, { title: 'Over it' }, { title: 'Key' }, { title: 'Origin' }],
+    rows.map(({ limit, value, unit, over, key, origin, place }) => [
+      limit,
+      amount(value, unit),
+      over,
+      key ?? '-',
+      place === null ? origin : `${origin}: ${place}`,
+    ]),
+  );
+}
+
+function amount(value: number, unit: LimitRow['unit']): string {
+  if (unit === 'bytes') return value % 2 ** 20 === 0 ? `${value / 2 ** 20} MiB` : value % 2 ** 10 === 0 ? `${value / 2 ** 10} KiB` : formatSize(value);
+  if (unit === 'ms') return formatSeconds(value / 1000);
+  return unit === 'count' ? String(value) : unit === 'hertz' ? `${value} Hz` : `${value} ${unit}`;
+}
