@@ -28,3 +28,4 @@ export * from './system-error.ts';
 export * from './terminal-text.ts';
 export * from './time-limit.ts';
 export * from './trace-context.ts';
+export * from './young-heap.ts';

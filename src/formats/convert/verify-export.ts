@@ -5,6 +5,7 @@ import type { Checkpoint } from '../mlx/index.ts';
 import { type ExportStep, layerRows } from './export-plan.ts';
 import { valuesOf } from './export-type.ts';
 import { rowOrder } from './names.ts';
+import { release } from './quantise-piece.ts';
 import { createErrorCounter, type TensorReport } from './report.ts';
 
 type Errors = Pick<TensorReport, 'inexactElements' | 'maxAbsError'>;
@@ -41,8 +42,11 @@ export async function verifyExport(
     const order = step.heads === 0 || step.dims.length === 1 ? null : rowOrder(total, step.heads);
     for (const [from, to] of verify === 'full' ? wholeTensor(total, columns) : sampleRuns(step.name, total)) {
       signal?.throwIfAborted();
-      const found = decodeBlocks(step.type, await file.readTensor(step.name, { rows: [from, to] }));
-      counter.add(await sourceNumbers(checkpoint, step, order, from, to), found, 32);
+      const bytes = await file.readTensor(step.name, { rows: [from, to] });
+      const found = decodeBlocks(step.type, bytes);
+      const wanted = await sourceNumbers(checkpoint, step, order, from, to);
+      counter.add(wanted, found, 32);
+      for (const done of [bytes, found, wanted]) release(done);
       rows += to - from;
     }
     const { inexactElements, maxAbsError } = counter.result(step.elements);

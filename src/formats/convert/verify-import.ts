@@ -5,6 +5,7 @@ import { type Checkpoint, dequantise, openCheckpoint, toWords } from '../mlx/ind
 import { decodeFloats, type FloatDtype } from '../safetensors/index.ts';
 import type { ImportStep } from './import-plan.ts';
 import { rowOrder } from './names.ts';
+import { release } from './quantise-piece.ts';
 import { createErrorCounter, type TensorReport } from './report.ts';
 
 export interface ImportVerification {
@@ -38,7 +39,9 @@ export async function verifyImport(
       signal?.throwIfAborted();
       const read = await sourceRows(file, step, total, from, to);
       const source = step.shift === 0 ? read : read.map((value) => value - step.shift);
-      counter.add(source, await targetRows(checkpoint, step, from, to), 32);
+      const target = await targetRows(checkpoint, step, from, to);
+      counter.add(source, target, 32);
+      for (const done of new Set([read, source, target])) release(done);
       rows += to - from;
     }
     const result = counter.result(step.source.elements);
@@ -87,7 +90,7 @@ async function sourceRows(file: GgufFile, step: ImportStep, total: number, from:
   return out;
 }
 
-async function targetRows(checkpoint: Checkpoint, step: ImportStep, from: number, to: number): Promise<ArrayLike<number>> {
+async function targetRows(checkpoint: Checkpoint, step: ImportStep, from: number, to: number): Promise<Float32Array | Float64Array> {
   const isVector = step.source.dims.length === 1;
   // A GGUF vector is one row; in MLX it is a tensor of one dimension, which has as many rows as numbers.
   const read = (leaf: string) => checkpoint.readTensor(`${step.module}.${leaf}`, isVector ? {} : { flatRows: [from, to] });

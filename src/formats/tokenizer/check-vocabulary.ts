@@ -53,10 +53,9 @@ const PROBES: readonly string[] = [
  * recognised and as plain text. Throws `tokenizer_mismatch` with the first text that differs.
  */
 export async function checkVocabulary(header: GgufHeader, directory: string): Promise<void> {
-  // One after the other: a tokenizer of a large vocabulary takes a hundred megabytes.
+  // One after the other: each takes tens of megabytes.
   const before = probe(await loadTokenizer(directory));
-  const { tokenizer } = vocabularyFromGguf(header);
-  const after = probe(createTokenizer({ json: readTokenizerJson(tokenizer, 'the GGUF vocabulary'), bos: null, eos: [], addBos: false, chatTemplate: null }));
+  const after = probe(tokenizerOf(header));
   for (const [at, text] of PROBES.entries())
     for (const kind of [0, 1] as const) {
       const [wanted, found] = [before[at]![kind], after[at]![kind]];
@@ -72,3 +71,8 @@ export async function checkVocabulary(header: GgufHeader, directory: string): Pr
 /** The ids of each text, with control tokens recognised and as plain text. */
 const probe = (tokenizer: Tokenizer): (readonly [number[], number[]])[] =>
   PROBES.map((text) => [tokenizer.encode(text, { special: true }), tokenizer.encode(text, { special: false })]);
+
+function tokenizerOf(header: GgufHeader): Tokenizer {
+  const json = readTokenizerJson(vocabularyFromGguf(header).tokenizer, 'the GGUF vocabulary');
+  return createTokenizer({ json, bos: null, eos: [], addBos: false, chatTemplate: null });
+}

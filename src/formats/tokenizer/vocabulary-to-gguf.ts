@@ -114,8 +114,13 @@ function listTokens(json: TokenizerJson, rows: number, isByteLevel: boolean): { 
 /** tokenizer_config.json names the usual end; llama.cpp takes up to three ids as ends. */
 function endIds(files: TokenizerFiles, eosIds: readonly number[]): number[] {
   const named = files.eos.find((eos) => typeof eos === 'string');
-  const first = named === undefined ? undefined : createTokenizer({ ...files, eos: [named] }).eosIds[0];
+  const first = named === undefined ? undefined : idOf(files.json, named);
   return [...new Set([...(first === undefined ? [] : [first]), ...eosIds])].slice(0, 3);
+}
+
+function idOf(json: TokenizerJson, token: string): number | undefined {
+  const vocabulary = json.model['vocab'] as Record<string, number>;
+  return json.added_tokens.find((entry) => entry.content === token)?.id ?? (Object.hasOwn(vocabulary, token) ? vocabulary[token] : undefined);
 }
 
 const mergesOf = (json: TokenizerJson): [string, string][] =>

@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { lstat, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HearthError, writeFileAtomic } from '../../core/index.ts';
 import { type ConversionReport, exportGguf, fillDirectory, ggufPartPaths, importGguf } from '../../formats/index.ts';
 import type { ConvertJob, ConvertOutcome } from '../convert.ts';
+import { hashFile } from '../hash-file.ts';
 import { passIntake } from '../pass-intake.ts';
 import { checkClean } from '../workspace/clean-check.ts';
 import { pinWorkspace } from '../workspace/pin-workspace.ts';
@@ -99,7 +99,7 @@ async function pinnedDigest(source: string, sentinel: Sentinel | null): Promise<
 
 async function sha256Of(path: string, signal: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024, signal })) hash.update(chunk as Buffer);
+  await hashFile(hash, path, signal);
   return hash.digest('hex');
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { lstat, open, readdir, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
+import { hashFile } from '../hash-file.ts';
 import { compileExcludes, type Excludes } from './exclude-patterns.ts';
 
 /** One entry of a workspace's content hash, version 2 (docs/spec/store.md §8). */
@@ -94,7 +94,7 @@ export async function entryHash(file: WalkedFile): Promise<string | null> {
     if (header === null) return null;
     hash.update(header);
   } else if (file.size > NAMED_ABOVE_BYTES) hash.update(`${basename(file.absolute)}\0${file.size}`);
-  else for await (const chunk of createReadStream(file.absolute)) hash.update(chunk as Buffer);
+  else await hashFile(hash, file.absolute);
   return `sha256:${hash.digest('hex')}`;
 }
 

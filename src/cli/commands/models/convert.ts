@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type ConvertData, endpoints, QUANTISE_BITS, QUANTISE_GROUPS } from '../../../contract/index.ts';
+import { keepYoungHeapSmall } from '../../../core/index.ts';
 import { defineCommand, flag, option } from '../../command.ts';
 import { plain } from '../../render/plain.ts';
 import { followWork } from '../../workspace-progress.ts';
@@ -31,6 +32,7 @@ export const convertCommand = defineCommand({
     skipHealth: flag('do not judge what was made'),
   },
   async run(context, args: { source: string; target: string }, given) {
+    keepYoungHeapSmall();
     const { client } = await context.connect();
     const body = {
       source: args.source,
