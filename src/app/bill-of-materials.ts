@@ -4,7 +4,7 @@ import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ShowData } from '../contract/index.ts';
-import { HearthError } from '../core/index.ts';
+import { HearthError, isHearthError } from '../core/index.ts';
 import {
   buildIdOf,
   type CycloneDxVersion,
@@ -52,9 +52,9 @@ export async function billOfMaterials(request: BillRequest): Promise<Readonly<Re
 
 async function modelEntry(show: ShowData, request: BillRequest): Promise<ModelEntry> {
   const { model, metadata, trust, workspace_metadata: sentinel } = show;
-  const { directory } = await placeOfModel(request, model.name);
-  const files = await hashedFiles(directory, request);
-  const card = cardFacts(await readFile(join(directory, 'README.md'), 'utf8').catch(() => ''));
+  const directory = await directoryOf(show, request);
+  const files = directory === null ? [] : await hashedFiles(directory, request);
+  const card = cardFacts(directory === null ? '' : await readFile(join(directory, 'README.md'), 'utf8').catch(() => ''));
   const source = model.origin ?? null;
   const inCache = model.cached && /^[\w.-]+\/[\w.-]+$/.test(model.name);
   // What came out of a package index is named so that it is no name of the hub.
@@ -78,11 +78,22 @@ async function modelEntry(show: ShowData, request: BillRequest): Promise<ModelEn
     notes:
       sentinel === null || sentinel === undefined || Object.keys(sentinel).length === 0
         ? null
-        : `Kept by hearth as ${basename(directory)}${source === null ? '' : `, from ${source}`}.`,
+        : `Kept by hearth as ${basename(model.name)}${source === null ? '' : `, from ${source}`}.`,
     rootDigest: trust?.root_digest ?? null,
     templates: trust?.templates ?? [],
     files,
   };
+}
+
+/** null: the cache has the name, and no files. */
+async function directoryOf({ model }: ShowData, request: BillRequest): Promise<string | null> {
+  const reference = model.cached && model.hash !== null ? `${model.name}@${model.hash}` : model.name;
+  try {
+    return (await placeOfModel(request, reference)).directory;
+  } catch (error) {
+    if (isHearthError(error) && error.code === 'snapshots_not_found') return null;
+    throw error;
+  }
 }
 
 async function hashedFiles(place: string, { signal, onProgress }: BillRequest): Promise<ModelFileEntry[]> {

@@ -20,7 +20,12 @@ export const sbomCommand = defineCommand({
     const { config } = await context.loadConfig();
     const { client } = await context.connect();
     const { signal, home, userHome, env, cwd, version } = context;
-    const names = model === undefined ? (await client.call(endpoints.storeList, { query: {} }, { signal })).models.map(({ name }) => name) : [model];
+    const names =
+      model === undefined
+        ? (await client.call(endpoints.storeList, { query: {} }, { signal })).models.map(({ name, hash, cached }) =>
+            cached && hash !== null ? `${name}@${hash}` : name,
+          )
+        : [model];
     const models: ShowData[] = [];
     for (const ref of names) models.push(await client.call(endpoints.storeShow, { params: { ref }, query: {} }, { signal }));
     const form = format === 'spdx' ? ({ kind: 'spdx' } as const) : ({ kind: 'cyclonedx', version: spec ?? '1.6' } as const);
