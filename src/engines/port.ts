@@ -40,6 +40,8 @@ export interface Capabilities {
 export interface MemoryEstimate {
   readonly weightsBytes: number;
   readonly kvBytesPerToken: number;
+  /** Of an engine whose cache grows: room of each sequence is taken for so many tokens at a time. Absent: for each as it comes. */
+  readonly kvStepTokens?: number;
   readonly kvPoolBytes: number;
   readonly computeBytes: number;
   readonly processBytes: number;

@@ -137,8 +137,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   /** An engine whose cache grows while it answers is let in only with room for what this request may need (docs/spec/serving.md §4 item 2). */
   async function takeMemory({ engine, model, plan, companions }: Resident, lease: Lease, request: GenerateRequest, signal: AbortSignal): Promise<() => void> {
     if (engine.growsCache !== true) return () => {};
-    const { kvBytesPerToken } = engine.estimate(model.facts, engineOptionsOf(settings, { engine, plan, companions }), factsOf(companions));
-    return await guard.reserve((await projectedTokens(lease.loaded, request)) * kvBytesPerToken, signal);
+    const { kvBytesPerToken, kvStepTokens } = engine.estimate(model.facts, engineOptionsOf(settings, { engine, plan, companions }), factsOf(companions));
+    return await guard.reserve((await projectedTokens(lease.loaded, request, kvStepTokens)) * kvBytesPerToken, signal);
   }
 
   async function reload(resident: Resident, plan: ResidentPlan): Promise<void> {

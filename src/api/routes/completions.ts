@@ -19,7 +19,8 @@ export const completionsHandler =
     const signal = AbortSignal.any([context.signal, gone.signal]);
     const target = await gateway.targetOf(body.model, signal);
     const cacheSalt = cacheSaltOf(context.caller);
-    const decode = (to: Target) => decodeCompletion(body, to, context.requestId, gateway.sampling).map((request) => ({ ...request, cacheSalt }));
+    const decode = (to: Target, index: number | null = null) =>
+      decodeCompletion(body, to, context.requestId, gateway.sampling, index).map((request) => ({ ...request, cacheSalt }));
     const raw = target.model === undefined && isOnePrompt(body.prompt) ? asItCame('openai-completions', '/v1/completions', context) : {};
     const requests = raw.raw === undefined ? decode(target) : decodeWherePossible(decode, target);
     const encoding: CompletionEncoding = {
@@ -29,7 +30,7 @@ export const completionsHandler =
     };
     const stream = body.stream === true;
     const { promise: admitted, resolve: onAdmitted } = Promise.withResolvers<void>();
-    const call = (index: number) => ({ name: body.model, decode: (to: Target) => decode(to)[index]!, ...raw, stream });
+    const call = (index: number) => ({ name: body.model, decode: (to: Target) => decode(to, index)[0]!, ...raw, stream });
     const answer = async (index: number): Promise<Answer> => {
       const made = await gateway.answer({ ...call(index), onAdmitted, signal });
       note.answer ??= made;

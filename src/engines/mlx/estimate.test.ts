@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
 import { never, startEngine, temporaryDirectory } from '../../../test/support/engine-run.ts';
 import { makeGoldenModel } from '../../../test/support/golden-model.ts';
@@ -39,6 +41,33 @@ describe.skipIf(missing !== null)(
       },
       60_000,
     );
+
+    test('the cache of a request grows by the steps of the estimate', async () => {
+      const { facts } = makeGoldenModel(join(home.path, 'growing'), { name: 'llama-q4-g64', config: { max_position_embeddings: 2_048 } });
+      const { kvBytesPerToken, kvStepTokens } = engine.estimate(facts, { contextTokens: 2_048 });
+      const program = `
+import sys
+from pathlib import Path
+from mlx_lm.generate import BatchGenerator
+from mlx_lm.utils import load_model
+from mlx_lm.models.cache import make_prompt_cache
+import mlx.core as mx
+model, _ = load_model(Path(sys.argv[1]))
+for prompt, total in ((130, 208), (20, 320), (300, 310), (256, 512), (500, 513)):
+    cache = make_prompt_cache(model)
+    model(mx.array([list(range(200)) * 3])[:, :prompt], cache=cache)
+    for _ in range(total - prompt):
+        model(mx.array([[7]]), cache=cache)
+    mx.eval([each.state for each in cache])
+    print(total, sum(each.keys.nbytes + each.values.nbytes for each in cache))
+`;
+      const { stdout } = await promisify(execFile)(environments!.current()!.python, ['-I', '-c', program, facts.directory]);
+      const rows = stdout
+        .trim()
+        .split('\n')
+        .map((line) => line.split(' ').map(Number));
+      expect(rows).toEqual([208, 320, 310, 512, 513].map((total) => [total, Math.ceil(total / kvStepTokens!) * kvStepTokens! * kvBytesPerToken]));
+    }, 60_000);
 
     const real = process.env['HEARTH_TEST_SMOLLM2_GGUF'];
     test.skipIf(real === undefined)(

@@ -6,12 +6,16 @@ const MIB = 1024 ** 2;
 /** Python, MLX and its buffers: measured on a CPU; with a GPU its driver comes to it. */
 const PROCESS_BYTES = { cpu: 84 * MIB, gpu: 0.6 * 1024 * MIB };
 
+/** mlx-lm's caches grow by as much, each sequence of a batch for itself. */
+const KV_STEP_TOKENS = 256;
+
 /** Memory of a load (docs/spec/engines.md §6). The cache grows with its use, up to the pool. Pure. */
 export function estimateMlxMemory(facts: ModelFacts, options: MlxEngineOptions, device: 'cpu' | 'gpu'): MemoryEstimate {
   const kvBytesPerToken = cellBytes(facts.config);
   return {
     weightsBytes: Math.ceil(facts.weightBytes * 1.05),
     kvBytesPerToken,
+    kvStepTokens: KV_STEP_TOKENS,
     kvPoolBytes: kvBytesPerToken * (options.contextTokens ?? MLX_DEFAULTS.contextTokens),
     computeBytes: 0,
     processBytes: Math.ceil(PROCESS_BYTES[device]),

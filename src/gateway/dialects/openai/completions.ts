@@ -7,8 +7,14 @@ import { askedSampling, decodeChoices, decodeSampling, decodeStop, invalid, isPr
 import { decodeAdapter } from './adapter.ts';
 import { type AnswerHead, answerHead, extensionOf, wireUsage } from './answer.ts';
 
-/** One canonical request per prompt; token ids and text are both used without a template. */
-export function decodeCompletion(body: CompletionRequest, target: Target, requestId: string, defaults: Gateway['sampling']): GenerateRequest[] {
+/** The canonical request of one prompt, or without `index` those of all; token ids and text are both used without a template. */
+export function decodeCompletion(
+  body: CompletionRequest,
+  target: Target,
+  requestId: string,
+  defaults: Gateway['sampling'],
+  index: number | null = null,
+): GenerateRequest[] {
   if (isPresent(body.suffix) && body.suffix !== '') throw unsupported('suffix', target);
   if (isPresent(body.logprobs) && body.logprobs > target.capabilities.maxLogprobs) throw unsupported('logprobs', target);
   if (isPresent(body.logprobs) && body.echo === true) throw invalid('echo', 'Log probabilities are given for the answer only; leave out echo or logprobs.');
@@ -23,11 +29,15 @@ export function decodeCompletion(body: CompletionRequest, target: Target, reques
     ...decodeAdapter(body, target),
     ...(isPresent(body.logprobs) ? { logprobs: body.logprobs } : {}),
   };
-  return prompts(body.prompt).map((prompt, index) => ({
-    requestId: index === 0 ? requestId : `${requestId}.${index}`,
-    ...(typeof prompt === 'string' ? { prompt } : { tokens: prompt }),
-    ...shared,
-  }));
+  const all = prompts(body.prompt);
+  return (index === null ? [...all.keys()] : [index]).map((place) => {
+    const prompt = all[place]!;
+    return {
+      requestId: place === 0 ? requestId : `${requestId}.${place}`,
+      ...(typeof prompt === 'string' ? { prompt } : { tokens: prompt }),
+      ...shared,
+    };
+  });
 }
 
 function prompts(prompt: CompletionRequest['prompt']): (string | number[])[] {
