@@ -2,8 +2,8 @@
 autoload -U +X bashcompinit && bashcompinit
 _hearth() {
   local current="${COMP_WORDS[COMP_CWORD]}" verb="${COMP_WORDS[1]}" words=""
-  case " bench config engines trust keys audit " in *" $verb "*) [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}" ;; esac
-  if [ "$COMP_CWORD" -eq 1 ]; then words="run embed list show health pull rm clone convert push bench version serve up down status doctor logs catalog config engines sign verify trust keys audit completion"; else case "$verb" in
+  case " bench config engines trust keys audit deps " in *" $verb "*) [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}" ;; esac
+  if [ "$COMP_CWORD" -eq 1 ]; then words="run embed list show health pull rm clone convert push bench version serve up down status doctor logs catalog config engines sign verify trust keys audit deps sbom completion"; else case "$verb" in
     "run") words="--prompt --system --chat --max-tokens --temperature --top-p --top-k --min-p --seed --stop --repetition-penalty --template-arg --adapter --adapter-scale --no-stream --no-chat-template --no-reasoning --verbose --json-schema --engine --image --audio --language --translate --chunk --no-sandbox --json --quiet --yes --no-color --log-level --help" ;;
     "embed") words="--batch --query --instruct --cpu --verbose --json --quiet --yes --no-color --log-level --help" ;;
     "list") words="--all --health --verbose --json --quiet --yes --no-color --log-level --help" ;;
@@ -24,7 +24,7 @@ _hearth() {
     "serve") words="--model --host --port --max-tokens --log-json --embed-backend --no-sandbox --json --quiet --yes --no-color --log-level --help" ;;
     "up") words="--no-sandbox --json --quiet --yes --no-color --log-level --help" ;;
     "down") words="--now --daemon --json --quiet --yes --no-color --log-level --help" ;;
-    "status") words="--watch --interval --json --quiet --yes --no-color --log-level --help" ;;
+    "status") words="--limits --watch --interval --json --quiet --yes --no-color --log-level --help" ;;
     "doctor") words="--fix --json --quiet --yes --no-color --log-level --help" ;;
     "logs") words="--tail --follow --all --rotate --service --json --quiet --yes --no-color --log-level --help" ;;
     "catalog") words="--family --tag --tool-calling --json --quiet --yes --no-color --log-level --help" ;;
@@ -51,7 +51,7 @@ _hearth() {
     "keys new") words="--curve --role --model --name --passphrase-env --passphrase-fd --json --quiet --yes --no-color --log-level --help" ;;
     "keys import") words="--pending --role --model --name --passphrase-env --passphrase-fd --json --quiet --yes --no-color --log-level --help" ;;
     "keys list") words="--json --quiet --yes --no-color --log-level --help" ;;
-    "keys rotate") words="--days --json --quiet --yes --no-color --log-level --help" ;;
+    "keys rotate") words="--days --passphrase-env --passphrase-fd --json --quiet --yes --no-color --log-level --help" ;;
     "keys retire") words="--at --json --quiet --yes --no-color --log-level --help" ;;
     "keys revoke") words="--reason --json --quiet --yes --no-color --log-level --help" ;;
     "keys approve") words="--json --quiet --yes --no-color --log-level --help" ;;
@@ -63,13 +63,21 @@ _hearth() {
     "audit tail") words="--lines --follow --json --quiet --yes --no-color --log-level --help" ;;
     "audit verify") words="--key --json --quiet --yes --no-color --log-level --help" ;;
     "audit export") words="--since --until --json --quiet --yes --no-color --log-level --help" ;;
+    "audit alerts") words="--all --json --quiet --yes --no-color --log-level --help" ;;
+    "audit ack") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "audit silence") words="--for --subject --reason --end --json --quiet --yes --no-color --log-level --help" ;;
+    "audit detect") words="--evaluate --json --quiet --yes --no-color --log-level --help" ;;
+    "deps check") words="--offline --online --json --quiet --yes --no-color --log-level --help" ;;
+    "deps update") words="--json --quiet --yes --no-color --log-level --help" ;;
+    "sbom") words="--format --spec --model --json --quiet --yes --no-color --log-level --help" ;;
     "completion") words="--json --quiet --yes --no-color --log-level --help" ;;
     "bench") words="target run validate report monitor plot" ;;
     "config") words="list get set explain path" ;;
     "engines") words="list install verify update remove" ;;
     "trust") words="list explain accept add remove mode revoke seal" ;;
     "keys") words="new import list rotate retire revoke approve export api api api" ;;
-    "audit") words="review tail verify export" ;;
+    "audit") words="review tail verify export alerts ack silence detect" ;;
+    "deps") words="check update" ;;
   esac; fi
   COMPREPLY=($(compgen -W "$words" -- "$current"))
   [ ${#COMPREPLY[@]} -eq 0 ] && COMPREPLY=($(compgen -f -- "$current"))
