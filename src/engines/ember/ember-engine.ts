@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { HearthError, type ModelFacts, makePrivateDirectory, programUrl } from '../../core/index.ts';
+import { HearthError, type ModelFacts, makePrivateDirectory, programUrl, readGrants } from '../../core/index.ts';
 import { defaultRanks, readCgroupQuotaCpus } from '../../ember/index.ts';
 import type { ProcessSpec } from '../../supervisor/index.ts';
 import { createPrepare } from '../conversion/prepare.ts';
@@ -69,7 +69,7 @@ export function createEmberEngine(settings: EmberEngineSettings): Engine {
           '--permission',
           '--allow-worker',
           '--disable-warning=SecurityWarning',
-          ...readPaths.map((path) => `--allow-fs-read=${path}`),
+          ...readGrants(readPaths),
           PROGRAM,
           `--model-directory=${model.directory}`,
           `--ranks=${ranks}`,

@@ -1,5 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HearthError, type HelperAnswer, type HelperJob, type HelperPool, helperParts, installPaths, makePrivateDirectory } from '../../core/index.ts';
+import {
+  HearthError,
+  type HelperAnswer,
+  type HelperJob,
+  type HelperPool,
+  helperParts,
+  installPaths,
+  makePrivateDirectory,
+  readGrants,
+} from '../../core/index.ts';
 import type { ProcessSpec, SupervisedProcess, Supervisor } from '../process-spec.ts';
 
 export interface HelperPoolOptions {
@@ -158,7 +167,7 @@ function helperSpec({ program, packages, limits }: HelperJob, directory: string)
       '--permission',
       `--max-old-space-size=${Math.floor(limits.memoryBytes / 2 ** 20 / 2)}`,
       '--max-semi-space-size=8',
-      ...readPaths.map((path) => `--allow-fs-read=${path}`),
+      ...readGrants(readPaths),
       program,
     ],
     cwd: directory,
