@@ -18,7 +18,7 @@ import type { Store } from '../store/index.ts';
 import { bind, type Handler, type HonoEnv, type RequestInspector, type RequestNote } from './bind.ts';
 import { errorResponse, errorShape, publicError } from './errors.ts';
 import { captureAnswer } from './observe/capture.ts';
-import { observeGateway } from './observe/observe-gateway.ts';
+import { leakRecorder, observeGateway } from './observe/observe-gateway.ts';
 import { createRequestObserver } from './observe/observe-requests.ts';
 import type { LiveRequest } from './observe/request-table.ts';
 import { NO_TELEMETRY, type TelemetryReader } from './observe/telemetry-port.ts';
@@ -139,7 +139,12 @@ export function createApi(options: ApiOptions): Api {
   const telemetry = options.telemetry ?? NO_TELEMETRY;
   const observer = createRequestObserver({ clock, events: options.events ?? { emit() {} }, logger });
   const services: Services = {
-    gateway: observeGateway(options.gateway, { requests: observer.table, clock, content: options.observeContent ?? false }),
+    gateway: observeGateway(options.gateway, {
+      requests: observer.table,
+      clock,
+      content: options.observeContent ?? false,
+      onSecret: leakRecorder(options.securityEvents),
+    }),
     requests: observer.table,
     telemetry,
     store: options.store,

@@ -86,6 +86,26 @@ function* knownIn(text: string): Generator<SecretSpan> {
     for (let start = text.indexOf(form); start >= 0; start = text.indexOf(form, start + form.length)) yield { start, end: start + form.length, kind, value };
 }
 
+/** Shorter secrets are words that a model may say by chance. */
+const LEAK_CHARACTERS = 16;
+
+/** Hears a text in pieces and tells the kind of a secret of this process as soon as one is whole in it, in any of its forms; null as long as none is. */
+export function createLeakWatch(): (piece: string) => string | null {
+  let tail = '';
+  return (piece) => {
+    if (known.size === 0) return null;
+    const text = tail + piece;
+    let longest = 0;
+    for (const [form, { kind, value }] of known) {
+      if (value.length < LEAK_CHARACTERS) continue;
+      longest = Math.max(longest, form.length);
+      if (text.includes(form)) return kind;
+    }
+    tail = longest < 2 ? '' : text.slice(-(longest - 1));
+    return null;
+  };
+}
+
 function markOf(kind: string, value: string): string {
   key ??= randomBytes(32);
   return `[redacted:${kind}:${createHmac('sha256', key).update(value).digest('hex').slice(0, 8)}]`;

@@ -45,6 +45,12 @@ async function startDaemon(home: TestHome, env: Readonly<Record<string, string>>
   return {
     ...server,
     guess: () => fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${WRONG_KEY}` } }),
+    ask: (body: object) =>
+      fetch(`${url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: TINY_MODEL, messages: [{ role: 'user', content: 'Hello' }], ...body }),
+      }),
     chat: async (content: string, more: readonly object[] = []) =>
       await fetch(`${url}/v1/chat/completions`, {
         method: 'POST',
@@ -163,5 +169,24 @@ describe('a daemon that watches itself', () => {
     const other = await startDaemon(home, { HEARTH_ALERTS_WEBHOOK_URL: hanging.url });
     expect((await other.chat('Hello')).status).toBe(200);
     expect(await linesOf(home, 'sink.dead')).toMatchObject([{ reason: 'webhook', outcome: 'failed' }]);
+  });
+
+  test('an answer that holds a secret of the daemon is cut before it is whole, streamed or not, and an alert tells of it', { timeout: 120_000 }, async () => {
+    await using home = await createTestHome();
+    await installTinyModel(home.hfHome);
+    const token = `hf_${'Ab3'.repeat(11)}x`;
+    const daemon = await startDaemon(home, { HF_TOKEN: token });
+    const schema = { type: 'object', properties: { note: { const: token } }, required: ['note'], additionalProperties: false };
+    for (const stream of [false, true]) {
+      const response = await daemon.ask({ max_tokens: 120, stream, response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } });
+      const text = await response.text();
+      expect(text).toContain('secret_in_answer');
+      const said = [...text.matchAll(/"content":"((?:[^"\\]|\\.)*)"/g)].map((match) => match[1]).join('');
+      expect(said).not.toContain(token);
+    }
+    const alert = await until(async () => (await openAlerts(home)).find(({ rule }) => rule === 'R10'));
+    expect(alert).toMatchObject({ severity: 'critical', subject: TINY_MODEL, details: { secret: 'hub-token' } });
+    expect(await linesOf(home, 'secret.leak')).toMatchObject([{ outcome: 'denied' }, { outcome: 'denied' }]);
+    expect((await daemon.ask({ max_tokens: 2 })).status).toBe(200);
   });
 });

@@ -1,5 +1,5 @@
 import type { AnswerObservation, GenerateEvent, GenerateRequest } from '../../contract/index.ts';
-import { type Clock, redact } from '../../core/index.ts';
+import { type Clock, createLeakWatch, HearthError, NO_SECURITY_EVENTS, redact, type SecurityEventSink } from '../../core/index.ts';
 import type { Answer, AnswerCall, Gateway } from '../../gateway/index.ts';
 import { findRequest, type LiveRequest, type RequestTable } from './request-table.ts';
 
@@ -8,6 +8,8 @@ export interface ObserveOptions {
   readonly clock: Clock;
   /** Prompts and answers go into observations too, with secrets replaced. */
   readonly content: boolean;
+  /** An answer holds a secret of this process, of this kind; it is cut there. */
+  readonly onSecret?: (kind: string, live: LiveRequest) => void;
 }
 
 /** Of a prompt or an answer that is observed with its content. */
@@ -43,6 +45,19 @@ export function observeGateway(gateway: Gateway, options: ObserveOptions): Gatew
   return Object.create(gateway, { answer: { value: answer } }) as Gateway;
 }
 
+/** Writes down whose answer was cut, and what for. */
+export const leakRecorder =
+  (events: SecurityEventSink = NO_SECURITY_EVENTS): NonNullable<ObserveOptions['onSecret']> =>
+  (reason, { id, keyId, remoteAddress, model }) =>
+    events.record({
+      event: 'secret.leak',
+      outcome: 'denied',
+      actor: { key: keyId, ...(remoteAddress === null ? {} : { ip: remoteAddress }) },
+      ...(model === null ? {} : { model: { id: model } }),
+      requestId: id,
+      reason,
+    });
+
 async function* watched(
   answer: Answer,
   {
@@ -52,6 +67,7 @@ async function* watched(
     stream,
     content,
     clock,
+    onSecret,
     done,
   }: ObserveOptions & {
     readonly live: LiveRequest;
@@ -67,12 +83,18 @@ async function* watched(
   let usage: AnswerObservation['usage'] = null;
   let lastAt: number | null = null;
   let output = '';
+  const leaks = { text: createLeakWatch(), reasoning: createLeakWatch(), tool: createLeakWatch() };
   try {
     for await (const event of answer.events) {
       const kind = PIECES[event.kind];
       if (kind !== undefined) {
         pieces[kind] += 1;
         live.pieces += 1;
+        const secret = leaks[kind]('text' in event ? event.text : 'argumentsJson' in event ? event.argumentsJson : '');
+        if (secret !== null) {
+          onSecret?.(secret, live);
+          throw new HearthError('secret_in_answer', 'The answer held a secret of this server and was cut before it.');
+        }
         const now = clock.monotonic();
         if (lastAt !== null) gapsMs.push(now - lastAt);
         lastAt = now;
