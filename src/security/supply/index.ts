@@ -16,6 +16,7 @@ export { type EcosystemState, type ImportReport, importVulnerabilities, openVuln
 export { type DependencyException, readExceptions } from './exceptions.ts';
 export { readInstalledPackages } from './installed-npm.ts';
 export { readInstalledPython } from './installed-python.ts';
+export { LOCK_PROBLEMS, type LockProblem, type LockRules, lockProblems } from './lock-rules.ts';
 export { readNpmLock } from './npm-lock.ts';
 export { askOsv, type OnlineOptions, OSV_ENDPOINT } from './online.ts';
 export { readPythonLock } from './python-lock.ts';
