@@ -1,27 +1,32 @@
 import { expect, test } from 'vitest';
 import { startHttp } from '../support/http-fixture.ts';
 
-test('[store K107] /health answers between the tokens of a stream, within 100 ms', async () => {
-  await using server = await startHttp({ tokenMs: 200 });
+/** The engine's own pause between two tokens: what comes before the next token took no longer than the row allows. */
+const TOKEN_MS = 100;
+const ASKED = 10;
+
+test('[store K107] /health answers during generation, before the token that comes 100 ms later', async () => {
+  await using server = await startHttp({ tokenMs: TOKEN_MS });
   const stream = await server.openai.chat.completions.create({ model: 'org/fake', stream: true, messages: [{ role: 'user', content: 'word '.repeat(20) }] });
-  let ended = false;
-  let tokens = 0;
-  const asked: Promise<{ readonly status: number; readonly during: boolean; readonly ms: number }>[] = [];
+  const events: string[] = [];
+  const asked: Promise<void>[] = [];
   for await (const chunk of stream) {
     if (!chunk.choices[0]?.delta.content) continue;
-    tokens += 1;
-    if (tokens > 10) continue;
-    const startedAt = performance.now();
+    const token = asked.length;
+    events.push(`token ${token}`);
+    if (token === ASKED) continue;
     asked.push(
       fetch(`${server.baseUrl}/health`).then(async (response) => {
         await response.text();
-        return { status: response.status, during: !ended, ms: performance.now() - startedAt };
+        events.push(`${response.status} after ${token}`);
       }),
     );
   }
-  ended = true;
-  const answers = await Promise.all(asked);
-  expect(answers.map(({ status, during }) => [status, during])).toEqual(Array.from({ length: 10 }, () => [200, true]));
-  // The quickest: a machine with other work on it holds back the others.
-  expect(Math.min(...answers.map(({ ms }) => ms))).toBeLessThan(100);
+  events.push('end');
+  await Promise.all(asked);
+  const answers = Array.from({ length: ASKED }, (_, token) => events.indexOf(`200 after ${token}`));
+  expect(answers.filter((at) => at < 0 || at > events.indexOf('end'))).toEqual([]);
+  // Most, not all: a machine with other work on it holds back some.
+  const inTime = answers.filter((at, token) => at < events.indexOf(`token ${token + 1}`));
+  expect(inTime.length).toBeGreaterThan(ASKED / 2);
 });
