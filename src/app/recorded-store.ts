@@ -20,7 +20,13 @@ export function withSecurityEvents(store: Store, { events, source }: { readonly 
         const model = { id: data.model ?? parameters.reference, ...(data.commit_hash == null ? {} : { revision: data.commit_hash }) };
         // What was here already did not come from anywhere.
         if (data.download_status !== 'already_exists')
-          events.record({ event: 'model.pull', outcome: 'ok', model, reason: data.download_status, details: { source, bytes: data.bytes_downloaded } });
+          events.record({
+            event: 'model.pull',
+            outcome: 'ok',
+            model,
+            reason: data.download_status,
+            details: { source: data.source === 'hub' ? source : data.source, bytes: data.bytes_downloaded },
+          });
         return data;
       } catch (error) {
         if (isHearthError(error) && REFUSED_PULLS.includes(error.code))

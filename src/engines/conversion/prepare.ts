@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises';
+import { access, chmod, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isHearthError, type ModelFacts, makePrivateDirectory, systemError } from '../../core/index.ts';
 import { makeModelView } from '../model-text/model-view.ts';
@@ -55,6 +55,8 @@ export function createPrepare(options: PrepareOptions): Prepare {
     await makePrivateDirectory(options.convertedDirectory);
     try {
       await conversion.run(destination, onProgress, signal);
+      // Made under the umask of whoever asked: in the home every file is for its owner alone.
+      for (const name of await readdir(destination)) await chmod(join(destination, name), 0o600);
       return true;
     } catch (error) {
       if (isHearthError(error) && error.code === 'cancelled') throw error;

@@ -37,6 +37,7 @@ describe('preparing a GGUF model', () => {
     expect(others).toEqual([]);
     expect(name).toMatch(/^[0-9a-f]{32}$/);
     expect(progress.length).toBeGreaterThan(0);
+    expect(readdirSync(join(converted, name!)).filter((file) => (statSync(join(converted, name!, file)).mode & 0o077) !== 0)).toEqual([]);
     const report = join(converted, name!, 'conversion.json');
     const first = readFileSync(report, 'utf8');
     progress.length = 0;
