@@ -94,8 +94,18 @@ describe('a server with vLLM’s API', () => {
     const events = await streamed.text();
     expect(events).toContain('"stop_reason":null');
     expect(events.endsWith('data: [DONE]\n\n')).toBe(true);
-    const both = await post('/v1/completions', { model, prompt: ['a', 'b'], max_tokens: 6 });
+    const asked = vllm.requests.length;
+    const both = await post('/v1/completions', { model, prompt: ['a', 'b'], max_tokens: 6, guided_regex: '[a-z ]+' });
     expect((both.body['choices'] as unknown[]).length).toBe(2);
+    expect(vllm.requests.slice(asked)).toMatchObject([{ path: '/v1/completions', body: { model: QWEN, prompt: ['a', 'b'], guided_regex: '[a-z ]+' } }]);
+    const streams = await fetch(`${server.baseUrl}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model, prompt: [[97], [98]], max_tokens: 3, guided_regex: 'x', stream: true }),
+    });
+    expect(await streams.text()).toMatch(/"index":1.*data: \[DONE\]\n\n$/s);
+    expect(vllm.requests.at(-1)).toMatchObject({ body: { prompt: [[97], [98]], guided_regex: 'x' } });
+    expect(vllm.requests.length).toBe(asked + 2);
   });
 
   test('its tokens go through; what it cannot count is an estimate that is marked; a prompt without room has its own code', async () => {

@@ -68,7 +68,8 @@ export async function startVllmServer({ model = 'Qwen/Qwen3-0.6B', contextTokens
     const [hit] = stops.filter((stop) => whole.includes(stop)).sort((a, b) => whole.indexOf(a) - whole.indexOf(b));
     const text = hit === undefined ? whole : whole.slice(0, whole.indexOf(hit));
     const finish = { finish_reason: hit === undefined ? 'length' : 'stop', stop_reason: hit ?? null };
-    const n = body.n ?? 1;
+    const prompts = Array.isArray(body.prompt) && typeof body.prompt[0] !== 'number' ? body.prompt.length : 1;
+    const n = (body.n ?? 1) * prompts;
     const completion = n * (hit === undefined ? asked : text.length + hit.length);
     const usage = { prompt_tokens: prompt.length, total_tokens: prompt.length + completion, completion_tokens: completion, prompt_tokens_details: null };
     const id = `${chat ? 'chatcmpl' : 'cmpl'}-5d2f6e1d2b7f4a0fbc7f0e6c`;

@@ -1,11 +1,11 @@
-import type { endpoints, GenerateRequest } from '../../contract/index.ts';
+import type { CompletionReply, endpoints, GenerateRequest } from '../../contract/index.ts';
 import { HearthError, isHearthError } from '../../core/index.ts';
 import { type Answer, type CompletionEncoding, decodeCompletion, encodeCompletionStream, foldCompletion, type Target } from '../../gateway/index.ts';
 import { cacheSaltOf } from '../../security/index.ts';
 import { answerHeaders } from '../answer-headers.ts';
 import { streamedAnswer, streamedFrames } from '../answer-response.ts';
 import type { CallContext, Handler } from '../bind.ts';
-import { asItCame, hasBytes, rawReply } from '../passthrough.ts';
+import { asItCame, hasBytes, rawFrames, rawReply } from '../passthrough.ts';
 import type { Services } from '../services.ts';
 import { OPENAI_EVENTS } from '../sse-dialect.ts';
 import { jsonResponse } from '../text-response.ts';
@@ -21,8 +21,11 @@ export const completionsHandler =
     const cacheSalt = cacheSaltOf(context.caller);
     const decode = (to: Target, index: number | null = null) =>
       decodeCompletion(body, to, context.requestId, gateway.sampling, index).map((request) => ({ ...request, cacheSalt }));
-    const raw = target.model === undefined && isOnePrompt(body.prompt) ? asItCame('openai-completions', '/v1/completions', context) : {};
-    const requests = raw.raw === undefined ? decode(target) : decodeWherePossible(decode, target);
+    const whole = target.model === undefined ? asItCame('openai-completions', '/v1/completions', context) : {};
+    // Several prompts are several requests, unless an upstream takes them as they came.
+    const raw = isOnePrompt(body.prompt) ? whole : {};
+    const several = isOnePrompt(body.prompt) || whole.raw === undefined ? null : { name: body.model, ...whole, requestId: context.requestId, signal };
+    const requests = whole.raw === undefined ? decode(target) : decodeWherePossible(decode, target);
     const encoding: CompletionEncoding = {
       choices: requests[0]?.choices ?? body.n ?? 1,
       includeUsage: body.stream_options?.include_usage === true,
@@ -38,16 +41,30 @@ export const completionsHandler =
     };
 
     if (!stream) {
-      const answers = await Promise.all((requests.length === 0 ? [0] : [...requests.keys()]).map(answer)).finally(() => gone.abort());
+      const made = several && (await unlessRefused((refuse) => gateway.answer({ ...several, decode: refuse, stream })));
+      if (made && hasBytes(made)) {
+        note.answer = made;
+        return await rawReply(made, answerHeaders(made));
+      }
+      const each = several ? decode(target) : requests.length === 0 ? [0] : requests;
+      const answers = await Promise.all(each.map((_, index) => answer(index))).finally(() => gone.abort());
       const [first] = answers;
       if (hasBytes(first!)) return await rawReply(first, answerHeaders(first));
       return jsonResponse(await foldCompletion(answers, encoding), { headers: answerHeaders(first!) });
     }
     if (raw.raw !== undefined) return await streamedAnswer(services, context, call(0), OPENAI_EVENTS, (made) => encodeCompletionStream(only(made), encoding));
+    async function* frames() {
+      const made = several && (await unlessRefused((refuse) => gateway.answer({ ...several, decode: refuse, onAdmitted, stream })));
+      if (made && hasBytes(made)) {
+        note.answer = made;
+        yield* rawFrames<CompletionReply>(made);
+      } else yield* encodeCompletionStream(answers(), encoding);
+    }
     async function* answers() {
+      if (several) decode(target);
       for (let index = 0; index < requests.length; index += 1) yield await answer(index);
     }
-    return await streamedFrames(services, context, { frames: encodeCompletionStream(answers(), encoding), gone, dialect: OPENAI_EVENTS, admitted });
+    return await streamedFrames(services, context, { frames: frames(), gone, dialect: OPENAI_EVENTS, admitted });
   };
 
 /** One text, or the ids of one: several are several requests, and only one goes through as it came. */
@@ -60,6 +77,19 @@ function decodeWherePossible(decode: (to: Target) => GenerateRequest[], target: 
     return decode(target);
   } catch (error) {
     if (isHearthError(error) && error.row.status === 400) return [];
+    throw error;
+  }
+}
+
+/** The answer to a request that goes on only as it came; null where no upstream takes it so. */
+async function unlessRefused(ask: (refuse: () => never) => Promise<Answer>): Promise<Answer | null> {
+  const refusal = new HearthError('capability_mismatch', 'This upstream takes one prompt at a time.');
+  try {
+    return await ask(() => {
+      throw refusal;
+    });
+  } catch (error) {
+    if (error === refusal) return null;
     throw error;
   }
 }
