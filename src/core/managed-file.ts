@@ -20,14 +20,18 @@ export function checkManagedFile(path: string, onTightened: (path: string) => vo
   return true;
 }
 
-/** Its text; null when there is none. What stands there when it is opened is looked at once more: names can be given to others meanwhile. */
-export function readManagedFile(path: string, onTightened?: (path: string) => void): string | null {
+/** Its text; null when there is none. */
+export const readManagedFile = (path: string, onTightened?: (path: string) => void): string | null =>
+  readManagedBytes(path, onTightened)?.toString('utf8') ?? null;
+
+/** Its content; null when there is none. What stands there when it is opened is looked at once more: names can be given to others meanwhile. */
+export function readManagedBytes(path: string, onTightened?: (path: string) => void): Buffer | null {
   if (!checkManagedFile(path, onTightened)) return null;
   const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const facts = fstatSync(file);
     if (!facts.isFile() || facts.nlink !== 1) throw new HearthError('unsafe_path', `${path} is a link or no regular file; hearth does not open it.`);
-    return readFileSync(file, 'utf8');
+    return readFileSync(file);
   } finally {
     closeSync(file);
   }

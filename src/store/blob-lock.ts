@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { type FileHandle, open, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { makePrivateDirectory } from '../core/index.ts';
+import { HearthError, makePrivateDirectory } from '../core/index.ts';
 import { holderText, isHolderAlive } from './store-lock.ts';
 
 /**
@@ -76,12 +76,20 @@ async function isNamed(handle: FileHandle, path: string): Promise<boolean> {
 async function openLockFile(path: string): Promise<FileHandle | 'held'> {
   await makePrivateDirectory(dirname(path));
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const planted = () => new HearthError('unsafe_path', `${path} is no lock file of hearth (a link, a directory or another name of a file); remove it.`);
+  let handle: FileHandle;
   try {
-    return await open(path, process.platform === 'darwin' ? flags | O_EXLOCK : flags, 0o600);
+    handle = await open(path, process.platform === 'darwin' ? flags | O_EXLOCK : flags, 0o600);
   } catch (error) {
-    if (['EAGAIN', 'EWOULDBLOCK'].includes((error as NodeJS.ErrnoException).code ?? '')) return 'held';
-    throw error;
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (['EAGAIN', 'EWOULDBLOCK'].includes(code)) return 'held';
+    throw ['ELOOP', 'EMLINK', 'EISDIR'].includes(code) ? planted() : error;
   }
+  // It is going to be emptied: what has a second name is the file of somebody else.
+  const facts = await handle.stat();
+  if (facts.isFile() && facts.nlink <= 1) return handle;
+  await handle.close();
+  throw planted();
 }
 
 /** The program locks the open file that it inherits, and that is ours too: the lock stays when the program has ended. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readlink, rename, rm, rmdir, stat, symlink } from 'node:fs/promises';
+import { readlink, rename, rm, rmdir, stat, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makePrivateDirectory, writeFileAtomic } from '../core/index.ts';
 
@@ -13,7 +13,7 @@ export async function linkSnapshot(
   await makePrivateDirectory(directory);
   for (const file of files) {
     const path = join(directory, file.path);
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await makePrivateDirectory(dirname(path));
     const up = '../'.repeat(file.path.split('/').length + 1);
     await replaceLink(path, `${up}blobs/${file.digest}`);
   }

@@ -1,10 +1,10 @@
 import { constants } from 'node:fs';
-import { open, readdir, readFile, rm } from 'node:fs/promises';
+import { lstat, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
 import type { CapturedRequest } from '../contract/index.ts';
-import { type Clock, type Logger, makePrivateDirectory, redactFields, silentLogger, systemClock } from '../core/index.ts';
+import { type Clock, type Logger, makePrivateDirectory, readManagedBytes, redactFields, silentLogger, systemClock } from '../core/index.ts';
 
 export interface CaptureStore {
   /** Writes one file; failures are logged, never thrown: no request fails because of its capture. */
@@ -83,14 +83,15 @@ export function createCaptureStore({
         (await kept()).map(async ({ id, atMs, name }) => ({
           id,
           atMs,
-          sizeBytes: (await readFile(join(directory, name)).catch(() => Buffer.alloc(0))).length,
+          sizeBytes: (await lstat(join(directory, name)).catch(() => null))?.size ?? 0,
         })),
       );
     },
     async read(id) {
       await writing;
       const found = (await kept()).find((file) => file.id === id);
-      return found ? (JSON.parse((await decompress(await readFile(join(directory, found.name)))).toString()) as CapturedRequest) : null;
+      const bytes = found && readManagedBytes(join(directory, found.name));
+      return bytes ? (JSON.parse((await decompress(bytes)).toString()) as CapturedRequest) : null;
     },
   };
 }

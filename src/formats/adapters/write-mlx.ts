@@ -1,6 +1,5 @@
-import { mkdir } from 'node:fs/promises';
 import { basename, isAbsolute, join } from 'node:path';
-import { writeFileAtomic } from '../../core/index.ts';
+import { makePrivateDirectory, writeFileAtomic } from '../../core/index.ts';
 import { encodeFloats, type TensorSource, writeSafetensors } from '../safetensors/index.ts';
 import { type AdapterModule, type LowRankAdapter, transpose } from './adapter-table.ts';
 import { commonScale, unsupported, withScale } from './one-scale.ts';
@@ -43,7 +42,7 @@ export async function writeMlxAdapter(directory: string, adapter: LowRankAdapter
       ...(options.vision === true ? { keys: modules.map((module) => `${prefix}${module.path}`) } : selection.keys === null ? {} : { keys: selection.keys }),
     },
   };
-  await mkdir(directory, { recursive: true });
+  await makePrivateDirectory(directory);
   await writeSafetensors(join(directory, 'adapters.safetensors'), tensors);
   await writeFileAtomic(join(directory, 'adapter_config.json'), sortedJson(config), 0o644);
 }

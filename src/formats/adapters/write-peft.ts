@@ -1,6 +1,5 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../../core/index.ts';
+import { makePrivateDirectory, writeFileAtomic } from '../../core/index.ts';
 import { encodeFloats, type TensorSource, writeSafetensors } from '../safetensors/index.ts';
 import { type AdapterModule, type LowRankAdapter, transpose } from './adapter-table.ts';
 import { unsupported } from './one-scale.ts';
@@ -37,7 +36,7 @@ export async function writePeftAdapter(directory: string, adapter: LowRankAdapte
     use_rslora: false,
   };
   const tensors = modules.flatMap(tensorsOf);
-  await mkdir(directory, { recursive: true });
+  await makePrivateDirectory(directory);
   await writeSafetensors(join(directory, 'adapter_model.safetensors'), tensors, { format: 'pt' });
   await writeFileAtomic(join(directory, 'adapter_config.json'), sortedJson(config), 0o644);
 }

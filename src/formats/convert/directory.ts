@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { access, mkdir, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { HearthError, isAlive, syncDirectory } from '../../core/index.ts';
+import { HearthError, isAlive, makePrivateDirectory, syncDirectory } from '../../core/index.ts';
 
 const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
 
@@ -43,7 +43,7 @@ export async function fillDirectory<T>(
   const target = resolve(destination);
   // An empty directory is replaced by the rename itself, and only while it is empty.
   if (!replaceEmpty) await refuseExisting(target);
-  await mkdir(dirname(target), { recursive: true });
+  await makePrivateDirectory(dirname(target));
   await removeAbandoned(dirname(target));
   const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.${randomBytes(6).toString('hex')}.partial`);
   await mkdir(temporary, { mode: 0o700 });

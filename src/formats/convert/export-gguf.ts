@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { HearthError } from '../../core/index.ts';
+import { HearthError, makePrivateDirectory } from '../../core/index.ts';
 import { decodeBlocks, type GgufKey, type GgufTensorSource, ggufRowBytes, ggufTypeByName, openGguf, writeGguf } from '../gguf/index.ts';
 import { createFormatKernels, type FormatKernels } from '../kernels.ts';
 import { type Checkpoint, openCheckpoint } from '../mlx/index.ts';
@@ -52,7 +52,7 @@ export async function exportGguf(checkpointDirectory: string, ggufPath: string, 
   const { steps: planned, dropped } = await planExport(checkpoint, exported, options.quant ?? 'exact', kernels);
   const steps = options.exactOnly === true ? await withExactTypes(checkpoint, planned, options.signal) : planned;
   const bytesAfter = steps.reduce((sum, step) => sum + step.bytesAfter, 0);
-  await mkdir(dirname(path), { recursive: true });
+  await makePrivateDirectory(dirname(path));
   await requireSpace(dirname(path), bytesAfter + SPARE_BYTES);
 
   const counters = new Map(steps.map((step) => [step.name, createErrorCounter()]));

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { type Clock, HearthError, type HelperPool, makePrivateDirectory, type SecurityEventSink, writeFileAtomic } from '../../core/index.ts';
+import { type Clock, HearthError, type HelperPool, makePrivateDirectory, type SecurityEventSink, writeManagedFile } from '../../core/index.ts';
 import type { IntakeFinding, IntakeReport, IntakeRequest } from './intake-types.ts';
 import { type IntakeState, STAGES } from './stages.ts';
 
@@ -52,7 +52,7 @@ export function createIntake({ helpers, events, recordsDirectory, clock }: Intak
       warnings: report.warnings,
     };
     await makePrivateDirectory(recordsDirectory);
-    await writeFileAtomic(recordPath(recordsDirectory, id, revision), `${JSON.stringify(record, null, 2)}\n`, 0o600);
+    await writeManagedFile(recordPath(recordsDirectory, id, revision), `${JSON.stringify(record, null, 2)}\n`);
   }
 
   const modelOf = ({ id, revision }: IntakeRequest) => ({ id, ...(revision === null ? {} : { revision }) });

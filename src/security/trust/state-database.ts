@@ -1,9 +1,8 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { closeSync, constants, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { checkManagedFile, makePrivateDirectory } from '../../core/index.ts';
+import { checkManagedFile, makePrivateDirectory, prepareManagedDatabase } from '../../core/index.ts';
 import type { InstallKey } from './install-key.ts';
 
 export type StateKind = 'file' | 'verdict' | 'model' | 'output';
@@ -35,6 +34,7 @@ export function createStateDatabase(path: string, installKey: InstallKey): State
   function database(): DatabaseSync | null {
     if (opened !== null) return opened;
     if (!checkManagedFile(path)) return null;
+    prepareManagedDatabase(path);
     opened = new DatabaseSync(path, { timeout: 5000 });
     opened.exec(SCHEMA);
     return opened;
@@ -46,8 +46,7 @@ export function createStateDatabase(path: string, installKey: InstallKey): State
     waiting = [];
     const secret = await installKey.obtain();
     await makePrivateDirectory(dirname(path));
-    // SQLite would make it readable to others.
-    closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
+    prepareManagedDatabase(path);
     const into = database()!;
     const insert = into.prepare('INSERT INTO state VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value, mac = excluded.mac');
     into.exec('BEGIN IMMEDIATE');

@@ -1,5 +1,6 @@
-import { chmod, constants, copyFile, link, mkdir, open } from 'node:fs/promises';
+import { chmod, constants, copyFile, link, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makePrivateDirectory } from '../../core/index.ts';
 
 /** One file to bring into a workspace. */
 export interface CopyItem {
@@ -39,7 +40,7 @@ export async function copyFiles(items: readonly CopyItem[], destination: string,
   for (const item of items) {
     options.signal.throwIfAborted();
     const to = join(destination, item.path);
-    await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+    await makePrivateDirectory(dirname(to));
     // A blob that two paths name must not become one file with two names: an edit of one would change the other.
     if (options.move === true && !moved.has(item.from) && (await succeeds(link(item.from, to)))) {
       moved.add(item.from);
