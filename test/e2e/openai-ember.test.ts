@@ -193,7 +193,7 @@ describe('the chat API over real weights', () => {
 });
 
 describe('memory', () => {
-  test('[serving V52] [store K108] two models that do not fit together swap: one child at a time, each answer whole', async () => {
+  test('[serving V52] [store K108] [security G47] two models that do not fit together swap: one child at a time, each answer whole', async () => {
     await installTinyModel(store.root, 'hearth-test/second');
     const engine = createEmberEngine({ convertedDirectory: join(home, 'converted') });
     const models = createStoreModels(store.store);

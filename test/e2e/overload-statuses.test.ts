@@ -13,7 +13,7 @@ async function told(response: Response): Promise<unknown[]> {
   return [response.status, error.code, error.retryable, after === null ? null : Number(after) >= 1, response.headers.get('x-should-retry')];
 }
 
-test('[store K106] 507, 501, 502, 503 and 504 come with their code, whether to try again, and when', async () => {
+test('[store K106] [security G47] 507, 501, 502, 503 and 504 come with their code, whether to try again, and when', async () => {
   await using small = await startHttp({ memoryBytes: 2e9 }, { gateway: { memoryBudgetBytes: 1e9 } });
   expect(await told(await post(`${small.baseUrl}/v1/chat/completions`, body()))).toEqual([507, 'insufficient_memory', false, null, 'false']);
 

@@ -28,7 +28,7 @@ function expectWithin15Percent(found: Readonly<Record<string, number>>): void {
   for (const [part, ratio] of Object.entries(found)) expect([part, ratio > 0.85 && ratio < 1.15, ratio]).toEqual([part, true, ratio]);
 }
 
-describe('[engines E40] measured memory is within 15 % of the estimate', () => {
+describe('[engines E40] [security G47] measured memory is within 15 % of the estimate', () => {
   test.each(['llama-q4-g64', 'gemma2-q4-g64', 'qwen3-q8-g32', 'mixtral-q4-g64', 'gemma3-q4-g32', 'gpt-oss-mxfp4', 'deepseek-v3-q4-g32'])(
     '%s on one and two ranks',
     async (name) => {
