@@ -73,6 +73,8 @@ export const trustExplanation = z.strictObject({
   lastAccepted: time,
   /** SHA-256 of each chat template. */
   templates: z.array(z.strictObject({ file: text, sha256: hex })),
+  /** What to do; null where nothing is wrong. */
+  advice: text.nullable(),
   problems: z.array(z.looseObject({ code: text, message: text, file: text.optional(), expected: text.optional(), actual: text.optional() })),
 });
 export type TrustExplanation = z.infer<typeof trustExplanation>;

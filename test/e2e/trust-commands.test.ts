@@ -1,4 +1,5 @@
-import { chmodSync, chownSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { appendFileSync, chmodSync, chownSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createTestHome, type TestHome } from '../support/hearth-process.ts';
@@ -51,6 +52,38 @@ describe('trust at the command line', () => {
     expect((await ask()).code).toBe(0);
     writeFileSync(config, before);
     expect((await run('trust', 'accept', TINY_MODEL)).code).toBe(0);
+  });
+
+  it('show, verify and explain say in words what is known of a model without a signature, with a good one and with one that does not hold', async () => {
+    const text = async (...args: string[]) => (await run(...args)).stdout;
+    expect(await text('show', TINY_MODEL)).not.toContain('Trust:');
+    expect((await ask()).code).toBe(0);
+    const { rootDigest, templates } = (await data('trust', 'explain', TINY_MODEL)) as { rootDigest: string; templates: { file: string; sha256: string }[] };
+    const source = JSON.parse(
+      readFileSync(join(home.hfHome, 'hub', 'models--hearth-test--tiny-llama/snapshots', TINY_COMMIT, 'tokenizer_config.json'), 'utf8'),
+    );
+    const sha256 = createHash('sha256').update(source.chat_template).digest('hex');
+    expect(templates).toEqual([{ file: 'tokenizer_config.json', sha256 }]);
+    const shown = await text('show', TINY_MODEL);
+    expect(shown).toMatch(/Trust: +loads/);
+    expect(shown).toMatch(new RegExp(`Root digest: +${rootDigest}`));
+    expect(shown).toMatch(new RegExp(`Template: +${sha256.slice(0, 16)} \\(tokenizer_config\\.json\\)`));
+    const unsigned = await run('verify', TINY_MODEL);
+    expect([unsigned.code, unsigned.stdout]).toEqual([1, expect.stringMatching(/no signature[\s\S]*hearth trust explain hearth-test\/tiny-llama/)]);
+
+    await writeTinyModel(join(home.directory, 'told'));
+    const { key } = (await data('keys', 'new')) as { key: { id: string } };
+    expect((await run('sign', './told', '--key', key.id)).code).toBe(0);
+    expect(await run('verify', './told')).toMatchObject({ code: 0, stdout: expect.stringContaining(`Signed by: key ${key.id}`) });
+    expect(await text('trust', 'explain', './told')).toMatch(new RegExp(`Verdict +loads[\\s\\S]*Signed by +${key.id}`));
+    appendFileSync(join(home.directory, 'told/config.json'), ' ');
+    const harmed = await run('verify', './told');
+    expect([harmed.code, harmed.stdout]).toEqual([1, expect.stringMatching(/config\.json is not as it was signed[\s\S]*hearth sign \.\/told --key ID/)]);
+    const explained = await text('trust', 'explain', './told');
+    expect(explained).toMatch(/refused \(file_changed\)[\s\S]*config\.json[\s\S]*hearth sign \S*told --key ID/);
+    // Accepting would not help where a signature speaks against the files.
+    expect(explained).not.toContain('trust accept');
+    expect((await run('trust', 'accept', './told')).code).toBe(1);
   });
 
   it('rules are added before the others, decide, are shown, and go again', async () => {

@@ -203,7 +203,7 @@ const changed = (caller: Caller, action: string, details: Readonly<Record<string
   ({ event: 'config.change', actor: actorOf(caller), details: { what: 'trust', action, ...details } }) as const;
 
 export function explanationOf({ id }: AdmitRequest, explained: Explanation): TrustExplanation {
-  const { verdict, name, mode, rule, files, bytes, firstSeen, lastAccepted, templates } = explained;
+  const { verdict, name, mode, rule, files, bytes, firstSeen, lastAccepted, templates, advice } = explained;
   const { source, require, decision, reason, revision, rootDigest, signer, firstUse } = verdict;
   const problems = verdict.problems.map((problem) => ({ ...problem }));
   return {
@@ -224,6 +224,7 @@ export function explanationOf({ id }: AdmitRequest, explained: Explanation): Tru
     firstSeen,
     lastAccepted,
     templates: [...templates],
+    advice,
     problems,
   };
 }

@@ -38,8 +38,9 @@ export const STAGES: readonly Stage[] = [
   { name: 'sniff', purposes: EVERY, run: (state) => eachFile(state, sniff) },
   { name: 'headers', purposes: ['pull', 'import'], run: (state) => eachFile(state, parseHeader) },
   { name: 'config', purposes: EVERY, run: (state) => eachFile(state, inspect) },
-  // Each rendering later is bounded by itself: nothing is tried again at a load.
   { name: 'template', purposes: ['pull', 'import'], run: tryTemplates },
+  // Each rendering later is bounded by itself: nothing is tried again at a load.
+  { name: 'template', purposes: ['load'], run: nameTemplates },
 ];
 
 async function eachFile(state: IntakeState, look: (file: IntakeFile, state: IntakeState) => Promise<void>): Promise<void> {
@@ -84,7 +85,7 @@ async function parseHeader(file: IntakeFile, { findings }: IntakeState): Promise
 async function inspect(file: IntakeFile, { request, findings, cleaned, sources }: IntakeState): Promise<void> {
   const kind = fileKind(file.path);
   // Tables of words tell no loader what to run; they are read once, when they come.
-  if (request.purpose === 'load' && (kind !== 'json' || isVocabulary(file.path))) return;
+  if (request.purpose === 'load' && kind === 'json' && isVocabulary(file.path)) return;
   if (kind === 'json') {
     const json = await inspectJson(file);
     findings.push(...json.findings);
@@ -101,10 +102,16 @@ async function inspect(file: IntakeFile, { request, findings, cleaned, sources }
   }
 }
 
+const digestOf = (source: string): string => createHash('sha256').update(source).digest('hex');
+
+function nameTemplates({ sources, templates }: IntakeState): void {
+  for (const { file, source } of sources) templates.push({ file, sha256: digestOf(source), problem: null });
+}
+
 async function tryTemplates({ sources, helpers, findings, warnings, templates, request }: IntakeState): Promise<void> {
   const known = new Map<string, TemplateVerdict>();
   for (const { file, source } of sources) {
-    const sha256 = createHash('sha256').update(source).digest('hex');
+    const sha256 = digestOf(source);
     try {
       const verdict = known.get(sha256) ?? ((await helpers.run(templateJob(source), request.signal)) as TemplateVerdict);
       known.set(sha256, verdict);

@@ -10,7 +10,7 @@ import { createOwnOutputs } from './own-outputs.ts';
 import { placeOf, type TrustPlaces } from './place.ts';
 import { requirementOf, type TrustPolicy } from './policy.ts';
 import { createPolicyFile, type PolicyFile, type SealedPolicy } from './policy-file.ts';
-import { refusalOf } from './refusal-text.ts';
+import { explainedAdvice, refusalOf } from './refusal-text.ts';
 import { createStateDatabase } from './state-database.ts';
 import type { Admission, AdmitRequest, ModelTrust, TrustMode, TrustVerdict } from './types.ts';
 import { makeViewDirectory } from './view-directory.ts';
@@ -43,6 +43,8 @@ export interface Explanation {
   readonly firstSeen: number | null;
   readonly lastAccepted: number | null;
   readonly templates: readonly { readonly file: string; readonly sha256: string }[];
+  /** What to do; null where nothing is wrong. */
+  readonly advice: string | null;
 }
 
 export interface Trust extends ModelTrust {
@@ -257,8 +259,10 @@ export function createTrust(options: TrustOptions): Trust {
   }
 
   function explanationOf(judged: Judged, mode: TrustMode): Explanation {
+    const verdict = verdictOf(judged, mode);
     return {
-      verdict: verdictOf(judged, mode),
+      verdict,
+      advice: verdict.reason === null ? null : explainedAdvice(judged.place.name, verdict),
       mode,
       name: judged.place.name,
       rule: judged.rule.position,

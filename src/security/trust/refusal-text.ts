@@ -3,6 +3,9 @@ import type { TrustVerdict } from './types.ts';
 
 const CHANGED = (id: string): string =>
   `its files are not those that hearth knows. \`hearth trust explain ${id}\` names them; if you changed them yourself, \`hearth trust accept ${id}\` takes them as they are.`;
+/** Accepting takes no content that a signature speaks against. */
+const SIGNED_CHANGED = (id: string): string =>
+  `its files are not those that were signed. \`hearth verify ${id}\` names them. Fetch it again; if you changed them yourself, \`hearth sign ${id} --key ID\` signs them as they are.`;
 const SIGNATURE = (id: string): string => `its signature does not hold. \`hearth verify ${id}\` says what is wrong; fetch the model again from its publisher.`;
 
 /** What to do, by code; the codes of a broken signature share a sentence. */
@@ -30,11 +33,25 @@ const TEXTS: Readonly<Record<string, (id: string) => string>> = {
     `what hearth wrote down about it was changed by something else than hearth. If the files are right, \`hearth trust accept ${id}\` writes it anew.`,
 };
 
+type Facts = Pick<TrustVerdict, 'reason' | 'source' | 'signer'>;
+
 /** The refusal as its reader sees it: no path and no name of a file, whoever asks. */
-export function refusalOf(id: string, verdict: Pick<TrustVerdict, 'reason'>): HearthError {
+export function refusalOf(id: string, verdict: Facts): HearthError {
   const { reason } = verdict;
+  return new HearthError('model_refused', `${id} is not loaded: ${adviceOf(id, verdict)}`, { details: { param: 'model', reason } });
+}
+
+/** The same for somebody who is looking at the explanation already. */
+export function explainedAdvice(id: string, verdict: Facts): string {
+  const text = adviceOf(id, verdict).replace(/`hearth trust explain [^`]+` (?:names|tells) \w+[;.] ?/, '');
+  return text.replace(/(^|\. )([a-z])/g, (_, before: string, letter: string) => before + letter.toUpperCase()).trimEnd();
+}
+
+/** Why, and what to do. A directory is not named: who hears this may not be its owner. */
+function adviceOf(id: string, { reason, source, signer }: Facts): string {
+  const name = source === 'path' && !id.includes('/') ? `path/to/${id}` : id;
   const signature = reason?.startsWith('sig_') || reason?.startsWith('cert_');
-  const text = reason === null ? undefined : (TEXTS[reason] ?? (signature ? SIGNATURE : undefined));
-  const why = text?.(id) ?? `it did not pass the checks that every model passes (${reason}). \`hearth trust explain ${id}\` tells more.`;
-  return new HearthError('model_refused', `${id} is not loaded: ${why}`, { details: { param: 'model', reason } });
+  const changed = signer !== null && ['file_changed', 'file_missing', 'file_extra', 'file_extra_ignored'].includes(reason ?? '');
+  const text = changed ? SIGNED_CHANGED : reason === null ? undefined : (TEXTS[reason] ?? (signature ? SIGNATURE : undefined));
+  return text?.(name) ?? `it did not pass the checks that every model passes (${reason}). \`hearth trust explain ${name}\` tells more.`;
 }

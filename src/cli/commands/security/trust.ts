@@ -208,11 +208,13 @@ function explanationText(data: TrustExplanation): string {
   if (data.revision !== null) rows.push(['Revision', data.revision]);
   if (data.rootDigest !== null) rows.push(['Root digest', data.rootDigest]);
   if (data.signer !== null) rows.push(['Signed by', data.signer]);
+  for (const { file, sha256 } of data.templates) rows.push(['Template', `${sha256.slice(0, 16)} (${plain(file)})`]);
   rows.push(['Files', `${data.files}, ${formatSize(data.bytes)}`]);
   if (data.firstSeen !== null) rows.push(['First seen', new Date(data.firstSeen).toISOString()]);
   if (data.lastAccepted !== null) rows.push(['Accepted', new Date(data.lastAccepted).toISOString()]);
   const width = Math.max(...rows.map(([name]) => name.length));
   const lines = rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
   const problems = data.problems.map(({ code, message }) => `  ${code.padEnd(18)}  ${plain(message)}`);
-  return [...lines, ...(problems.length > 0 ? ['', 'Findings', ...problems] : [])].join('\n');
+  const advice = data.advice === null ? [] : ['', plain(data.advice)];
+  return [...lines, ...(problems.length > 0 ? ['', 'Findings', ...problems] : []), ...advice].join('\n');
 }

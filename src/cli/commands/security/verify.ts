@@ -66,12 +66,16 @@ const problemLine = ({ code, message, expected, actual }: SigningProblem): strin
 
 const shortened = (value: string): string => (/^[0-9a-f]{40,}$/.test(value) ? `${value.slice(0, 12)}…` : value);
 
-function advice({ problems }: VerifyData): string[] {
+function advice({ problems, model }: VerifyData): string[] {
   const codes = new Set(problems.map(({ code }) => code));
   if (codes.has('sig_missing')) {
-    return ['Most models of hubs have none: hearth knows them by the content that it pulled. `hearth trust explain MODEL` tells what it knows of this one.'];
+    return [
+      `Most models of hubs have none: hearth knows them by the content that it pulled. \`hearth trust explain ${model}\` tells what it knows of this one.`,
+    ];
   }
   if (codes.has('sig_key_unknown'))
     return ["If you have the signer's public key from a place that you trust: --key FILE, or `hearth keys import FILE` to trust it from now on."];
+  if ([...codes].some((code) => code.startsWith('file_')))
+    return [`Fetch it again from its signer. If you changed it yourself: \`hearth sign ${model} --key ID\` signs it as it is now.`];
   return [];
 }
