@@ -95,8 +95,12 @@ export type { Finding } from './doctor/finding.ts';
 
 /** What `doctor` looks at on this disk and this machine. */
 export async function doctor() {
-  const [{ checkHome }, { checkOpenFiles, checkProtection }] = await Promise.all([import('./doctor/check-home.ts'), import('./doctor/check-protection.ts')]);
-  return { checkHome, checkOpenFiles, checkProtection };
+  const [{ checkDependencyState }, { checkHome }, { checkOpenFiles, checkProtection }] = await Promise.all([
+    import('./doctor/check-dependency-state.ts'),
+    import('./doctor/check-home.ts'),
+    import('./doctor/check-protection.ts'),
+  ]);
+  return { checkDependencyState, checkHome, checkOpenFiles, checkProtection };
 }
 
 export type { LimitRow } from './limit-rows.ts';

@@ -121,9 +121,7 @@ describe.each(['1.6', '1.7'] as const)('CycloneDX %s', (version) => {
     const named = [
       ...it.dependencies.flatMap(({ ref, dependsOn }) => [ref, ...dependsOn]),
       ...it.compositions.flatMap(({ assemblies = [], dependencies = [] }) => [...assemblies, ...dependencies]),
-      ...JSON.stringify(it.components)
-        .matchAll(/"datasets":\[\{"ref":"([^"]+)"/g)
-        .map(([, ref]) => ref!),
+      ...[...JSON.stringify(it.components).matchAll(/"datasets":\[\{"ref":"([^"]+)"/g)].map(([, ref]) => ref!),
     ];
     expect(named.filter((ref) => !refs.includes(ref))).toEqual([]);
     expect(it.components.find(({ name }) => name === 'ember/ember.wasm')?.hashes?.[0]?.content).toBe(

@@ -15,7 +15,7 @@ export const doctorCommand = defineCommand({
   options: { fix: flag('close files and directories of the home to other users') },
   async run(context, _args, { fix }) {
     const { doctor } = await import('../../../app/index.ts');
-    const { checkHome, checkOpenFiles, checkProtection } = await doctor();
+    const { checkDependencyState, checkHome, checkOpenFiles, checkProtection } = await doctor();
     const findings: Finding[] = [nodeVersion()];
     const home = checkHome(context.home, fix);
     findings.push(...home.findings);
@@ -26,7 +26,7 @@ export const doctorCommand = defineCommand({
     } else {
       const { config } = configuration as Awaited<ReturnType<Context['loadConfig']>>;
       findings.push({ id: 'config', severity: 'ok', message: 'The configuration is valid.', fix: null });
-      findings.push(...(await checkProtection(config.security.sandbox, context.env)), checkOpenFiles());
+      findings.push(...(await checkProtection(config.security.sandbox, context.env)), checkOpenFiles(), checkDependencyState(context.home, Date.now()));
       findings.push(...(await askProduct(context)));
     }
     return { data: { findings, repaired: home.repaired }, exitCode: findings.some(({ severity }) => severity === 'fail') ? 1 : 0 };
