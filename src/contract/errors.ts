@@ -58,7 +58,7 @@ export const ERRORS = {
   host_not_allowed: row(403, 1, 'Use the address that hearth listens on, or add the name to `access.hosts`.'),
   origin_not_allowed: row(403, 1, 'Add the origin to `access.origins` if this page may use hearth.'),
   secret_in_answer: row(403, 1, 'The answer was cut, because it held a secret of this server; `hearth audit alerts` tells which.'),
-  model_refused: row(403, 1, 'The model is refused by policy; `hearth show <model>` tells why.'),
+  model_refused: row(403, 1, 'The model is refused by policy; `hearth trust explain <model>` tells why.'),
   previous_response_not_found: row(400, 1, 'Send the whole conversation; answers are kept for an hour, by key.'),
   response_not_found: row(404, 1, 'Answers are kept for an hour, by key, where `store` is not false.'),
   trust_tampered: row(403, 1, 'Look at the file that the message names; `hearth trust seal` accepts it as it is.'),
