@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { RequestInspector } from '../api/index.ts';
 import type { Config } from '../config/index.ts';
 import type { ProductEvent } from '../contract/index.ts';
-import { type Clock, HearthError, type Logger, type SecurityEventSink, type SecuritySeverity } from '../core/index.ts';
+import { type Clock, HearthError, type Logger, registerSecret, type SecurityEventSink, type SecuritySeverity } from '../core/index.ts';
 import type { Gateway } from '../gateway/index.ts';
 import {
   type AlertSink,
@@ -103,7 +103,7 @@ export function createInspector(detection: Detection, block: () => boolean): Req
   };
 }
 
-function sinksOf({ config: { alerts, telemetry }, env, home, version, logger, events }: Omit<WatchOptions, 'log' | 'telemetry' | 'gateway'>): AlertSink[] {
+function sinksOf({ config, env, home, version, logger, events }: Omit<WatchOptions, 'log' | 'telemetry' | 'gateway'>): AlertSink[] {
   const sinks: AlertSink[] = [];
   const run = runner(home, env);
   // A sink that is configured wrongly must not keep the daemon from starting; nor may it be forgotten.
@@ -121,20 +121,22 @@ function sinksOf({ config: { alerts, telemetry }, env, home, version, logger, ev
       });
     }
   };
-  const secret = env[alerts.webhook.secretEnv];
-  add('file', alerts.file, () => createFileSink(join(home, 'logs', 'alerts.jsonl')));
-  add('stderr', alerts.stderr, () => createLogSink(logger));
-  add('desktop', alerts.desktop, () => createDesktopSink(process.platform, run));
-  add('syslog', alerts.syslog !== null, () => createSyslogSink({ address: alerts.syslog!, pid: process.pid }));
-  add('otlp', alerts.otlp, () => {
-    if (telemetry.otlpEndpoint === null) throw new HearthError('config_invalid', 'alerts.otlp needs telemetry.otlpEndpoint.');
-    return createOtlpSink({ endpoint: telemetry.otlpEndpoint, version });
+  const secret = env[config.alerts.webhook.secretEnv];
+  add('file', config.alerts.file, () => createFileSink(join(home, 'logs', 'alerts.jsonl')));
+  add('stderr', config.alerts.stderr, () => createLogSink(logger));
+  add('desktop', config.alerts.desktop, () => createDesktopSink(process.platform, run));
+  add('syslog', config.alerts.syslog !== null, () => createSyslogSink({ address: config.alerts.syslog!, pid: process.pid }));
+  add('otlp', config.alerts.otlp, () => {
+    if (config.telemetry.otlpEndpoint === null) throw new HearthError('config_invalid', 'alerts.otlp needs telemetry.otlpEndpoint.');
+    return createOtlpSink({ endpoint: config.telemetry.otlpEndpoint, version });
   });
-  add('webhook', alerts.webhook.url !== null, () => {
-    if (!secret) throw new HearthError('config_invalid', `The webhook needs a secret to sign with, in the environment variable ${alerts.webhook.secretEnv}.`);
-    return createWebhookSink({ url: alerts.webhook.url!, secret });
+  add('webhook', config.alerts.webhook.url !== null, () => {
+    if (!secret)
+      throw new HearthError('config_invalid', `The webhook needs a secret to sign with, in the environment variable ${config.alerts.webhook.secretEnv}.`);
+    registerSecret('webhook-secret', secret);
+    return createWebhookSink({ url: config.alerts.webhook.url!, secret });
   });
-  add('command', alerts.command.length > 0, () => createCommandSink(alerts.command, run));
+  add('command', config.alerts.command.length > 0, () => createCommandSink(config.alerts.command, run));
   return sinks;
 }
 
@@ -142,9 +144,7 @@ const SEVERITIES: readonly SecuritySeverity[] = ['info', 'low', 'medium', 'high'
 
 const fromSeverity = (sink: AlertSink, least: SecuritySeverity): AlertSink => ({
   ...sink,
-  async send(message, signal) {
-    if (SEVERITIES.indexOf(message.alert.severity) >= SEVERITIES.indexOf(least)) await sink.send(message, signal);
-  },
+  accepts: ({ alert }) => SEVERITIES.indexOf(alert.severity) >= SEVERITIES.indexOf(least),
 });
 
 /** What a program of this user needs to find others and the desktop; no secrets of the daemon. */

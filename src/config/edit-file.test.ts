@@ -76,7 +76,7 @@ describe('config set', () => {
   });
 
   it('round-trips a value of every key', async () => {
-    const samples = ['true', 'null', '3', 'x', 'http://127.0.0.1:1', 'a,b', 'int8', 'error', 'f32', '1', 'auto', 'shared', 'memory', 'off', 'vllm'];
+    const samples = ['true', 'null', '3', 'x', 'http://127.0.0.1:1', 'a,b', 'int8', 'error', 'f32', '1', 'auto', 'shared', 'memory', 'off', 'vllm', 'high'];
     // Groups of names that the user chooses are written in the file itself.
     for (const key of CONFIG_KEYS.filter(({ schema }) => !schema.safeParse({}).success)) {
       let done = 0;

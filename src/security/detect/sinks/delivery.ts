@@ -104,7 +104,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   return {
     name: sink.name,
     offer(message) {
-      if (gone.signal.aborted) return;
+      if (gone.signal.aborted || sink.accepts?.(message) === false) return;
       if (waiting.length >= queue) {
         waiting.shift();
         dropped += 1;

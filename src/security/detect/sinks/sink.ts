@@ -13,6 +13,8 @@ export interface AlertSink {
   /** `webhook`, `syslog` …. */
   readonly name: string;
   readonly perMinute: number;
+  /** False for what it does not want to hear; absent: it hears all. */
+  accepts?(message: SinkMessage): boolean;
   /** Throws when the message did not get through. Ends soon after the signal. */
   send(message: SinkMessage, signal: AbortSignal): Promise<void>;
 }
