@@ -36,7 +36,7 @@ const tensor = (name: string, shape: readonly number[]): TensorSource => ({
   },
 });
 
-test('a model of 600 MB with one matrix of 400 MB is quantised in less than 250 MB of memory, exported and imported in less than 500', async () => {
+test('a model of 600 MB with one matrix of 400 MB is quantised in less than 250 MB of memory, exported and imported in as little memory', async () => {
   const source = join(root, 'plain');
   const [hidden, inner, vocabulary] = [1024, 4096, 200_000];
   const config = {
@@ -73,8 +73,5 @@ test('a model of 600 MB with one matrix of 400 MB is quantised in less than 250 
     exported: await peakOf('export', join(root, 'codes'), join(root, 'made.gguf')),
     imported: await peakOf('import', join(root, 'made.gguf'), join(root, 'back')),
   };
-  for (const [job, { peak }] of Object.entries(peaks)) {
-    const limit = job === 'alone' || job === 'threads' ? 250 : 500;
-    expect([job, Math.round(peak), peak < limit]).toEqual([job, expect.any(Number), true]);
-  }
+  for (const [job, { peak }] of Object.entries(peaks)) expect([job, Math.round(peak), peak < 250]).toEqual([job, expect.any(Number), true]);
 }, 300_000);
