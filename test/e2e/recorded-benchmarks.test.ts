@@ -35,3 +35,18 @@ describe('the recorded run of the benchmarks', () => {
     expect(together.some(({ what }) => what.includes('8 streams'))).toBe(true);
   });
 });
+
+/** The table that `bench/store/convert.ts` prints. */
+const store = readFileSync(join(import.meta.dirname, '../../docs/benchmarks-store.md'), 'utf8');
+const conversions = new Map(
+  [...store.matchAll(/^\| (quantise to 4 bits|to GGUF|to MLX) \| 0 \| \d+ MB \| \d+ \| (\d+) \|/gm)].map(([, what = '', rate]) => [what, Number(rate)]),
+);
+const slower = [...conversions].filter(([, rate]) => rate < 200);
+
+describe('the recorded conversions', () => {
+  const title = '[formats F38] do 200 MB of input in a second of one thread, with codes of 4 bits';
+  const reason = slower.map(([what, rate]) => `${what} ${rate}`).join('; ');
+  test.skipIf(slower.length > 0)(slower.length > 0 ? `${title} (skipped: the recorded run misses ${reason})` : title, () => {
+    expect([...conversions.keys()].toSorted()).toEqual(['quantise to 4 bits', 'to GGUF', 'to MLX']);
+  });
+});
