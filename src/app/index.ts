@@ -95,12 +95,13 @@ export type { Finding } from './doctor/finding.ts';
 
 /** What `doctor` looks at on this disk and this machine. */
 export async function doctor() {
-  const [{ checkDependencyState }, { checkHome }, { checkOpenFiles, checkProtection }] = await Promise.all([
+  const [{ checkDependencyState }, { checkHome }, { checkMachine, hasStaleSocket }, { checkOpenFiles, checkProtection }] = await Promise.all([
     import('./doctor/check-dependency-state.ts'),
     import('./doctor/check-home.ts'),
+    import('./doctor/check-machine.ts'),
     import('./doctor/check-protection.ts'),
   ]);
-  return { checkDependencyState, checkHome, checkOpenFiles, checkProtection };
+  return { checkDependencyState, checkHome, checkMachine, checkOpenFiles, checkProtection, hasStaleSocket };
 }
 
 export type { LimitRow } from './limit-rows.ts';

@@ -1,4 +1,6 @@
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
@@ -107,7 +109,23 @@ describe('hearth doctor', () => {
     const findings = findingsOf(stdout);
     expect(code).toBe(0);
     expect(findings.map(({ id }) => id)).toEqual(
-      expect.arrayContaining(['node', 'home', 'config', 'sandbox', 'limits', 'parent-death', 'open-files', 'daemon', 'trust', 'audit']),
+      expect.arrayContaining([
+        'node',
+        'home',
+        'config',
+        'sandbox',
+        'limits',
+        'parent-death',
+        'open-files',
+        'disk-home',
+        'disk-models',
+        'memory',
+        'logs',
+        'daemon',
+        'engines',
+        'trust',
+        'audit',
+      ]),
     );
     expect(findings.filter(({ severity }) => severity === 'fail')).toEqual([]);
     for (const { severity, fix } of findings) expect(fix === null).toBe(severity === 'ok');
@@ -124,6 +142,17 @@ describe('hearth doctor', () => {
     expect(lstatSync(join(home.home, 'logs')).mode & 0o777).toBe(0o777);
     await home.run(['doctor', '--fix']);
     expect(lstatSync(join(home.home, 'logs')).mode & 0o777).toBe(0o700);
+    mkdirSync(join(home.home, 'run'), { mode: 0o700 });
+    const [socket, kept] = ['hearthd.sock', 'kept.sock'].map((name) => join(home.home, 'run', name)) as [string, string];
+    const server = createServer().listen(socket);
+    await once(server, 'listening');
+    // A process that is killed leaves its socket; one that closes it removes what has its name.
+    renameSync(socket, kept);
+    server.close();
+    await once(server, 'close');
+    renameSync(kept, socket);
+    const stale = await home.run(['doctor', '--json']);
+    expect(findingsOf(stale.stdout).find(({ id }) => id === 'daemon')).toMatchObject({ severity: 'warn', message: expect.stringContaining('socket') });
     const off = await home.run(['doctor', '--json'], { env: { HEARTH_SECURITY_SANDBOX: 'off' } });
     expect(findingsOf(off.stdout).find(({ id }) => id === 'sandbox')).toMatchObject({ severity: 'warn' });
     writeFileSync(join(home.home, 'config.yaml'), 'nonsense: 1\n', { mode: 0o600 });

@@ -10,12 +10,12 @@ const MARKS = { ok: 'ok  ', warn: 'warn', fail: 'FAIL' } as const;
 export const doctorCommand = defineCommand({
   name: 'doctor',
   group: 'Stack',
-  summary: 'Find what is wrong: Node, configuration, home, sandbox, limits, daemon, trust, audit log',
+  summary: 'Find what is wrong: Node, configuration, home, disks, memory, sandbox, limits, daemon, engines, trust, audit log',
   arguments: [],
   options: { fix: flag('close files and directories of the home to other users') },
   async run(context, _args, { fix }) {
     const { doctor } = await import('../../../app/index.ts');
-    const { checkDependencyState, checkHome, checkOpenFiles, checkProtection } = await doctor();
+    const { checkDependencyState, checkHome, checkMachine, checkOpenFiles, checkProtection, hasStaleSocket } = await doctor();
     const findings: Finding[] = [nodeVersion()];
     const home = checkHome(context.home, fix);
     findings.push(...home.findings);
@@ -27,7 +27,8 @@ export const doctorCommand = defineCommand({
       const { config } = configuration as Awaited<ReturnType<Context['loadConfig']>>;
       findings.push({ id: 'config', severity: 'ok', message: 'The configuration is valid.', fix: null });
       findings.push(...(await checkProtection(config.security.sandbox, context.env)), checkOpenFiles(), checkDependencyState(context.home, Date.now()));
-      findings.push(...(await askProduct(context)));
+      findings.push(...(await checkMachine({ ...context, config })));
+      findings.push(...(await askProduct(context, hasStaleSocket(context.home, context.env))));
     }
     return { data: { findings, repaired: home.repaired }, exitCode: findings.some(({ severity }) => severity === 'fail') ? 1 : 0 };
   },
@@ -54,9 +55,10 @@ function summaryOf(findings: readonly Finding[]): string {
 }
 
 /** What the daemon knows, or this process where none runs. */
-async function askProduct(context: Context): Promise<Finding[]> {
+async function askProduct(context: Context, staleSocket: boolean): Promise<Finding[]> {
   const asked: readonly [id: string, ask: () => Promise<Finding>][] = [
-    ['daemon', () => daemonFinding(context)],
+    ['daemon', () => daemonFinding(context, staleSocket)],
+    ['engines', () => enginesFinding(context)],
     ['trust', () => trustFinding(context)],
     ['audit', () => auditFinding(context)],
   ];
@@ -76,8 +78,10 @@ async function askProduct(context: Context): Promise<Finding[]> {
   return findings;
 }
 
-async function daemonFinding(context: Context): Promise<Finding> {
+async function daemonFinding(context: Context, socketThere: boolean): Promise<Finding> {
   const found = await context.findDaemon({ anyVersion: true });
+  if (found === null && socketThere)
+    return { id: 'daemon', severity: 'warn', message: 'No daemon answers, but the socket of one is left.', fix: '`hearth up` removes it and starts anew.' };
   if (found === null) return { id: 'daemon', severity: 'ok', message: 'No daemon runs; `hearth up` starts one.', fix: null };
   const status = await found.client.call(endpoints.status, {}, { signal: context.signal });
   if (status.version !== context.version)
@@ -95,6 +99,16 @@ async function daemonFinding(context: Context): Promise<Finding> {
       fix: '`hearth down --daemon`, then `hearth up`.',
     };
   return { id: 'daemon', severity: 'ok', message: `It runs (pid ${status.pid}), on ${status.listeners.join(', ')}.`, fix: null };
+}
+
+async function enginesFinding(context: Context): Promise<Finding> {
+  const { client } = await context.connect();
+  const { engines } = await client.call(endpoints.engines, {}, { signal: context.signal });
+  const told = engines.map(({ id, version, state }) => `${id}${version === null ? '' : ` ${version}`} ${state}`).join(', ');
+  const wrong = engines.find(({ state }) => state === 'tampered') ?? engines.find(({ state }) => state === 'outdated');
+  return wrong === undefined
+    ? { id: 'engines', severity: 'ok', message: `${told}.`, fix: null }
+    : { id: 'engines', severity: wrong.state === 'tampered' ? 'fail' : 'warn', message: `${told}.`, fix: wrong.fix ?? `\`hearth engines verify ${wrong.id}\`` };
 }
 
 async function trustFinding(context: Context): Promise<Finding> {
