@@ -15,7 +15,7 @@ complete -c hearth -n __fish_use_subcommand -a serve -d 'Serve the OpenAI API un
 complete -c hearth -n __fish_use_subcommand -a up -d 'Start the daemon and open its gateway'
 complete -c hearth -n __fish_use_subcommand -a down -d 'Close the gateway and stop its models'
 complete -c hearth -n __fish_use_subcommand -a status -d 'Show what runs'
-complete -c hearth -n __fish_use_subcommand -a doctor -d 'Find what is wrong: Node, configuration, home, sandbox, limits, daemon, trust, audit log'
+complete -c hearth -n __fish_use_subcommand -a doctor -d 'Find what is wrong: Node, configuration, home, disks, memory, sandbox, limits, daemon, engines, trust, audit log'
 complete -c hearth -n __fish_use_subcommand -a logs -d 'Show logs: without a service, which there are'
 complete -c hearth -n __fish_use_subcommand -a catalog -d 'List the models that have a short name'
 complete -c hearth -n __fish_use_subcommand -a config -d 'list, get, set, explain, path'
