@@ -237,13 +237,14 @@ describe('API keys', () => {
     const run = async () => await box.ask(own, { stream: true, messages: user('w '.repeat(500)) });
     const cancel = async (id: string, key: string | null) => {
       const response = await fetch(`${box.server.baseUrl}/v1/requests/${id}`, { method: 'DELETE', headers: key === null ? {} : { 'x-api-key': key } });
-      return ((await response.json()) as { cancelled: boolean }).cancelled;
+      const answer = (await response.json()) as { cancelled?: boolean; error?: { code: string } };
+      return answer.cancelled ?? answer.error?.code;
     };
     for (const by of [own, admin]) {
       const response = await run();
       const id = response.headers.get('x-request-id')!;
-      expect(await cancel(id, other)).toBe(false);
-      expect(await cancel(id, null)).toBe(false);
+      expect(await cancel(id, other)).toBe('request_not_found');
+      expect(await cancel(id, null)).toBe('request_not_found');
       expect(await cancel(id, by)).toBe(true);
       expect(await response.text()).toContain('"code":"cancelled"');
     }
