@@ -1,6 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { collectDependencyGauges } from '../../src/app/dependency-state.ts';
+import { silentLogger, systemClock } from '../../src/core/index.ts';
+import { createTelemetry } from '../../src/telemetry/index.ts';
 import { temporaryDirectory } from '../support/engine-run.ts';
 import { runInProcess } from '../support/run-cli.ts';
 import { zip } from '../support/wheels.ts';
@@ -91,4 +94,23 @@ test('what hearth is made of is checked; a finding is an event once, and a metri
   const lines = (JSON.parse(tail.stdout) as { data: { lines: { event: string; severity: string; details: object }[] } }).data.lines;
   const found = lines.filter(({ event }) => event === 'dep.vuln.found');
   expect(found).toMatchObject([{ severity: 'critical', details: { id: 'GHSA-5', package: 'hono' } }]);
+
+  const logger = silentLogger;
+  const telemetry = createTelemetry({
+    version: '0',
+    aliases: [],
+    otlpEndpoint: null,
+    latestNames: false,
+    captureDirectory: null,
+    usagePath: null,
+    clock: systemClock,
+    logger,
+  });
+  collectDependencyGauges(telemetry, join(it.path, 'home'), systemClock.now);
+  const text = await telemetry.metricsText();
+  await telemetry[Symbol.asyncDispose]();
+  expect(text).toMatch(/^hearth_sbom_vulnerabilities\{severity="critical"\} 1$/m);
+  const age = Number(/^hearth_vuln_db_age_seconds (\S+)$/m.exec(text)?.[1]);
+  // The newest record is of yesterday.
+  expect(Math.abs(age - 86_400)).toBeLessThan(3_600);
 });

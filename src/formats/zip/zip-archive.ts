@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Readable, Transform } from 'node:stream';
-import { createInflateRaw } from 'node:zlib';
+import { promisify } from 'node:util';
+import { createInflateRaw, inflateRaw } from 'node:zlib';
 import { HearthError } from '../../core/index.ts';
 
 /** One stored or deflated file of a ZIP archive (APPNOTE.TXT 6.3 §4.3); archives above 4 GiB, encryption and links are refused. */
@@ -9,6 +10,8 @@ export interface ZipMember {
   readonly sizeBytes: number;
   /** The unpacked content; ends with an error beyond `sizeBytes`. */
   content(): Promise<Readable>;
+  /** All of it at once: for small members, of which there may be many. */
+  bytes(): Promise<Buffer>;
 }
 
 export interface ZipOptions {
@@ -44,7 +47,12 @@ export async function zipMembers(file: FileHandle, options: ZipOptions): Promise
   const directory = await readAt(file, directoryOffset, directoryBytes);
   return centralEntries(directory, options)
     .filter(({ name }) => !name.endsWith('/'))
-    .map((entry) => ({ name: entry.name, sizeBytes: entry.sizeBytes, content: () => openMember(file, path, size, entry) }));
+    .map((entry) => ({
+      name: entry.name,
+      sizeBytes: entry.sizeBytes,
+      content: () => openMember(file, path, size, entry),
+      bytes: () => readMember(file, path, size, entry),
+    }));
 }
 
 interface CentralEntry {
@@ -83,7 +91,8 @@ function centralEntries(directory: Buffer, { path, checkName }: ZipOptions): Cen
   return entries;
 }
 
-async function openMember(file: FileHandle, path: string, archiveBytes: number, entry: CentralEntry): Promise<Readable> {
+/** Where the packed bytes begin, once all that is said of them holds. */
+async function startOf(file: FileHandle, path: string, archiveBytes: number, entry: CentralEntry): Promise<number> {
   if ((entry.flags & 1) !== 0) throw brokenArchive(path, `${entry.name} is encrypted`);
   if ((entry.mode & 0o170000) === LINK_TYPE) throw brokenArchive(path, `${entry.name} is a link`);
   if (entry.method !== 0 && entry.method !== 8) throw brokenArchive(path, `${entry.name} is packed by an unknown method`);
@@ -92,6 +101,24 @@ async function openMember(file: FileHandle, path: string, archiveBytes: number, 
   if (local.length < 30 || local.readUInt32LE(0) !== LOCAL) throw brokenArchive(path, `${entry.name} has no local header`);
   const start = entry.offset + 30 + local.readUInt16LE(26) + local.readUInt16LE(28);
   if (start + entry.packedBytes > archiveBytes) throw brokenArchive(path, `${entry.name} lies outside`);
+  return start;
+}
+
+const unpack = promisify(inflateRaw);
+
+async function readMember(file: FileHandle, path: string, archiveBytes: number, entry: CentralEntry): Promise<Buffer> {
+  const packed = await readAt(file, await startOf(file, path, archiveBytes, entry), entry.packedBytes);
+  try {
+    const bytes = entry.method === 0 ? packed : await unpack(packed, { maxOutputLength: Math.max(entry.sizeBytes, 1) });
+    if (bytes.length === entry.sizeBytes) return bytes;
+  } catch {
+    // More than it says, or no deflated data.
+  }
+  throw brokenArchive(path, `${entry.name} does not hold what it says`);
+}
+
+async function openMember(file: FileHandle, path: string, archiveBytes: number, entry: CentralEntry): Promise<Readable> {
+  const start = await startOf(file, path, archiveBytes, entry);
   if (entry.packedBytes === 0) return Readable.from([]);
   const limit = limitTo(path, entry);
   const packed = file.createReadStream({ start, end: start + entry.packedBytes - 1, autoClose: false });

@@ -2,7 +2,6 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { text as readText } from 'node:stream/consumers';
 import { checkManagedFile, HearthError, makePrivateDirectory } from '../../core/index.ts';
 import { zipMembers } from '../../formats/index.ts';
 import { packageName } from './osv.ts';
@@ -72,7 +71,9 @@ export async function importVulnerabilities(
     // A file that is thrown away on any failure needs no journal.
     database.exec(`PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; ${SCHEMA}`);
     const reports: ImportReport[] = [];
+    database.exec('BEGIN');
     for (const archive of archives) reports.push(await importArchive(database, archive, signal, onRecord));
+    database.exec('COMMIT');
     if (checkManagedFile(path)) keepOthers(database, path);
     database.close();
     const written = await open(fresh, 'r');
@@ -110,7 +111,7 @@ async function importArchive(
   for (const [i, member] of members.entries()) {
     signal.throwIfAborted();
     if (member.sizeBytes > MAX_RECORD_BYTES) throw new HearthError('invalid_argument', `${path} holds a record of ${member.sizeBytes} bytes: ${member.name}.`);
-    const record = parseRecord(await readText(await member.content()), path, member.name);
+    const record = parseRecord((await member.bytes()).toString('utf8'), path, member.name);
     const names = new Map(
       (record.affected ?? []).flatMap(({ package: { ecosystem = '', name = '' } = {} }) => {
         const plain = ecosystem.split(':', 1)[0]!;
