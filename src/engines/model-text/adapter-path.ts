@@ -12,7 +12,8 @@ export function adapterPath(root: string | null, own: string): string {
 
 /** A link that leads out of the directory of adapters leads this process to files that it was not given. Throws adapter_not_found, invalid_value. */
 export async function refuseLinksOut(root: string, own: string, path: string): Promise<void> {
-  const absent = (cause: unknown): HearthError => new HearthError('adapter_not_found', `There is no adapter called ${own} in the directory ${root}.`, { cause });
+  const absent = (cause: unknown): HearthError =>
+    new HearthError('adapter_not_found', `There is no adapter called ${own} in the directory ${root}.`, { cause });
   const inside = join(await realpath(root), '/');
   const names = await readdir(path).catch((cause: unknown) => {
     throw isDenied(cause) ? leadsOut(own) : absent(cause);
