@@ -4,8 +4,10 @@ import { cpSync, linkSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFi
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HearthError } from '../../src/core/index.ts';
+import type { Engine } from '../../src/engines/index.ts';
 import { createSigningKeys, type ModelSigner, type SigningKeys, signDirectory, type Trust } from '../../src/security/index.ts';
 import { createKeySigner } from '../../src/security/signing/signer.ts';
+import { createFakeEngine } from '../support/fake-engine.ts';
 import { fakeModels, type HttpFixture, startHttp } from '../support/http-fixture.ts';
 import { COMMIT, createTrustHome, MODEL_FILES, OTHER_COMMIT, type TrustHome } from '../support/trust-home.ts';
 
@@ -18,27 +20,23 @@ let http: HttpFixture;
 /** Where each name leads; a real store would find it in the cache. */
 const places = new Map<string, string>();
 
+const models = {
+  list: async () => [],
+  async resolve(name: string) {
+    const directory = places.get(name);
+    if (directory === undefined) throw new HearthError('model_not_found', `There is no ${name}.`);
+    const model = await fakeModels([name]).resolve(name, never);
+    return { ...model, facts: { ...model.facts, directory } };
+  },
+  resolvePath: () => Promise.reject(new HearthError('model_not_found', 'no paths here')),
+};
+
 beforeEach(async () => {
   home = createTrustHome();
   trust = home.open();
   keys = createSigningKeys({ home: home.home, trust, clock: home.clock });
   places.clear();
-  http = await startHttp(
-    {},
-    {
-      gateway: { trust },
-      models: {
-        list: async () => [],
-        async resolve(name) {
-          const directory = places.get(name);
-          if (directory === undefined) throw new HearthError('model_not_found', `There is no ${name}.`);
-          const model = await fakeModels([name]).resolve(name, never);
-          return { ...model, facts: { ...model.facts, directory } };
-        },
-        resolvePath: () => Promise.reject(new HearthError('model_not_found', 'no paths here')),
-      },
-    },
-  );
+  http = await startHttp({}, { gateway: { trust }, models });
 });
 afterEach(async () => {
   await http[Symbol.asyncDispose]();
@@ -178,6 +176,33 @@ describe('loads over HTTP in the mode enforce', () => {
     await signDirectory({ directory: old, signer: signerOf(fresh.id), blobs: [join(old, '../../blobs')] });
     await trust.accept({ id: 'org/old', directory: old });
     expect(await states()).toEqual(['loads', 'loads']);
+  });
+
+  it('models that give vectors or ranks pass the same door as those that give text', async () => {
+    await requireSignatures();
+    places.set('org/vectors', home.addToCache('org/vectors', MODEL_FILES));
+    const fake = createFakeEngine({});
+    const able: Engine = {
+      ...fake,
+      canRun: (facts) => ({ ...fake.canRun(facts), embeddings: fake.canRun(facts).text, rerank: fake.canRun(facts).text }),
+      capabilities: (facts, options) => ({ ...fake.capabilities(facts, options), embeddings: true, rerank: true }),
+    };
+    const resolve = async (name: string) => ({ ...(await models.resolve(name)), capabilities: ['embeddings', 'rerank'] as const });
+    await using server = await startHttp({}, { gateway: { trust }, models: { ...models, resolve }, engines: [able] });
+    for (const [path, body] of [
+      ['embeddings', { input: 'hi' }],
+      ['rerank', { query: 'hi', documents: ['a', 'b'] }],
+    ] as const) {
+      home.events.take();
+      const response = await fetch(`${server.baseUrl}/v1/${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'org/vectors', ...body }),
+      });
+      const { error } = (await response.json()) as { error: { code: string; details: Record<string, unknown> } };
+      expect([response.status, error.code, error.details['reason']]).toEqual([403, 'model_refused', 'sig_missing']);
+      expect(home.events.take().map(({ event }) => event)).toEqual(['model.verify.failed']);
+    }
   });
 
   it('a mode that only warns loads it, and tells; a content that was revoked is refused whoever signed it', async () => {
