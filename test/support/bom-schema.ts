@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Ajv } from 'ajv';
 import addFormats from 'ajv-formats';
 
-const PLACE = new URL('../../node_modules/@cyclonedx/cyclonedx-library/res/schema/', import.meta.url);
+const PLACE = new URL('./res/schema/', import.meta.resolve('@cyclonedx/cyclonedx-library/package.json'));
 const load = (name: string): object => JSON.parse(readFileSync(fileURLToPath(new URL(name, PLACE)), 'utf8')) as object;
 const PARTS = ['spdx.SNAPSHOT.schema.json', 'jsf-0.82.SNAPSHOT.schema.json', 'cryptography-defs.SNAPSHOT.schema.json'];
 
