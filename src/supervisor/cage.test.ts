@@ -143,13 +143,20 @@ describe('weaker cages', () => {
   const events: SecurityEvent[] = [];
   const sink = { record: (event: SecurityEvent) => void events.push(event), assertWritable() {} };
 
-  test.skipIf(!unshareWorks)('without bubblewrap a process still has no network (skipped where the system allows no user namespaces)', async () => {
-    const got = await probe({ choice: { find: (name) => (name === 'bwrap' ? null : findProgram(name)) }, events: sink });
-    expect(got).toMatchObject({ 'connect here': 'ENETUNREACH', 'connect there': 'ENETUNREACH', interfaces: '', gain: true });
-    expect(events).toEqual([]);
-  });
+  test.skipIf(!unshareWorks)(
+    'without bubblewrap a process still has no network; it is told as weak, and refused where a sandbox is required (skipped where the system allows no user namespaces)',
+    async () => {
+      const choice = { find: (name: string) => (name === 'bwrap' ? null : findProgram(name)) };
+      const got = await probe({ choice, events: sink });
+      expect(got).toMatchObject({ 'connect here': 'ENETUNREACH', 'connect there': 'ENETUNREACH', interfaces: '', gain: true });
+      expect(events.map(({ event }) => event)).toEqual(['sandbox.weak']);
+      await using strict = createSupervisor({ enclosure: createEnclosure({ mode: 'required', choice }) });
+      await expect(strict.start(spec())).rejects.toMatchObject({ code: 'sandbox_unavailable' });
+    },
+  );
 
   test('a machine without namespaces is told once, as sandbox.weak, and is refused where a sandbox is required', async () => {
+    events.length = 0;
     const choice = { works: async () => false };
     await using supervisor = createSupervisor({ enclosure: createEnclosure({ choice, events: sink }) });
     for (let i = 0; i < 2; i += 1) {

@@ -35,7 +35,8 @@ function refusal(facts: ModelFacts): string | null {
     const unknown = [plan?.fallback, ...(plan?.modules.values() ?? [])].find((quantization) => quantization && !runsQuantization(quantization));
     return unknown ? `quantisation '${unknown.mode} ${unknown.bits}-bit group ${unknown.group}' not supported by ember yet` : null;
   } catch (error) {
-    return (error as Error).message;
+    // A reason stands within a sentence.
+    return (error as Error).message.replace(/\.$/, '');
   }
 }
 

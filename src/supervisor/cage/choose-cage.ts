@@ -17,13 +17,14 @@ export interface CageOptions {
   readonly outer?: string | null;
 }
 
-/** The strongest cage that works here, tried by running it once. Throws sandbox_unavailable where one is required and none works. */
+/** The strongest cage that works here, tried by running it once. Throws sandbox_unavailable where a strong one is required and none works. */
 export async function chooseCage(options: CageOptions): Promise<Cage> {
   const { mode, platform = process.platform, find = findProgram, works = endsWell } = options;
   const outer = options.outer === undefined ? outerCage(platform) : options.outer;
   if (mode === 'off') return plain({ kind: 'off', strength: 'none', detail: 'none: it was turned off', reason: null, outer, find });
-  const [cage, reason] = await strongest(platform, find, works, outer);
-  if (cage !== null) return cage;
+  const [cage, why] = await strongest(platform, find, works, outer);
+  const reason = cage?.reason ?? why;
+  if (cage !== null && (cage.strength === 'strong' || mode !== 'required')) return cage;
   if (mode === 'required') throw new HearthError('sandbox_unavailable', `No sandbox can be made on this machine: ${reason}.`, { details: { reason } });
   return plain({
     kind: 'permissions',

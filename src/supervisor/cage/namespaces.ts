@@ -19,7 +19,8 @@ const rights = (): readonly string[] => (process.geteuid?.() === 0 ? ['--inh-cap
 export function createNamespaces({ unshare, setpriv, outer, reason }: NamespacesOptions): Cage {
   return {
     kind: 'namespaces',
-    strength: 'strong',
+    // Sockets that lie in the file system stay in reach, the daemon's own among them.
+    strength: 'weak',
     detail: 'no network, no rights and none to gain; files by the permission model of Node, or the rules that the worker of mlx takes on',
     reason,
     outer,
