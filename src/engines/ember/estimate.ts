@@ -8,9 +8,9 @@ import { type ShapeDefaults, shapeDefaults } from './worker/shape-defaults.ts';
 
 const MIB = 1024 * 1024;
 /** Resident beside the model, measured: Node with hearth's code, each compute thread, and each token of the vocabulary (its tokenizer). */
-const PROCESS = { base: 92 * MIB, rank: 14 * MIB, token: 1_150 } as const;
+const PROCESS = { base: 66 * MIB, rank: 14 * MIB, token: 1_150 } as const;
 /** What reading TypeScript sources adds. */
-const SOURCES = import.meta.url.endsWith('.ts') ? { base: 41 * MIB, rank: 9 * MIB } : { base: 0, rank: 0 };
+const SOURCES = import.meta.url.endsWith('.ts') ? { base: 40 * MIB, rank: 9 * MIB } : { base: 0, rank: 0 };
 
 /** Memory of a load (docs/spec/engines.md §6), with that of the draft model beside it. Pure: config, file sizes and the number of ranks. */
 export function estimateMemory(facts: ModelFacts, options: EmberEngineOptions, ranks: number, draft?: ModelFacts): MemoryEstimate {
