@@ -50,7 +50,20 @@ const LAST = ['drain', 'daemonStop', 'stackDown'];
 /** Random bodies do not reach their end: they want files, a stored answer, a key, an environment or an upstream that is not here. */
 const HARD = [
   ...['storePull', 'storeRecalculate', 'storeClone', 'storeConvert', 'storePush', 'getResponse', 'deleteResponse', 'transcriptions', 'translations'],
-  ...['embeddings', 'rerank', 'createMessage', 'revokeApiKey', 'createApiKey', 'logLines', 'logRotate', 'capture', 'endReasoning', 'reloadConfig', 'events'],
+  ...[
+    'embeddings',
+    'rerank',
+    'createMessage',
+    'revokeApiKey',
+    'createApiKey',
+    'logLines',
+    'logRotate',
+    'capture',
+    'endReasoning',
+    'cancelRequest',
+    'reloadConfig',
+    'events',
+  ],
   ...[
     'engineInstall',
     'engineUpdate',
