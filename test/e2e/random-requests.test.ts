@@ -61,6 +61,11 @@ const HARD = [
     'capture',
     'endReasoning',
     'cancelRequest',
+    'cancelAnyRequest',
+    'alerts',
+    'acknowledgeAlert',
+    'silenceAlerts',
+    'endSilence',
     'reloadConfig',
     'events',
   ],
@@ -165,6 +170,6 @@ test('random requests to every route get an answer of its schema or an error of 
       expect(code !== null && code !== 'internal_error' && status === response.status, `${what} ${text}`).toBe(true);
     }
   }
-  // The requests got past the first checks on every route.
-  for (const [id, statuses] of Object.entries(seen)) if (!HARD.includes(id)) expect([...statuses], id).toContain(200);
+  // The requests got past the first checks on every route whose service this app was built with.
+  for (const [id, statuses] of Object.entries(seen)) if (!HARD.includes(id) && !statuses.has(501)) expect([...statuses], id).toContain(200);
 }, 120_000);

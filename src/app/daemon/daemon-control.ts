@@ -37,6 +37,7 @@ export function createDaemonControl(options: ControlOptions): OwnedControl {
   const { home, mode, logger } = options;
   const inSlot = createOperationSlot();
   let gateway: { readonly listener: Listener; readonly openedAt: string } | null = null;
+  let raising: ReturnType<DaemonControl['up']> | null = null;
   // A service comes up by itself after a reboot, with no other file present.
   let desired: Desired = mode === 'serve' ? 'down' : (readDesired(home) ?? (mode === 'service' || mode === 'foreground' ? 'up' : 'down'));
 
@@ -67,8 +68,10 @@ export function createDaemonControl(options: ControlOptions): OwnedControl {
       setTimeout(() => options.stop(now), ANSWER_MS);
       return true;
     },
-    up: () =>
-      inSlot('up', async () => {
+    // Whoever asks while it comes up, the daemon at its start among them, shares that run.
+    up: () => {
+      if (raising !== null) return raising.then((reply) => ({ ...reply, alreadyRunning: true }));
+      raising = inSlot('up', async () => {
         if (mode === 'serve')
           throw new HearthError('locked', 'The daemon of this home is `hearth serve`, which has its own listener. `hearth down --daemon` stops it.');
         const alreadyRunning = gateway !== null;
@@ -77,7 +80,11 @@ export function createDaemonControl(options: ControlOptions): OwnedControl {
         await writeDesired(home, desired);
         if (!alreadyRunning) logger.info('The gateway is open.', { url: describe().url });
         return { alreadyRunning, gateway: describe() };
-      }),
+      }).finally(() => {
+        raising = null;
+      });
+      return raising;
+    },
     down: ({ now = false }) =>
       inSlot('down', async () => {
         desired = 'down';
