@@ -193,7 +193,8 @@ describe('secrets', () => {
     for (const { id } of captures) {
       const text = await (await on.get(`/admin/v1/captures/${id}`)).text();
       expect(text).toContain('the prompt says');
-      expect(text).toContain('[DONE]');
+      // What the fake engine echoes of a secret that the server knows is cut from its answer.
+      expect(text).toMatch(/\[DONE\]|secret_in_answer/);
       for (const secret of secrets) expect(text).not.toContain(secret);
     }
     for (const name of await readdir(directory)) expect((await stat(join(directory, name))).mode & 0o777).toBe(0o600);

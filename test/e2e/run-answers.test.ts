@@ -25,6 +25,9 @@ const ask = async (args: readonly string[]): Promise<Answer> => {
   expect([code, code === 0 ? '' : stdout]).toEqual([0, '']);
   return (JSON.parse(stdout) as { data: Answer }).data;
 };
+/** A model at a path is loaded as it was first seen; who edits it says so. */
+const accept = async (name: string) =>
+  expect(await runInProcess(['trust', 'accept', `./${name}`, '--quiet'], { directory: home.directory })).toMatchObject({ code: 0 });
 const edit = async (path: string, change: (value: Record<string, unknown>) => Record<string, unknown>) =>
   writeFile(path, JSON.stringify(change(JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>)));
 
@@ -63,6 +66,7 @@ async function writeReasoner(name: string, [opening, closing]: readonly [string,
   const close = tokens.findIndex((token, i) => i > 2 && token.startsWith('[') && tokens.indexOf(token) === i);
   expect(close).toBeGreaterThan(2);
   await save(Object.fromEntries(Object.entries(vocab).map(([token, id]) => [token === tokens[close] ? closing : token, id])), [opening, closing]);
+  await accept(name);
   // After the block its closing mark is text like any other.
   const named = (part: readonly string[]) => part.map((token) => (token === tokens[close] ? closing : token)).join('');
   return { reasoning: named(tokens.slice(0, close)), answer: named(tokens.slice(close + 1)) };
@@ -156,6 +160,7 @@ describe('shapes of an answer', () => {
       ...config,
       chat_template: "{{ messages[0]['content'] }}{% if loud %}!!{% endif %}",
     }));
+    await accept('model');
     expect((await ask(['./model', ...GREEDY, '--max-tokens', '1', 'hello'])).usage.prompt_tokens).toBe(5);
     expect((await ask(['./model', ...GREEDY, '--max-tokens', '1', '--template-arg', 'loud=true', 'hello'])).usage.prompt_tokens).toBe(7);
   });
