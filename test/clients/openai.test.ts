@@ -53,7 +53,7 @@ describe('openai for JavaScript', () => {
     let deltas = 0;
     const runner = openai.chat.completions.stream({
       ...chat,
-      tools: [{ type: 'function', function: { name: 'look', parameters: long } }],
+      tools: [{ type: 'function', function: { name: 'look', parameters: long, strict: true } }],
       tool_choice: { type: 'function', function: { name: 'look' } },
     });
     runner.on('chunk', (chunk) => {
