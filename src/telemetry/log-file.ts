@@ -1,16 +1,5 @@
-import {
-  closeSync,
-  constants,
-  createReadStream,
-  createWriteStream,
-  existsSync,
-  fstatSync,
-  openSync,
-  renameSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, createWriteStream, existsSync, fstatSync, openSync, renameSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
@@ -153,23 +142,33 @@ async function packAll(path: string, maxFiles: number): Promise<void> {
   while ((await packArchives(path, maxFiles)) > 0);
 }
 
-/** Packs every archive that is still plain, and answers how many. The log may rotate meanwhile, so that the file is looked for again by what it is, not by its name. */
+/** Packs every archive that is still plain, and answers how many. */
 async function packArchives(path: string, maxFiles: number): Promise<number> {
   let packed = 0;
   for (let n = maxFiles; n >= 1; n -= 1) {
-    const plain = `${path}.${n}`;
-    const facts = statSync(plain, { throwIfNoEntry: false });
-    if (facts === undefined) continue;
-    const temporary = join(dirname(path), `.${basename(path)}.${facts.ino}.gz.tmp`);
-    if (existsSync(temporary)) unlinkSync(temporary);
-    await pipeline(createReadStream(plain), createGzip({ level: 6 }), createWriteStream(temporary, { flags: 'wx', mode: 0o600 }));
-    const at = Array.from({ length: maxFiles }, (_, i) => `${path}.${i + 1}`).find((name) => statSync(name, { throwIfNoEntry: false })?.ino === facts.ino);
-    if (at === undefined) unlinkSync(temporary);
-    else {
-      renameSync(temporary, `${at}.gz`);
-      unlinkSync(at);
+    const archive = await open(`${path}.${n}`, constants.O_RDONLY | constants.O_NOFOLLOW).catch(() => null);
+    if (archive === null) continue;
+    // Open to the end: names move when the log rotates meanwhile, and the number of a file that is gone is given to the next one.
+    try {
+      await packArchive(path, maxFiles, archive);
+    } finally {
+      await archive.close();
     }
     packed += 1;
   }
   return packed;
+}
+
+async function packArchive(path: string, maxFiles: number, archive: FileHandle): Promise<void> {
+  const { ino } = await archive.stat();
+  const temporary = join(dirname(path), `.${basename(path)}.${ino}.gz.tmp`);
+  if (existsSync(temporary)) unlinkSync(temporary);
+  await pipeline(archive.createReadStream({ autoClose: false }), createGzip({ level: 6 }), createWriteStream(temporary, { flags: 'wx', mode: 0o600 }));
+  const at = Array.from({ length: maxFiles }, (_, i) => `${path}.${i + 1}`).find((name) => statSync(name, { throwIfNoEntry: false })?.ino === ino);
+  if (at === undefined) {
+    unlinkSync(temporary);
+    return;
+  }
+  renameSync(temporary, `${at}.gz`);
+  unlinkSync(at);
 }
