@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   chmodSync,
@@ -176,6 +177,35 @@ describe('a directory of the user', () => {
     const trust = home.open();
     expect((await trust.admit(request(directory))).verdict).toMatchObject({ source: 'workspace', require: 'gates', rootDigest: null });
     writeFileSync(join(directory, 'config.json'), '{"model_type":"qwen2"}');
+    expect(await reasonOf(trust.admit(request(directory)))).toBe('admitted');
+    linkSync(join(directory, 'config.json'), join(home.path, 'second-name'));
+    expect(await reasonOf(trust.admit(request(directory)))).toBe('file_hardlink');
+  });
+
+  it('in the workspace home is refused where its content was revoked, or another one is pinned, and is its editor’s again after', async () => {
+    const cached = home.addToCache(NAME, MODEL_FILES);
+    const directory = home.addDirectory(join(home.workspaces, 'mine'), MODEL_FILES);
+    const trust = home.open();
+    const { rootDigest } = (await trust.admit(request(cached))).verdict;
+    expect(await reasonOf(trust.admit(request(directory)))).toBe('admitted');
+    const config = { event: 'config.change' } as const;
+    await trust.change(config, (policy) => ({ ...policy, revoked: [{ rootDigest: rootDigest!, at: 0, reason: 'harmful' }] }));
+    for (const model of [cached, directory]) expect(await reasonOf(trust.admit(request(model)))).toBe('sig_root_revoked');
+    writeFileSync(join(directory, 'config.json'), '{"model_type":"qwen2"}');
+    expect((await trust.admit(request(directory))).verdict).toMatchObject({ decision: 'accepted', firstUse: false });
+    writeFileSync(join(directory, 'config.json'), '{"model_type":"llama"} ');
+    expect(await reasonOf(trust.admit(request(directory)))).toBe('admitted');
+    await trust.change(config, (policy) => ({ ...policy, revoked: [], models: { mine: { rootDigest: rootDigest! } } }));
+    expect(await reasonOf(trust.admit(request(directory)))).toBe('pin_mismatch');
+    writeFileSync(join(directory, 'config.json'), MODEL_FILES['config.json']);
+    expect(await reasonOf(trust.admit(request(directory)))).toBe('admitted');
+  });
+
+  it('with a pipe in the place of its signature is judged as one without', async () => {
+    const directory = home.addDirectory(join(home.workspaces, 'mine'), MODEL_FILES);
+    const trust = home.open();
+    await trust.change({ event: 'config.change' }, (policy) => ({ ...policy, revoked: [{ hint: 'a'.repeat(64), at: 0, reason: 'lost' }] }));
+    execFileSync('mkfifo', [join(directory, 'model.sig')]);
     expect(await reasonOf(trust.admit(request(directory)))).toBe('admitted');
   });
 });

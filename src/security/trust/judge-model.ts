@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../core/index.ts';
 import type { IntakeReport, IntakeRequest } from '../intake/intake-types.ts';
@@ -8,6 +7,7 @@ import {
   type HashedFile,
   type ModelFile,
   readSignature,
+  readSignatureFile,
   SIGNATURE_FILE,
   type SignatureProblem,
   type TrustedSigner,
@@ -15,7 +15,7 @@ import {
   walkModel,
 } from '../signing/index.ts';
 import { type ContentRecord, judgeContent } from './content-record.ts';
-import { fingerprintOf, identityAt, inspectFile, isReadable, listModelFiles, othersMayWrite, settle, tupleOf } from './model-files.ts';
+import { fingerprintOf, isReadable, listModelFiles, othersMayWrite, settle, tupleOf } from './model-files.ts';
 import { type Place, placeOf, type TrustPlaces } from './place.ts';
 import { keyState, ruleFor, type SourceRule, type TrustPolicy } from './policy.ts';
 import type { SealedPolicy } from './policy-file.ts';
@@ -133,7 +133,9 @@ export async function judgeModel(options: JudgeOptions, sealed: SealedPolicy, re
   const base = { ...none, files, record, fingerprint, keep };
   await settle(listing.files, request.signal);
   const intake = await passIntake(options, request, place, rule, files);
-  if (require === 'gates' && !signed) return { ...base, ...intake, hashedAt: clock.now() };
+  const found = listing.problems.filter(({ file }) => signed || file === undefined || isReadable(file));
+  const edited = require === 'gates' && !signed;
+  if (edited && !namesContent(policy, place)) return { ...base, ...intake, problems: [...found, ...intake.problems], hashedAt: clock.now() };
 
   const usable = anew === 'known' || (anew === undefined && keep && (kept === null || fresh));
   const known = new Map(usable ? listing.files.flatMap((file) => knownHash(state, file, clock.now())) : []);
@@ -145,14 +147,15 @@ export async function judgeModel(options: JudgeOptions, sealed: SealedPolicy, re
 
   const report = signed ? await verify(place, policy, record, hashed, rule, clock.now(), request.signal) : null;
   const rootDigest = report === null ? rootDigestOf(hashed) : report.rootDigest;
-  const problems = [...listing.problems.filter(({ file }) => signed || file === undefined || isReadable(file)), ...(report?.problems ?? [])];
+  const problems = [...found, ...(report?.problems ?? [])];
   const seen = new Set<string>();
   const distinct = problems.filter(({ code, file }) => !seen.has(`${code} ${file}`) && seen.add(`${code} ${file}`));
   if (rootDigest !== null && policy.revoked.some((entry) => entry.rootDigest === rootDigest))
     distinct.push(problem('sig_root_revoked', 'its content was revoked'));
   distinct.push(...pinProblems(policy, place, rootDigest), ...blobProblems(place, hashed));
+  // No content is the known one of what its owner edits.
   const content =
-    distinct.length === 0 && rootDigest !== null
+    distinct.length === 0 && rootDigest !== null && !edited
       ? judgeContent({
           record,
           revision: place.revision,
@@ -193,17 +196,13 @@ function knownHash(state: StateDatabase, file: ModelFile, nowMs: number): [strin
 /** A signature is checked where one is asked for, and where its signer is one that the policy knows, for good or for bad. */
 async function signatureCounts(place: Place, policy: TrustPolicy, rule: SourceRule): Promise<boolean> {
   if (rule.source.require === 'signature') return true;
-  const path = join(place.directory, SIGNATURE_FILE);
   if (policy.keys.length === 0 && policy.revoked.length === 0) return false;
-  if ((await identityAt(path)) === null && (await inspectFile(place.directory, SIGNATURE_FILE, [place.directory, ...place.blobs])) === null) return false;
-  const bytes = await readFile(path).catch(() => null);
-  const material = bytes === null || bytes.length > MAX_SIGNATURE_BYTES ? null : (readSignature(bytes).signature?.material ?? null);
+  const bytes = await readSignatureFile(join(place.directory, SIGNATURE_FILE)).catch(() => null);
+  const material = bytes === null ? null : (readSignature(bytes).signature?.material ?? null);
   if (material === null) return false;
   if (material.kind !== 'key') return policy.keys.some(({ kind }) => kind === material.kind);
   return policy.keys.some(({ hint }) => hint === material.hint) || policy.revoked.some(({ hint }) => hint !== undefined && hint === material.hint);
 }
-
-const MAX_SIGNATURE_BYTES = 32 * 1024 * 1024;
 
 function verify(
   place: Place,
@@ -235,6 +234,10 @@ function signerIsActive(policy: TrustPolicy, hint: string | null, nowMs: number)
   const key = policy.keys.find((candidate) => candidate.hint === hint);
   return key !== undefined && keyState(key, nowMs) === 'active';
 }
+
+/** Whether the policy revokes contents, or pins the one of this model: then the files are hashed whatever the rule asks for. */
+const namesContent = ({ models, revoked }: TrustPolicy, { name }: Place): boolean =>
+  models[name] !== undefined || revoked.some(({ rootDigest }) => rootDigest !== undefined);
 
 function pinProblems(policy: TrustPolicy, place: Place, rootDigest: string | null): SignatureProblem[] {
   const pin = policy.models[place.name];
