@@ -22,17 +22,34 @@ async function answer(api: Api, incoming: IncomingMessage, outgoing: ServerRespo
   outgoing.once('close', () => {
     if (!outgoing.writableFinished) gone.abort();
   });
-  await write(await respond(api, incoming, gone.signal, originOf), outgoing);
+  await write(await respond(api, incoming, outgoing, gone.signal, originOf), outgoing);
 }
 
-async function respond(api: Api, incoming: IncomingMessage, signal: AbortSignal, originOf: (incoming: IncomingMessage) => RequestOrigin): Promise<Response> {
+async function respond(
+  api: Api,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  signal: AbortSignal,
+  originOf: (incoming: IncomingMessage) => RequestOrigin,
+): Promise<Response> {
   try {
-    return await api.request(incomingRequest(incoming, signal), originOf(incoming));
+    return await api.request(incomingRequest(incoming, signal, inviteBody(incoming, outgoing)), originOf(incoming));
   } catch (error) {
     const caller: Caller = { kind: 'tcp', remoteAddress: '', requireKey: true };
     const known = error instanceof TypeError && 'code' in error && error.code === 'ERR_INVALID_URL' ? malformed() : error;
     return errorResponse(publicError(known, caller), requestId());
   }
+}
+
+/** Who waits for `100 Continue` with a body gets it when somebody wants to read that, or an answer without having sent it. */
+function inviteBody({ headers }: IncomingMessage, outgoing: ServerResponse): () => void {
+  if (headers.expect === undefined) return ignore;
+  // A body that was not asked for may come or not: what follows on this connection could be either.
+  outgoing.setHeader('connection', 'close');
+  return () => {
+    outgoing.removeHeader('connection');
+    outgoing.writeContinue();
+  };
 }
 
 const malformed = (): HearthError => new HearthError('invalid_value', 'The request line or the Host header is malformed.');
@@ -56,7 +73,6 @@ async function write(response: Response, outgoing: ServerResponse): Promise<void
     outgoing.end();
     return;
   }
-  outgoing.flushHeaders();
   await copy(body, outgoing);
 }
 
@@ -65,9 +81,12 @@ async function copy(body: ReadableStream<Uint8Array>, outgoing: ServerResponse):
   const reader = body.getReader();
   const cancel = (): void => void reader.cancel().catch(ignore);
   outgoing.once('close', cancel);
+  // What is there already goes out with the head, in one write; what is not must not keep the head.
+  const alone = setImmediate(() => outgoing.flushHeaders());
   try {
     for (;;) {
       const { done, value } = await reader.read();
+      clearImmediate(alone);
       if (done) break;
       if (!outgoing.write(value) && !(await drained(outgoing))) return;
     }

@@ -65,21 +65,22 @@ async function* piecesOf(reading: StreamReading): AsyncGenerator<AnswerPiece, vo
   try {
     for (;;) {
       if (committed) watch.waiting();
-      const next = await nextEvent(events, reading);
-      if (next === null) break;
-      const piece = readEvent(next, reading, committed);
-      const content = piece?.events.some(isContent) ?? false;
+      const packet = await nextEvents(events, reading);
+      if (packet === null) break;
+      const { piece, content, fault } = readPacket(packet, reading, committed);
       if (committed) watch.received(content);
       committed ||= content;
       if (decoder.terminated) {
-        const ending: AnswerPiece = { events: decoder.finish(), bytes: piece?.bytes ?? new Uint8Array() };
         left = true;
         response.leave();
         watch[Symbol.dispose]();
-        yield ending;
-        return;
       }
       if (piece !== null) yield piece;
+      if (fault !== null) throw fault.error;
+      if (decoder.terminated) {
+        yield { events: decoder.finish(), bytes: new Uint8Array() };
+        return;
+      }
     }
     const rest = decoder.finish();
     reading.onViolation?.('missing-terminator');
@@ -90,8 +91,37 @@ async function* piecesOf(reading: StreamReading): AsyncGenerator<AnswerPiece, vo
   }
 }
 
-/** The next event, or null at the end; an answer that is whole may end as it likes. */
-async function nextEvent(events: AsyncGenerator<WireEvent, void>, { watch, faults, decoder }: StreamReading): Promise<WireEvent | null> {
+interface PacketReading {
+  /** What the packet says, up to a fault in it; null for nothing. */
+  readonly piece: AnswerPiece | null;
+  readonly content: boolean;
+  readonly fault: { readonly error: unknown } | null;
+}
+
+/** All events of a packet as one piece: each piece takes a turn of every iteration between here and the client. */
+function readPacket(packet: readonly WireEvent[], reading: StreamReading, committed: boolean): PacketReading {
+  const events: GenerateEvent[] = [];
+  const bytes: Uint8Array[] = [];
+  let content = false;
+  let fault: PacketReading['fault'] = null;
+  for (const event of packet) {
+    try {
+      const piece = readEvent(event, reading, committed || content);
+      if (piece === null) continue;
+      content ||= piece.events.some(isContent);
+      events.push(...piece.events);
+      bytes.push(piece.bytes);
+    } catch (error) {
+      fault = { error };
+      break;
+    }
+    if (reading.decoder.terminated) break;
+  }
+  return { piece: bytes.length === 0 ? null : { events, bytes: bytes.length === 1 ? bytes[0]! : Buffer.concat(bytes) }, content, fault };
+}
+
+/** The events of the next packet, or null at the end; an answer that is whole may end as it likes. */
+async function nextEvents(events: AsyncGenerator<readonly WireEvent[], void>, { watch, faults, decoder }: StreamReading): Promise<readonly WireEvent[] | null> {
   try {
     const { done, value } = await events.next();
     if (watch.signal.aborted) throw watch.signal.reason;

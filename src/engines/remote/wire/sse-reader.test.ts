@@ -8,7 +8,7 @@ async function read(bytes: Uint8Array, every: number, more = limits): Promise<Wi
     for (let at = 0; at < bytes.byteLength; at += every) yield bytes.subarray(at, at + every);
   }
   const events: WireEvent[] = [];
-  for await (const event of readWireEvents(packets(), more)) events.push(event);
+  for await (const together of readWireEvents(packets(), more)) events.push(...together);
   return events;
 }
 

@@ -22,14 +22,25 @@ const LF = 10;
 const CR = 13;
 const BOM = [0xef, 0xbb, 0xbf];
 
-/** Reads server-sent events from packets split anywhere; takes CR, LF and CRLF, a byte order mark, several data lines (WHATWG HTML §9.2.6). */
-export async function* readWireEvents(packets: AsyncIterable<Uint8Array>, limits: SseLimits): AsyncGenerator<WireEvent, void> {
+/**
+ * Reads server-sent events from packets split anywhere; takes CR, LF and CRLF, a byte order mark, several data lines (WHATWG HTML §9.2.6). What
+ * one packet completes comes together: a server that has fallen behind sends many events at once, and each turn of an iteration has its price.
+ */
+export async function* readWireEvents(packets: AsyncIterable<Uint8Array>, limits: SseLimits): AsyncGenerator<readonly WireEvent[], void> {
   const blocks = createBlockBuffer(limits);
   for await (const packet of packets) {
-    for (const block of blocks.push(packet)) yield toEvent(block, true, limits);
+    const events: WireEvent[] = [];
+    try {
+      for (const block of blocks.push(packet)) events.push(toEvent(block, true, limits));
+    } catch (error) {
+      // What is wrong with one event is no fault of those before it.
+      if (events.length > 0) yield events;
+      throw error;
+    }
+    if (events.length > 0) yield events;
   }
   const rest = blocks.rest();
-  if (rest.byteLength > 0) yield toEvent(rest, false, limits);
+  if (rest.byteLength > 0) yield [toEvent(rest, false, limits)];
 }
 
 /** Cuts bytes into blocks; each byte is looked at once, however small the packets are. */
