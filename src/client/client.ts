@@ -24,10 +24,12 @@ export interface Client {
 
 export function createClient(options: ClientOptions): Client {
   async function send(endpoint: EndpointDefinition, input: RawInput, accept: string, call: CallOptions): Promise<Response> {
+    const body = input.form === undefined ? (input.body === undefined ? null : JSON.stringify(input.body)) : formOf(input.form, input.file);
     const request = new Request(requestUrl(options.baseUrl, endpoint, input), {
       method: endpoint.method,
-      headers: { accept, ...(input.body === undefined ? {} : { 'content-type': 'application/json' }), ...options.headers, ...call.headers },
-      ...(input.body === undefined ? {} : { body: JSON.stringify(input.body) }),
+      // A form names its border itself.
+      headers: { accept, ...(typeof body === 'string' ? { 'content-type': 'application/json' } : {}), ...options.headers, ...call.headers },
+      ...(body === null ? {} : { body }),
       ...(call.signal ? { signal: call.signal } : {}),
     });
     const response = await options.fetch(request).catch((error: unknown) => {
@@ -74,6 +76,15 @@ interface RawInput {
   readonly params?: Readonly<Record<string, string>>;
   readonly query?: Readonly<Record<string, string | undefined>>;
   readonly body?: unknown;
+  readonly form?: Readonly<Record<string, unknown>>;
+  readonly file?: Blob;
+}
+
+function formOf(fields: Readonly<Record<string, unknown>>, file: Blob | undefined): FormData {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) if (value !== undefined) form.append(name, String(value));
+  if (file !== undefined) form.append('file', file);
+  return form;
 }
 
 function requestUrl(baseUrl: string, endpoint: EndpointDefinition, input: RawInput): string {

@@ -29,6 +29,7 @@ const EXTRA_VARIABLES: Readonly<Record<string, readonly string[]>> = {
   'run.exifMetadata': ['HEARTH_EXIF_METADATA', 'MLXK2_EXIF_METADATA'],
   'run.metadataContext': ['HEARTH_VISION_METADATA_CONTEXT', 'MLXK2_VISION_METADATA_CONTEXT'],
   'run.imageChunk': ['HEARTH_VISION_CHUNK_SIZE', 'MLXK2_VISION_CHUNK_SIZE'],
+  'run.audioSegments': ['HEARTH_AUDIO_SEGMENTS', 'MLXK2_AUDIO_SEGMENTS'],
   'logs.level': ['HEARTH_LOG_LEVEL', 'MLXK2_LOG_LEVEL'],
   'logs.json': ['HEARTH_LOG_JSON', 'MLXK2_LOG_JSON'],
   'hub.endpoint': ['HF_ENDPOINT'],

@@ -124,6 +124,7 @@ export const configSchema = z.strictObject({
       exifMetadata: z.boolean().default(true).describe('Read place, day and camera out of images, for the table in front of an answer.'),
       metadataContext: z.boolean().default(true).describe('Tell the model what was read out of its images.'),
       imageChunk: z.int().min(1).max(5).default(1).describe('Images that a model sees together when `run` gets no `--chunk`.'),
+      audioSegments: z.boolean().default(false).describe('Put a table of the segments and their times behind what was written down of a recording.'),
     })
     .prefault({}),
   embeddings: z

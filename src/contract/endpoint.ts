@@ -37,12 +37,14 @@ type InputPart<E, K extends 'params' | 'query' | 'body'> = E extends { readonly 
     ? { readonly [P in K]?: z.input<S> }
     : { readonly [P in K]: z.input<S> }
   : { readonly [P in K]?: undefined };
+/** A form of texts with one file. */
+type FormPart<E> = E extends { readonly form: infer S extends z.ZodType } ? { readonly form: z.input<S>; readonly file: Blob } : { readonly form?: undefined };
 type OutputPart<E, K extends 'params' | 'query' | 'body'> = E extends { readonly [P in K]: infer S extends z.ZodType }
   ? { readonly [P in K]: z.output<S> }
   : { readonly [P in K]?: undefined };
 
 /** What a caller passes: only the parts that the endpoint declares. */
-export type EndpointInput<E extends EndpointDefinition> = InputPart<E, 'params'> & InputPart<E, 'query'> & InputPart<E, 'body'>;
+export type EndpointInput<E extends EndpointDefinition> = InputPart<E, 'params'> & InputPart<E, 'query'> & InputPart<E, 'body'> & FormPart<E>;
 /** What a handler gets after validation. */
 export type EndpointRequest<E extends EndpointDefinition> = OutputPart<E, 'params'> & OutputPart<E, 'query'> & OutputPart<E, 'body'>;
 export type EndpointReply<E extends EndpointDefinition> = E extends { readonly reply: infer S extends z.ZodType } ? z.output<S> : undefined;

@@ -198,6 +198,14 @@ export const runDataSchema = z.looseObject({
   timings: z.object({ load_s: z.number().nullable(), time_to_first_token_s: z.number().nullable(), tokens_per_s: z.number().nullable() }).optional(),
   engine: text.nullable().optional(),
   resolved: z.object({ name: text, hash: text.nullable() }).optional(),
+  /** Of a recording that was written down; times in seconds. */
+  transcription: z
+    .object({
+      language: text.nullable(),
+      duration_s: z.number().nullable(),
+      segments: z.array(z.object({ start: z.number(), end: z.number(), text })),
+    })
+    .optional(),
 });
 
 export const embedDataSchema = z.looseObject({

@@ -10,6 +10,10 @@ export function createSeeingEngine(flags: FakeEngineFlags & { readonly speech?: 
   const engine = createFakeEngine(flags);
   return {
     ...engine,
+    canRun: (facts) => {
+      const verdicts = engine.canRun(facts);
+      return { ...verdicts, vision: verdicts.text, audio: verdicts.text };
+    },
     capabilities: (facts, options) => ({
       ...engine.capabilities(facts, options),
       images: true,

@@ -1,5 +1,5 @@
 import type { Client } from '../../client/index.ts';
-import { endpoints, type HearthExtension, type Usage } from '../../contract/index.ts';
+import { endpoints, type HearthExtension, type RunData, type Usage } from '../../contract/index.ts';
 import type { MediaFile } from './read-media.ts';
 
 export interface Turn {
@@ -45,6 +45,8 @@ export interface Answer {
   readonly hearth: HearthExtension | null;
   readonly firstTokenMs: number | null;
   readonly totalMs: number;
+  /** Of a recording that was written down. */
+  readonly transcription?: RunData['transcription'];
 }
 
 /** Asks for one answer and hands on its parts as they come; a batch is the same stream, collected. */

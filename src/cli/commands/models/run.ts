@@ -14,6 +14,7 @@ import { type MediaFile, readAudio, readImages } from '../../generate/read-media
 import { choosePrompt } from '../../generate/read-prompt.ts';
 import { type ReadyModel, readyModel } from '../../generate/ready-model.ts';
 import { newTokens } from '../../generate/token-policy.ts';
+import { transcribe } from '../../generate/transcribe.ts';
 import { plain } from '../../render/plain.ts';
 import { formatSeconds } from '../../render/size.ts';
 
@@ -93,20 +94,24 @@ export const runCommand = defineCommand({
     // A daemon's engines keep their cage: what is asked for here is for this command alone.
     const { client } = given.sandbox ? await context.connect() : await context.connectHere({ 'security.sandbox': 'off' });
     let media: readonly MediaFile[] = [];
+    let speech = false;
     const ready = await readyModel(context, client, {
       name: args.model,
       engine: given.engine,
       async check(shown) {
+        speech = given.audio.length > 0 && shown.model.model_type === 'audio';
         const recording = await readAudio(context.cwd, given.audio, context.env);
         media = [...(await readImages(context.cwd, given.image)), ...(recording === null ? [] : [recording])];
         const translate = given.translate === true ? 'en' : given.translate;
         const wish = { name: args.model, images: given.image.length > 0, audio: given.audio.length > 0, translate };
         for (const warning of checkWish(wish, shown, await memoryTotalBytes()).warnings) context.output.notice(`Note: ${warning}`);
+        checkRecording(given, args.model, speech);
       },
     });
     if (given.verbose) context.output.notice(`${ready.model.id} on ${ready.model.engine ?? 'no engine'}, loaded in ${formatSeconds(ready.loadMs / 1000)}`);
     if (given.chatTemplate) for (const warning of ready.model.warnings) context.output.notice(`Note: ${plain(warning)}`);
-    const settings = { ...settingsOf(args.model, given, ready, (await context.loadConfig()).config.run.imageChunk), jsonSchema };
+    const { imageChunk, audioSegments } = (await context.loadConfig()).config.run;
+    const settings = { ...settingsOf(args.model, given, ready, imageChunk), jsonSchema };
     if (choice.kind === 'chat') {
       await chat(context, client, { settings, modelName: args.model, system: given.system, showReasoning: given.reasoning });
       return { data: null, silent: true };
@@ -121,7 +126,22 @@ export const runCommand = defineCommand({
     const stopListening = context.onInterrupt(() => interrupted.abort());
     let reply: Answer;
     try {
-      reply = await answer(client, settings, turns, streaming ? printer.part : () => {}, AbortSignal.any([interrupted.signal, context.signal]));
+      const signal = AbortSignal.any([interrupted.signal, context.signal]);
+      reply = speech
+        ? await transcribe(
+            client,
+            {
+              model: ready.model.id,
+              recording: media[0]!,
+              prompt: choice.prompt,
+              language: given.language,
+              translate: given.translate !== undefined,
+              temperature: settings.temperature,
+              table: audioSegments,
+            },
+            signal,
+          )
+        : await answer(client, settings, turns, streaming ? printer.part : () => {}, signal);
     } catch (error) {
       if (!interrupted.signal.aborted) throw error;
       if (context.common.json) throw new HearthError('cancelled', INTERRUPTED, { cause: error });
@@ -199,21 +219,38 @@ async function readJsonSchema(cwd: string, file: string): Promise<unknown> {
   }
 }
 
-/** What is asked of images without a word; a recording is only written down. */
-const defaultPrompt = (given: Given): string => (given.image.length > 0 ? 'Describe the image.' : '');
+/** What a recording is for: a speech model writes it down and takes no other wish; a model that hears takes a question, and no language. */
+function checkRecording(given: Given, name: string, speech: boolean): void {
+  if (given.audio.length === 0) return;
+  const wrong = (message: string) => new HearthError('invalid_argument', message);
+  const useless = (
+    [
+      ['--system', given.system],
+      ['--json-schema', given.jsonSchema],
+      ['--adapter', given.adapter],
+    ] as const
+  ).find(([, value]) => value !== undefined);
+  if (speech && useless !== undefined) throw wrong(`${name} writes down what is said: ${useless[0]} says nothing to it. A prompt is a hint for the spelling.`);
+  if (!speech && given.language !== undefined) throw wrong(`${name} answers questions about a recording: say its language in the prompt, not with --language.`);
+}
+
+/** What is asked of images or of a recording without a word; a speech model is asked nothing. */
+const defaultPrompt = (given: Given): string =>
+  given.image.length > 0 ? 'Describe the image.' : given.audio.length > 0 ? 'What do you hear in this audio?' : '';
 
 function runData(model: string, prompt: string, reply: Answer, ready: ReadyModel): RunData {
   const seconds = (ms: number | null | undefined) => (ms === null || ms === undefined ? null : Math.round(ms) / 1000);
-  const usage = reply.usage ?? { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
+  const { usage } = reply;
   return {
     model,
     prompt,
     response: reply.text,
-    tokens_generated: usage.completion_tokens,
+    tokens_generated: usage?.completion_tokens ?? 0,
     generation_time_s: seconds(reply.totalMs) ?? 0,
     reasoning_content: reply.reasoning === '' ? null : reply.reasoning,
     finish_reason: reply.finishReason,
-    usage: { prompt_tokens: usage.prompt_tokens, completion_tokens: usage.completion_tokens, total_tokens: usage.total_tokens },
+    ...(reply.transcription === undefined ? {} : { transcription: reply.transcription }),
+    ...(usage === null ? {} : { usage: { prompt_tokens: usage.prompt_tokens, completion_tokens: usage.completion_tokens, total_tokens: usage.total_tokens } }),
     timings: { load_s: seconds(ready.loadMs), time_to_first_token_s: seconds(reply.firstTokenMs), tokens_per_s: tokensPerSecond(reply) },
     engine: reply.hearth?.engine ?? ready.model.engine,
     resolved: reply.hearth?.model ?? { name: ready.model.id, hash: ready.model.hash },
