@@ -16,6 +16,7 @@ export function admit(incoming: IncomingMessage, listener: ListenerNames): Heart
     checkHost(valuesOf(incoming, 'host'), incoming.url ?? '', listener) ??
     checkSteps(incoming.url ?? '') ??
     checkLength(incoming) ??
+    checkCoding(incoming) ??
     checkRepeated(incoming, ['origin', 'content-length', 'content-type', 'content-encoding', 'authorization', 'transfer-encoding']) ??
     checkOrigin({ origin: incoming.headers.origin, fetchSite: asOne(incoming.headers['sec-fetch-site']) }, listener)
   );
@@ -33,6 +34,15 @@ function checkLength({ method, headers }: IncomingMessage): HearthError | null {
   if (method !== 'POST' && method !== 'PUT' && method !== 'PATCH') return null;
   if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return null;
   return new HearthError('invalid_value', 'A request with a body needs Content-Length or chunks.', { details: { param: 'content-length' } });
+}
+
+/** A coding that is not undone here would be read as what it is not. */
+function checkCoding({ headers }: IncomingMessage): HearthError | null {
+  const coding = headers['transfer-encoding'];
+  if (coding === undefined || coding.trim().toLowerCase() === 'chunked') return null;
+  return new HearthError('invalid_value', 'Of transfer encodings only chunked is taken; Content-Encoding says how a body is compressed.', {
+    details: { param: 'transfer-encoding' },
+  });
 }
 
 function valuesOf(incoming: IncomingMessage, name: string): string[] {

@@ -1,6 +1,5 @@
 import { Hono } from 'hono';
 import type { Catalog } from '../catalog/index.ts';
-import { endpoints } from '../contract/index.ts';
 import {
   type Clock,
   type EventSink,
@@ -15,54 +14,24 @@ import {
 import { createKeyLimits, createMemoryStateStore, createRequestGateway, type Gateway, type KeyLimits, type RequestGateway } from '../gateway/index.ts';
 import { type Access, type ApiKeyStore, type Caller, callerId, checkScope, createAccess, IN_PROCESS, NO_API_KEYS, policyOf } from '../security/index.ts';
 import type { Store } from '../store/index.ts';
-import { bind, type Handler, type HonoEnv, type RequestInspector, type RequestNote } from './bind.ts';
+import type { HonoEnv, RequestInspector, RequestNote } from './bind.ts';
+import { bindRoutes } from './bind-routes.ts';
 import { errorResponse, errorShape, publicError } from './errors.ts';
 import { captureAnswer } from './observe/capture.ts';
 import { leakRecorder, observeGateway } from './observe/observe-gateway.ts';
 import { createRequestObserver } from './observe/observe-requests.ts';
 import type { LiveRequest } from './observe/request-table.ts';
 import { NO_TELEMETRY, type TelemetryReader } from './observe/telemetry-port.ts';
-import { createApiKeyHandler, lastReloadHandler, listApiKeysHandler, NO_RELOADS, reloadConfigHandler, revokeApiKeyHandler } from './routes/access.ts';
-import { cancelRequestHandler, loadModelHandler, residentModelsHandler, statusHandler, unloadModelHandler, versionHandler } from './routes/admin.ts';
-import { type AlertService, bindAlerts } from './routes/alerts.ts';
-import { getModelInShape, listModelsInShape } from './routes/anthropic-models.ts';
-import { audioHandler } from './routes/audio.ts';
-import { bindAudit, NO_AUDIT } from './routes/audit.ts';
-import { catalogHandler } from './routes/catalog.ts';
-import { chatHandler } from './routes/chat.ts';
-import { completionsHandler } from './routes/completions.ts';
-import { daemonStopHandler, logLinesHandler, logRotateHandler, logsHandler, NO_DAEMON, NO_LOGS, stackDownHandler, stackUpHandler } from './routes/daemon.ts';
-import { embeddingProxy } from './routes/embedding-proxy.ts';
-import { embeddingsHandler, rerankHandler } from './routes/embeddings.ts';
-import { bindEngines, type EngineInstalls, NO_ENGINE_INSTALLS } from './routes/engines.ts';
-import { healthHandler, liveHandler, readyHandler } from './routes/health.ts';
-import { countMessageTokensHandler, createMessageHandler } from './routes/messages.ts';
-import { getModelHandler, listModelsHandler } from './routes/models.ts';
-import {
-  cacheHandler,
-  cancelAnyRequestHandler,
-  captureHandler,
-  capturesHandler,
-  clearCacheHandler,
-  drainHandler,
-  endReasoningHandler,
-  eventsHandler,
-  limitsHandler,
-  liveRequestsHandler,
-  metricsHandler,
-  pinModelHandler,
-  queueHandler,
-  usageHandler,
-} from './routes/observe.ts';
-import { storePushHandler } from './routes/push.ts';
-import { countResponseTokensHandler, createResponseHandler, deleteResponseHandler, getResponseHandler, responseStore } from './routes/responses.ts';
-import { drainUpstreamHandler, explainRouteHandler, resetBreakerHandler, resumeUpstreamHandler, routesHandler, upstreamsHandler } from './routes/routing.ts';
-import { storeHealthHandler, storeListHandler, storePullHandler, storeRecalculateHandler, storeRemoveHandler, storeShowHandler } from './routes/store.ts';
-import { applyTemplateHandler, detokenizeHandler, tokenizeHandler } from './routes/tokenize.ts';
-import { bindTrust, type TrustService } from './routes/trust.ts';
-import { storeCloneHandler, storeConvertHandler } from './routes/workspaces.ts';
+import { NO_RELOADS } from './routes/access.ts';
+import type { AlertService } from './routes/alerts.ts';
+import { NO_AUDIT } from './routes/audit.ts';
+import { NO_DAEMON, NO_LOGS } from './routes/daemon.ts';
+import { type EngineInstalls, NO_ENGINE_INSTALLS } from './routes/engines.ts';
+import { responseStore } from './routes/responses.ts';
+import type { TrustService } from './routes/trust.ts';
 import { routingWishes } from './routing-wishes.ts';
 import type { AuditReader, ConfigReloads, DaemonControl, LogReader, Services } from './services.ts';
+import { unknownRoute } from './unknown-route.ts';
 
 export interface ApiOptions {
   readonly gateway: Gateway;
@@ -278,99 +247,12 @@ function createRoutes(services: Services, door: Door): Hono<HonoEnv & { Bindings
       refusedWith(context.env.note.live, refusal);
       return errorResponse(refusal, context.env.requestId, {}, shape);
     }
-    const methods = methodsOf(pathname);
-    if (methods.length === 0)
-      return errorResponse(new HearthError('route_not_found', `There is no route ${pathname.slice(0, 200)}.`), context.env.requestId, {}, shape);
-    const error = new HearthError('method_not_allowed', `${pathname.slice(0, 200)} takes ${methods.join(', ')}, not ${context.req.method}.`);
-    return errorResponse(error, context.env.requestId, { allow: methods.join(', ') }, shape);
+    const { error, headers } = unknownRoute(context.req.method, pathname);
+    return errorResponse(error, context.env.requestId, headers, shape);
   });
 
-  const on = <E extends (typeof endpoints)[keyof typeof endpoints]>(endpoint: E, handler: Handler<E>) =>
-    bind(app as unknown as Hono<HonoEnv>, endpoint, services, handler);
-  on(endpoints.chatCompletions, chatHandler(services));
-  on(endpoints.completions, completionsHandler(services));
-  on(endpoints.createMessage, createMessageHandler(services));
-  on(endpoints.countMessageTokens, countMessageTokensHandler(services));
-  bindEmbeddings(app as unknown as Hono<HonoEnv>, services);
-  on(endpoints.rerank, rerankHandler(services));
-  on(endpoints.transcriptions, audioHandler('transcribe'));
-  on(endpoints.translations, audioHandler('translate'));
-  on(endpoints.createResponse, createResponseHandler(services));
-  on(endpoints.countResponseTokens, countResponseTokensHandler(services));
-  on(endpoints.getResponse, getResponseHandler(services));
-  on(endpoints.deleteResponse, deleteResponseHandler(services));
-  on(endpoints.listModels, listModelsInShape(listModelsHandler(services)));
-  on(endpoints.getModel, getModelInShape(getModelHandler(services)));
-  on(endpoints.tokenize, tokenizeHandler(services));
-  on(endpoints.detokenize, detokenizeHandler(services));
-  on(endpoints.applyTemplate, applyTemplateHandler(services));
-  on(endpoints.upstreams, upstreamsHandler(services));
-  on(endpoints.routes, routesHandler(services));
-  on(endpoints.explainRoute, explainRouteHandler(services));
-  on(endpoints.drainUpstream, drainUpstreamHandler(services));
-  on(endpoints.resumeUpstream, resumeUpstreamHandler(services));
-  on(endpoints.resetBreaker, resetBreakerHandler(services));
-  on(endpoints.cancelRequest, cancelRequestHandler(services));
-  on(endpoints.health, healthHandler(services));
-  on(endpoints.healthLive, liveHandler);
-  on(endpoints.healthReady, readyHandler(services));
-  on(endpoints.version, versionHandler(services));
-  on(endpoints.status, statusHandler(services));
-  on(endpoints.residentModels, residentModelsHandler(services));
-  on(endpoints.loadModel, loadModelHandler(services));
-  on(endpoints.unloadModel, unloadModelHandler(services));
-  on(endpoints.catalog, catalogHandler(services));
-  bindEngines(on, services);
-  on(endpoints.daemonStop, daemonStopHandler(services));
-  on(endpoints.stackUp, stackUpHandler(services));
-  on(endpoints.stackDown, stackDownHandler(services));
-  on(endpoints.logs, logsHandler(services));
-  on(endpoints.logLines, logLinesHandler(services));
-  on(endpoints.logRotate, logRotateHandler(services));
-  on(endpoints.createApiKey, createApiKeyHandler(services));
-  on(endpoints.listApiKeys, listApiKeysHandler(services));
-  on(endpoints.revokeApiKey, revokeApiKeyHandler(services));
-  bindAudit(on, services);
-  bindAlerts(on, services);
-  on(endpoints.reloadConfig, reloadConfigHandler(services));
-  on(endpoints.lastReload, lastReloadHandler(services));
-  bindObservation(on, services);
-  bindTrust(on, services);
-  on(endpoints.storeList, storeListHandler(services));
-  on(endpoints.storePull, storePullHandler(services));
-  on(endpoints.storePush, storePushHandler(services));
-  on(endpoints.storeShow, storeShowHandler(services));
-  on(endpoints.storeHealth, storeHealthHandler(services));
-  on(endpoints.storeRecalculate, storeRecalculateHandler(services));
-  on(endpoints.storeRemove, storeRemoveHandler(services));
-  on(endpoints.storeClone, storeCloneHandler(services));
-  on(endpoints.storeConvert, storeConvertHandler(services));
+  bindRoutes(app as unknown as Hono<HonoEnv>, services);
   return app;
-}
-
-function bindObservation(on: <E extends (typeof endpoints)[keyof typeof endpoints]>(endpoint: E, handler: Handler<E>) => void, services: Services): void {
-  on(endpoints.metrics, metricsHandler(services));
-  on(endpoints.liveRequests, liveRequestsHandler(services));
-  on(endpoints.cancelAnyRequest, cancelAnyRequestHandler(services));
-  on(endpoints.endReasoning, endReasoningHandler(services));
-  on(endpoints.queue, queueHandler(services));
-  on(endpoints.cache, cacheHandler(services));
-  on(endpoints.clearCache, clearCacheHandler(services));
-  on(endpoints.limits, limitsHandler(services));
-  on(endpoints.drain, drainHandler(services));
-  on(endpoints.pinModel, pinModelHandler(services));
-  on(endpoints.events, eventsHandler(services));
-  on(endpoints.usage, usageHandler(services));
-  on(endpoints.captures, capturesHandler(services));
-  on(endpoints.capture, captureHandler(services));
-}
-
-/** With a backend the body is only passed on: the other server checks it. */
-function bindEmbeddings(app: Hono<HonoEnv>, services: Services): void {
-  const { backend } = services.embeddings;
-  const { body: _, ...unread } = endpoints.embeddings;
-  if (backend === null) bind(app, endpoints.embeddings, services, embeddingsHandler(services));
-  else bind(app, unread, services, embeddingProxy({ backend, maxBodyBytes: services.maxBodyBytes }));
 }
 
 /** What a request was refused with, for its end to tell. */
@@ -379,20 +261,6 @@ function refusedWith(live: LiveRequest, { code, details }: HearthError): void {
   const { scope } = details;
   if (code === 'permission_denied' && typeof scope === 'string') live.refusedScope = scope;
 }
-
-const PATTERNS = Object.values(endpoints).flatMap(({ method, path, ...rest }) =>
-  [path, ...('aliases' in rest ? rest.aliases : [])].map((each) => ({
-    method,
-    pattern: new RegExp(
-      `^${each
-        .replaceAll('.', '\\.')
-        .replaceAll(/\{\w+\+\}/g, '.+')
-        .replaceAll(/\{\w+\}/g, '[^/]+')}$`,
-    ),
-  })),
-);
-
-const methodsOf = (pathname: string): string[] => [...new Set(PATTERNS.filter(({ pattern }) => pattern.test(pathname)).map(({ method }) => method))];
 
 const causeOf = (error: unknown): string => {
   const cause = error instanceof HearthError && error.cause !== undefined ? error.cause : error;

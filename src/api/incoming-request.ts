@@ -10,11 +10,12 @@ class IncomingRequest {
   readonly url: string;
   readonly signal: AbortSignal;
   readonly #incoming: IncomingMessage;
+  readonly #onRead: () => void;
   #headers: Headers | undefined;
   #body: ReadableStream<Uint8Array> | null | undefined;
   #taken = false;
 
-  constructor(incoming: IncomingMessage, signal: AbortSignal) {
+  constructor(incoming: IncomingMessage, signal: AbortSignal, onRead: () => void) {
     this.method = incoming.method ?? 'GET';
     // Which name the client used was checked before; from here on only the path counts.
     const target = incoming.url ?? '/';
@@ -22,6 +23,7 @@ class IncomingRequest {
     this.url = `http://hearth${pathname}${search}`;
     this.signal = signal;
     this.#incoming = incoming;
+    this.#onRead = onRead;
   }
 
   get headers(): Headers {
@@ -37,6 +39,7 @@ class IncomingRequest {
   /** The body as it comes in, for who reads it whole. */
   take(): Readable | null {
     if (this.method === 'GET' || this.method === 'HEAD') return null;
+    if (!this.#taken) this.#onRead();
     this.#taken = true;
     return this.#incoming;
   }
@@ -67,7 +70,9 @@ class IncomingRequest {
 }
 Object.setPrototypeOf(IncomingRequest.prototype, Request.prototype);
 
-export const incomingRequest = (incoming: IncomingMessage, signal: AbortSignal): Request => new IncomingRequest(incoming, signal) as unknown as Request;
+/** `onRead` hears when somebody wants the body. */
+export const incomingRequest = (incoming: IncomingMessage, signal: AbortSignal, onRead: () => void): Request =>
+  new IncomingRequest(incoming, signal, onRead) as unknown as Request;
 
 /** The body as a stream of Node: the connection itself where the request came over one. null without a body. */
 export function bodyStream(request: Request): Readable | null {

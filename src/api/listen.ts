@@ -1,5 +1,5 @@
 import { chmod } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { type ErrorCode, REQUEST_LIMITS } from '../contract/index.ts';
 import { HearthError, requestId } from '../core/index.ts';
@@ -133,34 +133,52 @@ async function openTcp(api: Api, host: string, port: number, options: ListenOpti
   const { maxConnections, ...limits } = { ...SERVER_OPTIONS, maxConnections: MAX_CONNECTIONS, ...options.server };
   const server = createServer(limits);
   const { access = {} } = options;
-  const told = (error: HearthError, remoteAddress = '', origin: string | null = null) => access.onRefused?.({ code: error.code, remoteAddress, origin });
-  server.on('clientError', (error, socket: Socket) => answerClientError(error, socket, told));
+  const told: Told = (error: HearthError, remoteAddress = '', origin = null) => access.onRefused?.({ code: error.code, remoteAddress, origin });
   await bound(server, () => server.listen({ host, port, ipv6Only: true }), port);
   const ownPort = (server.address() as AddressInfo).port;
   const policy: Policy = () => ({
     names: { host, port: ownPort, hosts: access.hosts ?? [], origins: access.origins ?? [] },
     requireKey: access.requireKey === true || !isLoopback(host),
   });
-  server.on('request', tcpRequests(api, policy, told));
+  serveWith(server, tcpRequests(api, policy, told), { told, admit: (incoming) => admit(incoming, policy().names) });
   limitConnections(server, maxConnections);
-  server.on('upgrade', (incoming: IncomingMessage, socket: Socket) => {
-    const refusal = admit(incoming, policy().names);
-    if (refusal) told(refusal, socket.remoteAddress, incoming.headers.origin);
-    endWith(socket, refusal ?? new HearthError('route_not_found', 'There are no WebSockets here.'));
-  });
   return server;
 }
 
 async function openSocket(api: Api, path: string): Promise<Server> {
   const server = createServer({ ...SERVER_OPTIONS });
-  server.on('clientError', (error, socket: Socket) => answerClientError(error, socket));
   await bound(server, () => server.listen(path), null);
   await chmod(path, 0o600);
-  server.on(
-    'request',
+  serveWith(
+    server,
     bridge(api, (incoming) => ({ caller: { kind: 'trusted', via: 'socket' }, cut: () => void incoming.socket.destroy() })),
   );
   return server;
+}
+
+interface Edge {
+  readonly told?: Told;
+  /** What is asked of every request before anything else. */
+  readonly admit?: (incoming: IncomingMessage) => HearthError | null;
+}
+
+/** Answers what Node would answer by itself, or not at all, in the shape of every other error. */
+function serveWith(server: Server, requests: RequestListener, { told = () => {}, admit = () => null }: Edge = {}): void {
+  server.on('clientError', (error, socket: Socket) => answerClientError(error, socket, told));
+  server.on('request', requests);
+  // The answer says 100 when the body is read (bridge.ts).
+  server.on('checkContinue', requests);
+  server.on('checkExpectation', (incoming, outgoing) => {
+    const word = incoming.headers.expect?.slice(0, 100) ?? '';
+    refuse(incoming, outgoing, admit(incoming) ?? new HearthError('expectation_failed', `Expect: ${word} is nothing that this server can do.`));
+  });
+  server.on('upgrade', (incoming: IncomingMessage, socket: Socket) => {
+    const refusal = admit(incoming);
+    if (refusal) told(refusal, socket.remoteAddress, incoming.headers.origin);
+    endWith(socket, refusal ?? new HearthError('route_not_found', 'There are no WebSockets here.'));
+  });
+  // Its target is the server beyond, so that none of ours can be meant.
+  server.on('connect', (_incoming, socket: Socket) => endWith(socket, new HearthError('method_not_allowed', 'This server is no proxy: it takes no CONNECT.')));
 }
 
 async function bound(server: Server, start: () => void, port: number | null): Promise<void> {
@@ -182,6 +200,7 @@ async function bound(server: Server, start: () => void, port: number | null): Pr
   }
 }
 
+/** Hears of what was refused before it became a request. */
 type Told = (error: HearthError, remoteAddress?: string, origin?: string | null) => void;
 
 function tcpRequests(api: Api, policy: Policy, told: Told): RequestListener {
@@ -264,7 +283,7 @@ function rawResponse(error: HearthError): string {
   const id = requestId();
   const body = JSON.stringify(errorBody(error, id));
   const head = [
-    `HTTP/1.1 ${error.row.status} ${error.code}`,
+    `HTTP/1.1 ${error.row.status} ${STATUS_CODES[error.row.status]}`,
     'content-type: application/json',
     `content-length: ${Buffer.byteLength(body)}`,
     'x-content-type-options: nosniff',

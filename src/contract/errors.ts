@@ -76,6 +76,7 @@ export const ERRORS = {
   url_too_long: row(414, 1, 'Send a shorter URL.'),
   translation_unsupported: row(422, 1, 'Choose a model with the capability audio-translate-en; `hearth show <model>` lists them.'),
   unsupported_media_type: row(415, 1, 'Send `content-type: application/json`.'),
+  expectation_failed: row(417, 1, 'Leave out the header Expect, or send `Expect: 100-continue`.'),
   headers_too_large: row(431, 1, 'Send fewer or shorter headers.'),
   rate_limit_exceeded: row(429, 1, 'Wait as long as Retry-After says.', again),
   insufficient_quota: row(429, 1, 'The budget is spent; Retry-After says when its time begins again.'),
