@@ -79,11 +79,13 @@ async function project(packages: Parameters<typeof startFakeRegistry>[0]) {
     const packages_ = { '': { name: 'p', version: '1.0.0', dependencies }, ...locked(registry) };
     writeFileSync(join(place, 'package-lock.json'), JSON.stringify({ name: 'p', version: '1.0.0', lockfileVersion: 3, requires: true, packages: packages_ }));
   };
-  const has = (path: string): boolean => existsSync(join(place, path));
+  const at = (path: string): string => join(place, path);
+  const has = (path: string): boolean => existsSync(at(path));
   return {
     registry,
     npm,
     write,
+    at,
     has,
     async [Symbol.asyncDispose]() {
       await registry[Symbol.asyncDispose]();
@@ -125,6 +127,15 @@ async function project(packages: Parameters<typeof startFakeRegistry>[0]) {
     expect([refused.code === 0, it.has('node_modules/aa/ran'), refused.output]).toEqual([false, false, expect.stringMatching(/script/i)]);
     it.write({ aa: '1.0.0' }, undefined, { allowScripts: { aa: true } });
     expect([(await it.npm('install')).code, it.has('node_modules/aa/ran')]).toEqual([0, true]);
+  });
+
+  test("runs the project's own program by npx, with an empty cache and a build of its own in `prepare`", async () => {
+    await using it = await project([]);
+    const builds = "node -e \"require('fs').writeFileSync('built', '')\"";
+    it.write({}, () => ({}), { bin: { p: 'p.js' }, scripts: { prepare: builds }, allowScripts: { node: true } });
+    writeFileSync(it.at('p.js'), "#!/usr/bin/env node\nconsole.log('it runs');\n");
+    expect(await it.npm('ci')).toMatchObject({ code: 0 });
+    expect(await it.npm('exec', '--', 'p')).toEqual({ code: 0, output: 'it runs\n' });
   });
 
   test('[security G69] adds no version that is younger than a week (`npm run deps:add`)', async () => {
