@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { linkSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readDesired, writeDesired } from '../../src/app/daemon/desired-state.ts';
@@ -120,5 +120,29 @@ describe.skipIf(process.platform === 'win32')('[security G53] what is planted at
       expect(readFileSync(target, 'utf8')).toBe('precious');
       rmSync(path, { recursive: true });
     }
+  });
+
+  test("compiled code is kept in a directory that is the user's own alone, and nowhere when another one lies at its name", async () => {
+    await using home = await createTestHome();
+    const temporary = join(home.directory, 'temporary');
+    const [cache, elsewhere] = [join(temporary, `hearth-code-${process.getuid!()}`), join(home.directory, 'elsewhere')];
+    const version = () => home.run(['version'], { env: { TMPDIR: temporary } });
+    for (const directory of [temporary, elsewhere]) mkdirSync(directory, { mode: 0o700 });
+
+    expect((await version()).code).toBe(0);
+    expect(lstatSync(cache).mode & 0o777).toBe(0o700);
+    expect(readdirSync(temporary)).toEqual([basename(cache)]);
+    expect(readdirSync(cache, { recursive: true }).length).toBeGreaterThan(1);
+    rmSync(cache, { recursive: true });
+
+    symlinkSync(elsewhere, cache);
+    expect((await version()).code).toBe(0);
+    expect(readdirSync(elsewhere)).toEqual([]);
+    rmSync(cache);
+
+    mkdirSync(cache);
+    chmodSync(cache, 0o777);
+    expect((await version()).code).toBe(0);
+    expect(readdirSync(cache)).toEqual([]);
   });
 });
