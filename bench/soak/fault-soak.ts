@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { groupUsage } from '../../src/supervisor/limits/group-usage.ts';
+import { childrenOf, groupUsage } from '../../src/supervisor/limits/group-usage.ts';
 import { createTestHome } from '../../test/support/hearth-process.ts';
 import { installTinyModel } from '../../test/support/tiny-model.ts';
 
@@ -9,7 +10,10 @@ import { installTinyModel } from '../../test/support/tiny-model.ts';
 export interface Holdings {
   readonly descriptors: number;
   readonly daemonMib: number;
+  /** Of all that the daemon started. */
+  readonly childrenMib: number;
   readonly processes: number;
+  /** Half-written files anywhere in the home or in the directory for temporary files. */
   readonly temporaries: number;
 }
 
@@ -17,52 +21,82 @@ export interface FaultSoakReport {
   readonly minutes: number;
   readonly requests: number;
   readonly faults: Readonly<Record<string, number>>;
-  /** After a tenth of the time, and at the end: each while nothing runs. */
+  /** After a tenth of the time, and at the end: each while both models are loaded and nothing runs. */
   readonly first: Holdings;
   readonly last: Holdings;
 }
 
-/** Longer than the window in which three crashes would be a loop. */
-const KILL_EVERY_MS = 301_000;
+const MODELS = ['hearth-test/one', 'hearth-test/two'];
+/** Each model in turn, so that one of them falls less often than three times in ten minutes, which would be a crash loop. */
+const KILL_EVERY_MS = 301_000 / MODELS.length;
 const SETTLE_MS = 3_000;
 
-/** A real daemon with a tiny model: clients that stay, leave, cut and break their requests; unloads; and engines killed as often as is no crash loop. */
+/** A real daemon with two tiny models: clients that stay, leave, cut and break their requests; unloads; and engines killed as often as is no crash loop. */
 export async function soakFaults(minutes: number, onProgress: (line: string) => void = () => {}): Promise<FaultSoakReport> {
   await using home = await createTestHome();
-  await installTinyModel(home.hfHome);
-  const server = home.start(['serve', '--json', '--port', '0', '--model', 'tiny-llama']);
+  for (const model of MODELS) await installTinyModel(home.hfHome, model);
+  const temporaries = join(home.directory, 'temporary');
+  mkdirSync(temporaries);
+  const server = home.start(['serve', '--json', '--port', '0', '--model', MODELS[0]!], { env: { TMPDIR: temporaries } });
   const { port } = (JSON.parse(await server.waitFor('stdout', /\n\}\n/)) as { data: { port: number } }).data;
-  const url = `http://127.0.0.1:${port}/v1/chat/completions`;
   const pid = server.child.pid!;
   const faults: Record<string, number> = {};
   let requests = 0;
+  const modelOfTurn = (): string => MODELS[requests % MODELS.length]!;
   const body = (more: object = {}): string =>
-    JSON.stringify({ model: 'tiny-llama', messages: [{ role: 'user', content: `request ${requests}` }], max_tokens: 8, ...more });
+    JSON.stringify({ model: modelOfTurn(), messages: [{ role: 'user', content: `request ${requests}` }], max_tokens: 8, ...more });
   const send = async (text: string, signal?: AbortSignal): Promise<number> => {
     requests += 1;
-    const response = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: text, ...(signal ? { signal } : {}) });
+    const response = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: text,
+      ...(signal ? { signal } : {}),
+    });
     await response.arrayBuffer();
     return response.status;
+  };
+  const unload = (): Promise<number> => {
+    requests += 1;
+    return postBySocket(join(home.home, 'run/hearthd.sock'), '/admin/v1/models/unload', JSON.stringify({ model: modelOfTurn(), force: true }));
   };
   const kinds: Readonly<Record<string, () => Promise<unknown>>> = {
     answer: () => send(body()),
     stream: () => send(body({ stream: true })),
     leave: () => send(body({ stream: true, max_tokens: 400 }), AbortSignal.timeout(30)),
+    cut: () => sendHalf(port, body()),
     broken: () => send('{"model":'),
     unknown: () => send(JSON.stringify({ model: 'nobody', messages: [{ role: 'user', content: 'x' }] })),
     wrong: () => send(body({ temperature: -4 })),
   };
+  const order = ['answer', 'stream', 'answer', 'leave', 'answer', 'broken', 'stream', 'unknown', 'cut', 'wrong'];
+  const UNLOAD_EVERY = 500;
+
   const holdings = async (): Promise<Holdings> => {
+    for (const model of MODELS) while ((await send(body({ model }))) !== 200) await sleep(SETTLE_MS);
     await sleep(SETTLE_MS);
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const daemonMib = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
+    const group = groupUsage(pid)!;
+    const named = (directory: string): readonly string[] =>
+      readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) => !name.startsWith('hearth-code-'));
     return {
       descriptors: readdirSync(`/proc/${pid}/fd`).length,
-      daemonMib: Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024,
-      processes: groupUsage(pid)!.pids.length,
-      temporaries: ['', 'run', 'state', 'logs'].flatMap((name) => readdirSync(join(home.home, name))).filter((name) => name.endsWith('.tmp')).length,
+      daemonMib,
+      childrenMib: group.residentBytes / 1024 ** 2 - daemonMib,
+      processes: group.pids.length,
+      temporaries: named(home.home).filter((name) => name.endsWith('.tmp')).length + named(temporaries).length,
     };
   };
-  const order = ['answer', 'stream', 'answer', 'leave', 'answer', 'broken', 'stream', 'unknown', 'answer', 'wrong'];
+  const kill = (): void => {
+    // The last of each cage's processes is the program inside; the cages of both models alternate.
+    const engines = groupUsage(pid)!.pids.filter((each) => each !== pid && childrenOf(each).length === 0);
+    const count = faults['engine killed'] ?? 0;
+    const engine = engines[count % engines.length];
+    if (engine === undefined) return;
+    process.kill(engine, 'SIGKILL');
+    faults['engine killed'] = count + 1;
+    onProgress(`${requests} requests, an engine was killed`);
+  };
   const until = async (end: number): Promise<void> => {
     let killAt = performance.now() + Math.min(KILL_EVERY_MS, (end - performance.now()) / 2);
     const client = async (): Promise<void> => {
@@ -70,16 +104,16 @@ export async function soakFaults(minutes: number, onProgress: (line: string) => 
         const kind = order[i % order.length]!;
         const ended = await kinds[kind]!().then(String, () => 'cut');
         faults[`${kind}: ${ended}`] = (faults[`${kind}: ${ended}`] ?? 0) + 1;
+        if (requests % UNLOAD_EVERY === 0) {
+          const ending = `unload: ${await unload()}`;
+          faults[ending] = (faults[ending] ?? 0) + 1;
+        }
         if (performance.now() < killAt) continue;
         killAt = performance.now() + KILL_EVERY_MS;
-        const engine = groupUsage(pid)!.pids.at(-1)!;
-        if (engine !== pid) process.kill(engine, 'SIGKILL');
-        faults['engine killed'] = (faults['engine killed'] ?? 0) + 1;
-        onProgress(`${requests} requests, an engine was killed`);
+        kill();
       }
     };
     await Promise.all(Array.from({ length: 4 }, client));
-    await send(body());
   };
   const start = performance.now();
   await until(start + minutes * 6_000);
@@ -89,6 +123,34 @@ export async function soakFaults(minutes: number, onProgress: (line: string) => 
   return { minutes, requests, faults, first, last: await holdings() };
 }
 
-/** What may grow: a pool of idle connections, and the heap within its usual play. */
+/** What may grow: a pool of idle connections, and the heaps within their usual play. */
 export const keepsBounds = ({ first, last }: FaultSoakReport): boolean =>
-  last.descriptors <= first.descriptors + 8 && last.processes <= first.processes && last.temporaries === 0 && last.daemonMib < first.daemonMib * 1.25;
+  last.descriptors <= first.descriptors + 8 &&
+  last.processes <= first.processes &&
+  last.temporaries === 0 &&
+  last.daemonMib < first.daemonMib * 1.25 &&
+  last.childrenMib < first.childrenMib * 1.25;
+
+function postBySocket(socketPath: string, path: string, body: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ socketPath, path, method: 'POST', headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } });
+    sent.on('response', (response) => response.resume().on('end', () => resolve(response.statusCode!)));
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+/** Promises a body and hangs up in the middle of it. */
+function sendHalf(port: number, body: string): Promise<never> {
+  return new Promise((_, reject) => {
+    const sent = request({
+      host: '127.0.0.1',
+      port,
+      path: '/v1/chat/completions',
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+    });
+    sent.on('error', reject);
+    sent.write(body.slice(0, body.length / 2), () => sent.destroy(new Error('left in the middle')));
+  });
+}
