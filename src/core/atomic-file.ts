@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { constants, type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
@@ -35,5 +36,17 @@ export async function syncDirectory(path: string): Promise<void> {
     // Some file systems refuse fsync of a directory; the rename itself has happened.
   } finally {
     await handle?.close();
+  }
+}
+
+/** The same at once, for who holds a lock meanwhile. */
+export function syncDirectoryNow(path: string): void {
+  const directory = openSync(path, constants.O_RDONLY);
+  try {
+    fsyncSync(directory);
+  } catch {
+    // As above: what is in it is synced.
+  } finally {
+    closeSync(directory);
   }
 }

@@ -1,5 +1,6 @@
-import { chmodSync, closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from 'node:fs';
-import { writeFileAtomic } from './atomic-file.ts';
+import { chmodSync, closeSync, constants, fstatSync, fsyncSync, lstatSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { syncDirectoryNow, writeFileAtomic } from './atomic-file.ts';
 import { HearthError } from './hearth-error.ts';
 
 /**
@@ -41,6 +42,25 @@ export function readManagedBytes(path: string, onTightened?: (path: string) => v
 export async function writeManagedFile(path: string, text: string): Promise<void> {
   checkManagedFile(path);
   await writeFileAtomic(path, text);
+}
+
+/** Makes it for its owner alone, and never over another one: false where something stands there, which stays as it is. On the disk when it returns. */
+export function makeManagedFile(path: string, content: string | Uint8Array): boolean {
+  let file: number;
+  try {
+    file = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+  try {
+    writeFileSync(file, content);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  syncDirectoryNow(dirname(path));
+  return true;
 }
 
 /** Before SQLite opens it, which follows links and makes files as open as the umask lets it: the file, for its owner alone, and those beside it. */

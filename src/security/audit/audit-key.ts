@@ -1,7 +1,7 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto';
 import { closeSync, constants, fsyncSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { canonicalJson, checkManagedFile, HearthError } from '../../core/index.ts';
+import { canonicalJson, checkManagedFile, HearthError, makeManagedFile } from '../../core/index.ts';
 
 /** What the audit key says of the log: its last line, and where it begins since older files were removed. */
 export interface HeadStatement {
@@ -33,18 +33,18 @@ export function openAuditKey(directory: string): AuditKey {
   if (!checkManagedFile(path)) makeKey(directory);
   const key = createPrivateKey(readFileSync(path));
   const publicPem = pemOf(createPublicKey(key));
-  if (readAuditPublicKey(directory) !== publicPem) writePrivate(join(directory, PUBLIC), publicPem, constants.O_TRUNC);
+  if (readAuditPublicKey(directory) !== publicPem) writePublic(join(directory, PUBLIC), publicPem);
   return { publicPem, sign: (statement) => sign('sha256', bytesOf(statement), key).toString('base64') };
 }
 
 function makeKey(directory: string): void {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  writePrivate(join(directory, PRIVATE), privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, constants.O_EXCL);
+  makeManagedFile(join(directory, PRIVATE), privateKey.export({ type: 'pkcs8', format: 'pem' }) as string);
 }
 
-function writePrivate(path: string, text: string, how: number): void {
+function writePublic(path: string, text: string): void {
   checkManagedFile(path);
-  const file = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | how, 0o600);
+  const file = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_TRUNC, 0o600);
   try {
     writeFileSync(file, text);
     fsyncSync(file);

@@ -1,7 +1,16 @@
 import { closeSync, constants, fstatSync, fsync, fsyncSync, ftruncateSync, openSync, statSync, unlinkSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import { bootId, type Clock, checkManagedFile, makePrivateDirectorySync, openFileLock, SECURITY_EVENTS, type SecurityEvent } from '../../core/index.ts';
+import {
+  bootId,
+  type Clock,
+  checkManagedFile,
+  makePrivateDirectorySync,
+  openFileLock,
+  SECURITY_EVENTS,
+  type SecurityEvent,
+  syncDirectoryNow,
+} from '../../core/index.ts';
 import { type AuditKey, type HeadStatement, openAuditKey } from './audit-key.ts';
 import { cleanEvent } from './clean-event.ts';
 import { openHeadFile, readHead } from './head-file.ts';
@@ -263,17 +272,6 @@ function firstOf(directory: string): HeadStatement['first'] | null {
     return line && { seq: line.seq, prev: line.prev };
   }
   return null;
-}
-
-function syncDirectoryNow(path: string): void {
-  const directory = openSync(path, constants.O_RDONLY);
-  try {
-    fsyncSync(directory);
-  } catch {
-    // Some file systems refuse it; the file itself is synced.
-  } finally {
-    closeSync(directory);
-  }
 }
 
 const syncFile = (file: number): Promise<void> =>

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { checkManagedFile, HearthError, makePrivateDirectory } from '../../core/index.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { checkManagedFile, HearthError, makeManagedFile, makePrivateDirectory } from '../../core/index.ts';
 
 const KEY_BYTES = 32;
 
@@ -32,18 +33,15 @@ export function createInstallKey(directory: string): InstallKey {
       const there = read();
       if (there !== null) return there;
       await makePrivateDirectory(dirname(path));
-      try {
-        const file = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600);
-        writeSync(file, randomBytes(KEY_BYTES));
-        fsyncSync(file);
-        closeSync(file);
-      } catch (error) {
-        // Another process was faster.
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      }
+      if (!makeManagedFile(path, randomBytes(KEY_BYTES))) await isWhole(path);
       const made = read();
       if (made === null) throw new HearthError('trust_tampered', `${path} went away while it was made.`);
       return made;
     },
   };
+}
+
+/** Another process was faster, and may not have written it yet. */
+async function isWhole(path: string): Promise<void> {
+  for (let turn = 0; turn < 100 && (statSync(path, { throwIfNoEntry: false })?.size ?? KEY_BYTES) < KEY_BYTES; turn += 1) await sleep(10);
 }

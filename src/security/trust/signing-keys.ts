@@ -1,8 +1,8 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { constants, existsSync } from 'node:fs';
-import { open, readFile, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, HearthError, makePrivateDirectory, type SecurityActor, systemClock, systemError } from '../../core/index.ts';
+import { type Clock, HearthError, makeManagedFile, makePrivateDirectory, type SecurityActor, systemClock, systemError } from '../../core/index.ts';
 import { hintOf, spkiPem } from '../signing/ec-key.ts';
 import { parsePrivateKey, readPrivateFile, requireCurve } from '../signing/signer.ts';
 import type { Trust } from './create-trust.ts';
@@ -96,16 +96,7 @@ export function createSigningKeys({ home, trust, clock = systemClock, beforePriv
   async function keepPrivate(key: KeyObject, passphrase?: string): Promise<void> {
     await makePrivateDirectory(directory);
     const pem = key.export({ type: 'pkcs8', format: 'pem', ...(passphrase === undefined ? {} : { cipher: 'aes-256-cbc', passphrase }) });
-    const path = fileOf(hintOf(key));
-    const file = await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600).catch(
-      (cause: NodeJS.ErrnoException) => {
-        if (cause.code === 'EEXIST') throw new HearthError('invalid_argument', 'The private half of this key is here already.', { cause });
-        throw cause;
-      },
-    );
-    await using _ = file;
-    await file.writeFile(pem);
-    await file.sync();
+    if (!makeManagedFile(fileOf(hintOf(key)), pem)) throw new HearthError('invalid_argument', 'The private half of this key is here already.');
   }
 
   const add = async (key: TrustedKey, actor: SecurityActor | undefined, event: 'key.add' | 'key.rotate' = 'key.add'): Promise<SigningKeyRow> => {
