@@ -33,6 +33,8 @@ export async function readyModel(context: Context, client: Client, { name, engin
     const body = { ...place, ...(engine === undefined ? {} : { engine }) };
     const model = await client.call(endpoints.loadModel, { body }, { signal: context.signal });
     return { model, loadMs: performance.now() - startedAt };
+  } catch (error) {
+    throw isPath(name) ? namedAsAsked(error, name) : error;
   } finally {
     stop();
   }
@@ -50,6 +52,15 @@ async function present(context: Context, client: Client, name: string): Promise<
   context.output.notice(`${name} is not here yet; fetching it.`);
   await pullModel(context, client, { model: name, forceResume: true });
   return await inspectModel(context, client, name);
+}
+
+/** A refusal tells nobody where a model lies; who asked for it by its path knows. */
+function namedAsAsked(error: unknown, path: string): unknown {
+  if (!(error instanceof Error) || !('code' in error) || error.code !== 'model_refused' || !('details' in error)) return error;
+  const details = error.details as Readonly<Record<string, unknown>>;
+  const { model } = details;
+  if (typeof model !== 'string') return error;
+  return new HearthError('model_refused', error.message.replaceAll(model, path), { cause: error, details: { ...details, model: path } });
 }
 
 const isMissing = (error: unknown): boolean =>

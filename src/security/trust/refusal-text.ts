@@ -37,8 +37,10 @@ type Facts = Pick<TrustVerdict, 'reason' | 'source' | 'signer'>;
 
 /** The refusal as its reader sees it: no path and no name of a file, whoever asks. */
 export function refusalOf(id: string, verdict: Facts): HearthError {
-  const { reason } = verdict;
-  return new HearthError('model_refused', `${id} is not loaded: ${adviceOf(id, verdict)}`, { details: { param: 'model', reason } });
+  const { reason, source } = verdict;
+  // A directory is not named: who hears this may not be its owner. Who named it puts the path that it was asked by in this place.
+  const model = source === 'path' && !id.includes('/') ? `path/to/${id}` : id;
+  return new HearthError('model_refused', `${id} is not loaded: ${adviceOf(model, verdict)}`, { details: { param: 'model', model, reason } });
 }
 
 /** The same for somebody who is looking at the explanation already. */
@@ -47,9 +49,8 @@ export function explainedAdvice(id: string, verdict: Facts): string {
   return text.replace(/(^|\. )([a-z])/g, (_, before: string, letter: string) => before + letter.toUpperCase()).trimEnd();
 }
 
-/** Why, and what to do. A directory is not named: who hears this may not be its owner. */
-function adviceOf(id: string, { reason, source, signer }: Facts): string {
-  const name = source === 'path' && !id.includes('/') ? `path/to/${id}` : id;
+/** Why, and what to do. `name`: as commands are given it. */
+function adviceOf(name: string, { reason, signer }: Facts): string {
   const signature = reason?.startsWith('sig_') || reason?.startsWith('cert_');
   const changed = signer !== null && ['file_changed', 'file_missing', 'file_extra', 'file_extra_ignored'].includes(reason ?? '');
   const text = changed ? SIGNED_CHANGED : reason === null ? undefined : (TEXTS[reason] ?? (signature ? SIGNATURE : undefined));
