@@ -26,6 +26,8 @@ export interface EndpointDefinition {
   readonly form?: z.ZodType;
   /** JSON answer. */
   readonly reply?: z.ZodType;
+  /** Statuses beside 200 that answer with `reply` as well. */
+  readonly replyStatuses?: readonly number[];
   /** One `data:` value of the server-sent events, where the endpoint can stream. */
   readonly events?: z.ZodType;
 }

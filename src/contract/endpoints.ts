@@ -123,7 +123,15 @@ export const endpoints = {
     params: z.strictObject({ id: z.string().min(1).max(128) }),
     reply: cancelReply,
   }),
-  health: defineEndpoint({ id: 'health', method: 'GET', path: '/health', scope: 'public', summary: 'The status in one word.', reply: healthReply }),
+  health: defineEndpoint({
+    id: 'health',
+    method: 'GET',
+    path: '/health',
+    scope: 'public',
+    summary: 'The status in one word; 503 while the server is stopping.',
+    reply: healthReply,
+    replyStatuses: [503],
+  }),
   healthLive: defineEndpoint({
     id: 'healthLive',
     method: 'GET',
@@ -139,6 +147,7 @@ export const endpoints = {
     scope: 'public',
     summary: '200 when a model can take a request now or by loading.',
     reply: healthReply,
+    replyStatuses: [503],
   }),
   version: defineEndpoint({
     id: 'version',

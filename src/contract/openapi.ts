@@ -31,7 +31,8 @@ export function openApiDocument(endpoints: Readonly<Record<string, EndpointDefin
 function operation(endpoint: EndpointDefinition, path: string, alias: number): Json {
   const content: Json = {};
   if (endpoint.reply) content['application/json'] = { schema: schemaOf(endpoint.reply, 'output') };
-  if (endpoint.events) content['text/event-stream'] = { schema: { type: 'string' }, 'x-event-schema': schemaOf(endpoint.events, 'output') };
+  // Without `schema`: tools take it for that of one event, as the next version of OpenAPI has it.
+  if (endpoint.events) content['text/event-stream'] = { 'x-event-schema': schemaOf(endpoint.events, 'output') };
   return {
     operationId: alias === 0 ? endpoint.id : `${endpoint.id}Alias${alias}`,
     summary: endpoint.summary,
@@ -41,6 +42,7 @@ function operation(endpoint: EndpointDefinition, path: string, alias: number): J
     ...(endpoint.form ? { requestBody: { required: true, content: { 'multipart/form-data': { schema: formSchema(endpoint.form) } } } } : {}),
     responses: {
       200: { description: 'Done.', content },
+      ...Object.fromEntries((endpoint.replyStatuses ?? []).map((status) => [status, { description: 'Answered, and not well.', content }])),
       default: {
         description: 'Failed; the code is one of x-error-codes.',
         content: { 'application/json': { schema: { $ref: `#/components/schemas/${path.startsWith('/v1/messages') ? 'AnthropicError' : 'Error'}` } } },
