@@ -11,8 +11,6 @@ const output = resolve(process.argv[2] ?? join(root, 'dist'));
 const run = (...args) => execFileSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
 
 if (!existsSync(join(root, 'src'))) process.exit(0); // an installed package is built already
-// npx, which links the checkout into its cache at the first `npx hearth`, calls for a build again that `npm ci` has just made.
-if (process.env.npm_command === 'exec' && existsSync(join(output, '.complete'))) process.exit(0);
 rmSync(output, { recursive: true, force: true });
 run(join(root, 'tools/build-kernels.mjs'));
 // The moment before the sources are read: whatever changes from now on is newer than what is built.

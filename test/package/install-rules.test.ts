@@ -129,13 +129,18 @@ async function project(packages: Parameters<typeof startFakeRegistry>[0]) {
     expect([(await it.npm('install')).code, it.has('node_modules/aa/ran')]).toEqual([0, true]);
   });
 
-  test("runs the project's own program by npx, with an empty cache and a build of its own in `prepare`", async () => {
-    await using it = await project([]);
-    const builds = "node -e \"require('fs').writeFileSync('built', '')\"";
-    it.write({}, () => ({}), { bin: { p: 'p.js' }, scripts: { prepare: builds }, allowScripts: { node: true } });
-    writeFileSync(it.at('p.js'), "#!/usr/bin/env node\nconsole.log('it runs');\n");
+  test('builds after `npm ci`, and runs what it built by npx, with an empty cache', async () => {
+    await using it = await project([{ name: 'aa', version: '1.0.0', published: OLD, scripts: { install: 'npm install --dry-run --offline' } }]);
+    const { scripts } = JSON.parse(text('package.json')) as { scripts: Record<string, string> };
+    const event = Object.keys(scripts).find((name) => scripts[name] === scripts['build'] && name !== 'build')!;
+    const build = `node -e "require('fs').writeFileSync('p.js', '#!/usr/bin/env node\\\\nconsole.log(1)')"`;
+    it.write({ aa: '1.0.0' }, ({ integrity }) => ({ 'node_modules/aa': { version: '1.0.0', integrity: integrity('aa'), hasInstallScript: true } }), {
+      bin: { p: 'p.js' },
+      scripts: { [event]: build },
+      allowScripts: { aa: true },
+    });
     expect(await it.npm('ci')).toMatchObject({ code: 0 });
-    expect(await it.npm('exec', '--', 'p')).toEqual({ code: 0, output: 'it runs\n' });
+    expect(await it.npm('exec', '--', 'p')).toEqual({ code: 0, output: '1\n' });
   });
 
   test('[security G69] adds no version that is younger than a week (`npm run deps:add`)', async () => {
