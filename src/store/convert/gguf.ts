@@ -99,7 +99,7 @@ async function pinnedDigest(source: string, sentinel: Sentinel | null): Promise<
 
 async function sha256Of(path: string, signal: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
-  await hashFile(hash, path, signal);
+  await hashFile(hash, path, { signal });
   return hash.digest('hex');
 }
 

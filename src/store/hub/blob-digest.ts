@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { hashFile } from '../hash-file.ts';
 
 /** Digests of a blob that grows from its first byte to its last. */
 export interface BlobDigest {
@@ -28,14 +28,8 @@ export function createBlobDigest(digest: string, sizeBytes: number): BlobDigest 
     },
     update,
     updateFromFile: async (path, until, signal) => {
-      if (until <= bytes) return;
-      for await (const chunk of createReadStream(path, {
-        start: bytes,
-        end: until - 1,
-        highWaterMark: 1024 * 1024,
-        ...(signal === undefined ? {} : { signal }),
-      }))
-        update(chunk as Buffer);
+      // A file that nothing is needed of may not be there.
+      if (until > bytes) await hashFile({ update }, path, { start: bytes, end: until, signal });
     },
     finish: () => {
       const own = sha256.digest('hex');

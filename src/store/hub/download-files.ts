@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { HearthError, makePrivateDirectory } from '../../core/index.ts';
 import { acquireBlobLock, type BlobLock } from '../blob-lock.ts';
 import type { PullProgress, StoreOptions } from '../options.ts';
-import { blobHash, hashFile } from './digest.ts';
+import { createBlobDigest } from './blob-digest.ts';
 import { downloadBlob, partialPath } from './download-blob.ts';
 import type { HubFile } from './file-set.ts';
 
@@ -92,9 +92,9 @@ async function isWhole(path: string, file: HubFile, request: DownloadRequest): P
     return false;
   }
   if (request.parameters.forceResume !== true) return true;
-  const hash = blobHash(file.digest, file.sizeBytes);
-  await hashFile(hash, path, file.sizeBytes, request.signal);
-  return hash.digest('hex') === file.digest;
+  const digest = createBlobDigest(file.digest, file.sizeBytes);
+  await digest.updateFromFile(path, file.sizeBytes, request.signal);
+  return digest.finish().matches;
 }
 
 async function requireSpace(options: StoreOptions, blobsDirectory: string, missing: readonly HubFile[]): Promise<void> {

