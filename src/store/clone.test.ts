@@ -1,9 +1,10 @@
 import { chmod, cp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { codeOf, HUB_MODEL, HUB_WEIGHTS, makeHubStore, namesIn } from '../../test/support/hub-store.ts';
 import { cacheModel, makeTempStore, mlxModel, safetensorsBytes, writeFiles } from '../../test/support/temp-store.ts';
 import { cloneDataSchema } from '../contract/index.ts';
+import { HearthError } from '../core/index.ts';
 import { copyFiles } from './workspace/copy-files.ts';
 import { readSentinel, SENTINEL_FILE, writeSentinel } from './workspace/sentinel.ts';
 import { openWorkArea, removeWorkArea, workAreaPath } from './workspace/work-area.ts';
@@ -30,6 +31,35 @@ test('[store K59] without a target the short name is made in the workspace home,
   });
   const without = hub.temp.with({ workspaceHome: null, hub: { endpoint: hub.hub.endpoint } });
   await expect(without.clone({ reference: HUB_MODEL })).rejects.toMatchObject({ code: 'workspace_home_missing', row: { type: 'ValidationError' } });
+});
+
+test('a copy from the cache is judged where nothing can load it yet, and what changes in the cache meanwhile does not matter', async () => {
+  await using hub = await makeHubStore();
+  const snapshot = await cacheModel(hub.temp.cacheDirectory, 'org/cached', mlxModel());
+  const judged: (readonly [string, string])[] = [];
+  let refuses = false;
+  const guarded = hub.temp.with({
+    intake: {
+      async admit({ files, purpose }) {
+        for (const { path, source } of files) {
+          judged.push([path, await readFile(source, 'utf8')]);
+          await writeFile(join(snapshot, path), 'changed meanwhile');
+        }
+        expect([purpose, files.every(({ source }) => source.startsWith(join(hub.temp.workspaceHome, '.hearth_temp_')))]).toEqual(['import', true]);
+        for (const { source } of files) expect(await codeOf(hub.temp.store.open({ reference: dirname(source) }))).toBe('model_not_found');
+        if (refuses) throw new HearthError('model_refused', 'org/cached is refused: it is a test.');
+        return { findings: [], warnings: [], cleaned: [], templates: [] };
+      },
+    },
+  });
+  const { target_dir: made } = await guarded.clone({ reference: 'org/cached' });
+  expect(judged.map(([path]) => path).toSorted()).toEqual(Object.keys(mlxModel()).toSorted());
+  for (const [path, text] of judged) expect([path, await readFile(join(made, path), 'utf8')]).toEqual([path, text]);
+  expect(judged.some(([, text]) => text === 'changed meanwhile')).toBe(false);
+  refuses = true;
+  await cacheModel(hub.temp.cacheDirectory, 'org/other', mlxModel());
+  expect(await codeOf(guarded.clone({ reference: 'org/other' }))).toBe('model_refused');
+  expect(await namesIn(hub.temp.workspaceHome)).toEqual(['cached']);
 });
 
 test('[store K59] a bare target lies in the home, one with a separator is taken as it is, and it must be free and writable', async () => {

@@ -153,16 +153,17 @@ async function fill(
 }
 
 async function copySource(options: StoreOptions, source: CloneSource, staging: string, { parameters, signal }: CloneRequest): Promise<void> {
-  const files = source.files.map(({ path, from, sizeBytes }) => ({ path, source: from, sizeBytes }));
-  // What was pulled for this clone has passed already.
-  if (!source.temporary)
-    await passIntake(options, { id: source.name, revision: source.commit, purpose: 'import', origin: 'cache', files, signal }, parameters.onNotice);
   await copyFiles(source.files, staging, {
     move: source.temporary,
     requireSpace: (bytes) => requireFreeSpace(options, staging, bytes),
     onProgress: (doneBytes, totalBytes) => parameters.onProgress?.({ step: 'copy', doneBytes, totalBytes }),
     signal,
   });
+  // What was pulled for this clone has passed already.
+  if (source.temporary) return;
+  // The copy is judged, not the cache, which other tools may write to meanwhile.
+  const files = source.files.map(({ path, sizeBytes }) => ({ path, source: join(staging, path), sizeBytes }));
+  await passIntake(options, { id: source.name, revision: source.commit, purpose: 'import', origin: 'cache', files, signal }, parameters.onNotice);
 }
 
 /** An empty target keeps its place: somebody may stand in it. The sentinel goes last. */

@@ -14,6 +14,7 @@ import {
 } from './cache-layout.ts';
 import { parseReference, type Reference, shortName } from './names.ts';
 import type { StoreOptions } from './options.ts';
+import { isInWorkArea } from './workspace/work-area.ts';
 
 /** Where a model is. */
 export type Located = LocatedWorkspace | LocatedCache;
@@ -61,6 +62,8 @@ export function expandPath(paths: Pick<StoreOptions, 'userHome' | 'workingDirect
 
 async function locatePath(paths: Paths, path: string): Promise<LocatedWorkspace> {
   const absolute = expandPath(paths, path);
+  if (isInWorkArea(absolute))
+    throw new HearthError('model_not_found', `There is no model at ${absolute} yet: a clone that has not ended keeps its files there. Run that clone again.`);
   const found = await workspaceAt(absolute);
   if (found !== null) return found;
   const variantMark = absolute.lastIndexOf(':');

@@ -244,7 +244,9 @@ describe('hearth push', () => {
   it('[security G65] a folder in quarantine is refused, and push over HTTP is off until a target is listed', async () => {
     await using at = await place();
     await writeFiles(join(at.home.home, 'quarantine/abc'), mlxModel());
-    expect(documentOf(await at.run([join(at.home.home, 'quarantine/abc'), 'tester/model', '--private', '--json'])).error?.type).toBe('push_refused');
+    await writeFiles(join(at.home.directory, '.hearth_temp_0123456789abcdef/workspace'), mlxModel());
+    for (const folder of [join(at.home.home, 'quarantine/abc'), './.hearth_temp_0123456789abcdef/workspace'])
+      expect(documentOf(await at.run([folder, 'tester/model', '--private', '--json'])).error?.type).toBe('push_refused');
     expect(documentOf(await at.run(['ws', 'tester/model', '--private', '--json'], { HEARTH_PUSH_TARGETS: 'other/*' })).error?.type).toBe('push_refused');
     expect(at.hub.requests).toEqual([]);
     expect((await at.run(['ws', 'tester/model', '--private'], { HEARTH_PUSH_TARGETS: 'other/*,tester/model' })).code).toBe(0);

@@ -4,6 +4,7 @@ import { HearthError, isHearthError } from '../../core/index.ts';
 import { findingByName, type PushFinding } from '../../security/index.ts';
 import { checkFilePath } from '../hub/file-names.ts';
 import type { StoreOptions } from '../options.ts';
+import { isInWorkArea } from '../workspace/work-area.ts';
 import { readIgnoreRules } from './ignore-rules.ts';
 
 /** One file of the folder that a push would send. */
@@ -35,7 +36,8 @@ export async function readFolder(options: Pick<StoreOptions, 'stateDirectory'>, 
   const files: FolderFile[] = [];
   const findings: PushFinding[] = [];
   const quarantine = join(options.stateDirectory, '..', 'quarantine') + sep;
-  if ((directory + sep).startsWith(quarantine)) findings.push({ path: '.', code: 'quarantine', message: 'the model is in quarantine' });
+  if ((directory + sep).startsWith(quarantine) || isInWorkArea(directory))
+    findings.push({ path: '.', code: 'quarantine', message: 'the model is in quarantine' });
 
   const walk = async (prefix: string): Promise<void> => {
     for (const entry of await readdir(join(directory, prefix), { withFileTypes: true })) {

@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, rm, rmdir } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, sep } from 'node:path';
 import { HearthError, writeFileAtomic } from '../../core/index.ts';
 import { isObject } from '../health/json-value.ts';
 
-/** Where a clone gathers its files: a directory beside the target that shows by a file in it that it may be deleted (docs/spec/store.md §9). */
+/**
+ * Where a clone gathers its files: a directory beside the target that shows by a file in it that it may be deleted (docs/spec/store.md §9). It is
+ * the quarantine of what is imported too: beside the target, so that what passes is adopted by a rename, and a copy may share its blocks.
+ */
 
 const PREFIX = '.hearth_temp_';
 const OWN_MARK = '.hearth_temp_cache_sentinel';
@@ -20,6 +23,9 @@ export interface CompleteDownload {
 /** The same command finds the same directory again. `target` is absolute. */
 export const workAreaPath = (spec: string, target: string): string =>
   join(dirname(target), `${PREFIX}${createHash('sha256').update(`${spec}:${target}`).digest('hex').slice(0, 16)}`);
+
+/** What lies there has not passed all gates, or is not complete. */
+export const isInWorkArea = (absolute: string): boolean => absolute.split(sep).some((name) => name.startsWith(PREFIX));
 
 /** Makes the directory, or takes an earlier one that has its mark. Errors: `unsafe_path`. */
 export async function openWorkArea(path: string): Promise<{ readonly found: boolean }> {
