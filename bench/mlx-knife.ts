@@ -25,7 +25,7 @@ const EXPLAINED: readonly (readonly [where: RegExp, why: string])[] = [
   [/^health summary\./, 'the counts of the verdicts above'],
   [/ managed$/, 'an entry of health is closed in the schema: the reference adds a field'],
   [/ quantization$/, 'hearth gives `quantization` in list too, and null where there is none'],
-  [/ (reachable|file_details)$/, 'a field of hearth alone'],
+  [/ (reachable|file_details|conversion|trust)$/, 'a field of hearth alone'],
   [/org\/two-revisions.* (hash|last_modified|metadata\.hidden_size|size_bytes)$/, 'hearth takes what refs/main names, the reference the newest directory'],
   [/(ision|gemma3n|whisper|vibevoice).* (runtime_compatible|reason)$/, 'no engine of this version takes images or sound'],
   [/org\/(pytorch-plain|bf16-mlx-header|gguf-alone|gguf-with-config) /, 'hearth runs GGUF, plain safetensors, and MLX models told by their header'],

@@ -110,8 +110,8 @@ export const runCommand = defineCommand({
     });
     if (given.verbose) context.output.notice(`${ready.model.id} on ${ready.model.engine ?? 'no engine'}, loaded in ${formatSeconds(ready.loadMs / 1000)}`);
     if (given.chatTemplate) for (const warning of ready.model.warnings) context.output.notice(`Note: ${plain(warning)}`);
-    const { imageChunk, audioSegments } = (await context.loadConfig()).config.run;
-    const settings = { ...settingsOf(args.model, given, ready, imageChunk), jsonSchema };
+    const { config } = await context.loadConfig();
+    const settings = { ...settingsOf(args.model, given, ready, config.run.imageChunk), jsonSchema };
     if (choice.kind === 'chat') {
       await chat(context, client, { settings, modelName: args.model, system: given.system, showReasoning: given.reasoning });
       return { data: null, silent: true };
@@ -137,7 +137,7 @@ export const runCommand = defineCommand({
               language: given.language,
               translate: given.translate !== undefined,
               temperature: settings.temperature,
-              table: audioSegments,
+              table: config.run.audioSegments,
             },
             signal,
           )
