@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Builds dist/ (or the folder that is named): JavaScript and declarations by tsc, the kernels, the data files that sources read by path, and one file
-// of each program that is started by path (a child process, a thread).
+// of the daemon and of each program that is started by path (a child process, a thread).
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
@@ -34,13 +34,14 @@ utimesSync(join(output, '.complete'), startedAt, startedAt);
  */
 async function bundlePrograms() {
   const { build } = await import('rolldown');
+  const daemon = join(output, 'app/daemon/main.js');
   const programs = globSync('**/*.js', { cwd: output }).flatMap((file) => {
     const path = join(output, file);
     return [...readFileSync(path, 'utf8').matchAll(/programUrl\(import\.meta\.url, '([^']+)'\)/g)].map(([, name]) => resolve(dirname(path), `${name}.js`));
   });
   // All are read before any is written: none may hold another's bundle.
   const built = await Promise.all(
-    [...new Set(programs)].map(async (path) => {
+    [daemon, ...new Set(programs)].map(async (path) => {
       const result = await build({
         input: path,
         platform: 'node',
