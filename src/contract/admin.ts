@@ -63,6 +63,8 @@ export const residentModel = z.strictObject({
   weights: z.string().nullable(),
   /** What its user should know, such as a chat template that cannot be used. */
   warnings: z.array(z.string()),
+  /** Names of the adapters that are loaded beside it. */
+  adapters: z.array(z.string()),
   loadedAt: z.string().nullable(),
   expiresAt: z.string().nullable(),
   crashes: z.int(),

@@ -3,6 +3,7 @@
 // Called by: gateway, training, stack (through the port) and app.
 export { chooseEngineFor, type EngineCandidate, type EngineChoice, type EngineQuestion } from './choose-engine.ts';
 export { createEmberEngine, type EmberEngineSettings } from './ember/ember-engine.ts';
+export { type KnownAdapter, knownAdapters } from './known-adapters.ts';
 export {
   createMlxEnvironments,
   type EnvironmentState,

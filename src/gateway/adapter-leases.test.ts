@@ -68,4 +68,24 @@ describe('adapter leases', () => {
     await leases.take('c');
     expect(told).toEqual([97, 97 + 98, 98, 98 + 99]);
   });
+
+  it('one that is unloaded is not there any more, and is loaded again by who names it', async () => {
+    const set = twoPlaces(['a', 'b']);
+    const sizes: number[] = [];
+    const leases = createAdapterLeases(set, (bytes) => sizes.push(bytes));
+    (await leases.take('a'))();
+    (await leases.take('b'))();
+    expect([await leases.unload('a'), await leases.unload('a'), await leases.unload('nobody')]).toEqual([true, false, false]);
+    expect(leases.loaded()).toEqual(['b']);
+    // In use: it goes with its last user, and who names it meanwhile gets a new one afterwards.
+    const leave = await leases.take('b');
+    const gone = leases.unload('b');
+    const again = leases.take('b');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(set.log).toEqual(['+a', '+b', '-a']);
+    leave();
+    await Promise.all([gone, again]);
+    expect([set.log, leases.loaded()]).toEqual([['+a', '+b', '-a', '-b', '+b'], ['b']]);
+    expect(sizes.at(-1)).toBe('b'.charCodeAt(0));
+  });
 });

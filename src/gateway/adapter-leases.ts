@@ -5,6 +5,10 @@ import type { AdapterSet } from '../engines/index.ts';
 export interface AdapterLeases {
   /** Resolves when the adapter is loaded, with the function that ends this use of it. Throws what the engine said. */
   take(name: string): Promise<() => void>;
+  /** Names of those that are loaded. */
+  loaded(): readonly string[];
+  /** Settles when the last answer that uses it has ended; false where it is not loaded. A request that names it afterwards loads it again. */
+  unload(name: string): Promise<boolean>;
 }
 
 interface Held {
@@ -12,6 +16,8 @@ interface Held {
   readonly ready: Promise<unknown>;
   users: number;
   usedAt: number;
+  /** Somebody waits for its last user. */
+  onFree?: () => void;
 }
 
 /** Where no more adapters fit, the one that was idle longest gives way. `onBytes` hears what all of them take together. */
@@ -20,10 +26,32 @@ export function createAdapterLeases(adapters: AdapterSet, onBytes: (bytes: numbe
   /** Memory of each that is loaded. */
   const bytes = new Map<string, number>();
   const tell = (): void => onBytes([...bytes.values()].reduce((sum, one) => sum + one, 0));
+  const leaving = new Map<string, Promise<void>>();
   let uses = 0;
+
+  async function drop(one: Held): Promise<void> {
+    const { name } = one;
+    held.delete(name);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    leaving.set(name, promise);
+    try {
+      await one.ready;
+      if (one.users > 0)
+        await new Promise<void>((free) => {
+          one.onFree = free;
+        });
+      await adapters.unload(name);
+    } finally {
+      bytes.delete(name);
+      leaving.delete(name);
+      resolve();
+      tell();
+    }
+  }
 
   async function load(name: string): Promise<void> {
     for (;;) {
+      await leaving.get(name);
       try {
         const { memoryBytes } = await adapters.load(name, name);
         bytes.set(name, memoryBytes);
@@ -32,10 +60,7 @@ export function createAdapterLeases(adapters: AdapterSet, onBytes: (bytes: numbe
       } catch (error) {
         const idle = [...held.values()].filter(({ users }) => users === 0).toSorted((x, y) => x.usedAt - y.usedAt)[0];
         if (!isHearthError(error) || error.code !== 'adapter_limit' || idle === undefined) throw error;
-        held.delete(idle.name);
-        await adapters.unload(idle.name);
-        bytes.delete(idle.name);
-        tell();
+        await drop(idle);
       }
     }
   }
@@ -55,9 +80,18 @@ export function createAdapterLeases(adapters: AdapterSet, onBytes: (bytes: numbe
       }
       let using = true;
       return () => {
-        if (using) own.users--;
+        if (!using) return;
         using = false;
+        own.users--;
+        if (own.users === 0) own.onFree?.();
       };
+    },
+    loaded: () => [...bytes.keys()].sort(),
+    async unload(name) {
+      const known = held.get(name);
+      if (known === undefined) return false;
+      await drop(known);
+      return true;
     },
   };
 }

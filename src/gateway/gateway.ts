@@ -7,6 +7,7 @@ import { factsOf } from './companions.ts';
 import { ADAPTER_NAME } from './dialects/openai/adapter.ts';
 import { type GatewayOptions, type GatewaySettings, withDefaults } from './gateway-options.ts';
 import { type Generation, startGeneration } from './generation.ts';
+import { listWithAdapters } from './list-with-adapters.ts';
 import { createMemoryGuard } from './memory/memory-guard.ts';
 import { projectedTokens } from './memory/projected-tokens.ts';
 import { type ListedModel, modelKey, type ResolvedModel } from './model-source.ts';
@@ -34,7 +35,9 @@ export interface Gateway extends AsyncDisposable {
   answer(call: AnswerCall): Promise<Answer>;
   /** Tokenising and the like, on a loaded model. */
   withSession<T>(model: ResolvedModel, signal: AbortSignal, use: (session: EngineSession, contextTokens: number) => Promise<T>): Promise<T>;
+  /** Of a name with an adapter: the adapter too. */
   load(model: ResolvedModel, plan: ResidentPlan, signal: AbortSignal): Promise<ResidentModel>;
+  /** Of a name with an adapter: the adapter alone, once the answers that use it have ended. */
   unload(model: ResolvedModel, force: boolean): Promise<boolean>;
   /** A pinned model is neither unloaded by time nor to make room. It takes effect with its next load where it is not loaded. */
   pin(model: ResolvedModel, pinned: boolean): Promise<void>;
@@ -221,7 +224,14 @@ export function createGateway(options: GatewayOptions): Gateway {
       if (known) await reload(known, plan);
       const resident = await loop.open(model, plan);
       const lease = await loop.acquire(resident, 0, signal, { patient: true });
-      lease.release();
+      try {
+        if (model.adapter !== undefined) {
+          const leave = await lease.loaded.adapters.take(namedAdapter(model.adapter, model, lease.loaded.capabilities));
+          leave();
+        }
+      } finally {
+        lease.release();
+      }
       return loop.describe(resident);
     },
 
@@ -231,6 +241,7 @@ export function createGateway(options: GatewayOptions): Gateway {
 
     async unload(model, force) {
       const resident = loop.find(modelKey(model));
+      if (model.adapter !== undefined) return (await resident?.loaded?.adapters.unload(model.adapter)) ?? false;
       return resident ? await loop.unload(resident, force) : false;
     },
 
@@ -242,9 +253,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       return ended.includes(true);
     },
 
-    async list(signal) {
-      return await settings.models.list(signal);
-    },
+    list: (signal) => listWithAdapters(settings, signal, (model) => loop.find(modelKey(model))?.loaded?.adapters.loaded() ?? []),
 
     snapshot: () => loop.snapshot(),
 
@@ -303,16 +312,19 @@ export function createGateway(options: GatewayOptions): Gateway {
 
 /** `<base>+<adapter>` as the name of a model stands for the field `adapter`, in every dialect (docs/spec/agents-training.md §6.2). */
 function withNamedAdapter(request: GenerateRequest, { model, capabilities }: Target & { readonly model: ResolvedModel }): GenerateRequest {
-  const { adapter: name } = model;
-  if (name === undefined) return request;
-  if (!ADAPTER_NAME.test(name)) throw new HearthError('invalid_value', `${JSON.stringify(name)} is no name of an adapter.`, { details: { param: 'model' } });
-  if (!capabilities.adaptersPerRequest)
-    throw new HearthError('unsupported_parameter', `The engine of ${model.id} takes no adapters.`, { details: { param: 'model' } });
+  if (model.adapter === undefined) return request;
+  const name = namedAdapter(model.adapter, model, capabilities);
   if (request.adapter !== undefined && request.adapter.name !== name)
     throw new HearthError('adapter_conflict', `The name of the model asks for the adapter ${name}, and the field adapter for ${request.adapter.name}.`, {
       details: { param: 'adapter' },
     });
   return { ...request, adapter: { name, scale: request.adapter?.scale ?? 1 } };
+}
+
+function namedAdapter(name: string, { id }: ResolvedModel, { adaptersPerRequest }: Target['capabilities']): string {
+  if (!ADAPTER_NAME.test(name)) throw new HearthError('invalid_value', `${JSON.stringify(name)} is no name of an adapter.`, { details: { param: 'model' } });
+  if (!adaptersPerRequest) throw new HearthError('unsupported_parameter', `The engine of ${id} takes no adapters.`, { details: { param: 'model' } });
+  return name;
 }
 
 /** Tells two directories of one name apart, the same way each time. */

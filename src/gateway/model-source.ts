@@ -31,6 +31,8 @@ export interface ListedModel extends ResolvedModel {
   /** Such as `4-bit`; null when the weights are not quantised. */
   readonly quantization: string | null;
   readonly capabilities: readonly string[];
+  /** Names of adapters that are loaded beside it, or say that they were trained on it; absent where nobody looked. */
+  readonly adapters?: readonly string[];
 }
 
 /** The gateway's door to the store: names in, files out. app implements it over the store. */

@@ -91,6 +91,7 @@ export function describeResident(resident: Resident, state: Readonly<ModelState>
     loadMs: loaded ? Math.round(loaded.report.loadMs) : null,
     weights: loaded?.report.weightsNote ?? null,
     warnings: [...(loaded?.report.warnings ?? [])],
+    adapters: [...(loaded?.adapters.loaded() ?? [])],
     loadedAt: loaded ? new Date(loaded.loadedAtMs).toISOString() : null,
     expiresAt: expires === null ? null : new Date(expires).toISOString(),
     crashes: state.crashes.length,

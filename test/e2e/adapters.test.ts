@@ -1,6 +1,7 @@
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { endpoints } from '../../src/contract/index.ts';
 import { createEmberEngine } from '../../src/engines/index.ts';
 import { type BaseModule, openCheckpoint, writeMlxAdapter } from '../../src/formats/index.ts';
 import { createStoreModels } from '../../src/gateway/index.ts';
@@ -30,6 +31,7 @@ describe('an adapter in the home', () => {
     await mkdir(adapters(), { mode: 0o700 });
     await writeMlxAdapter(join(adapters(), 'mine'), makeTinyAdapter(base, { scale: 1 }), { model: 'org/base' });
     await writeMlxAdapter(join(adapters(), 'foreign'), makeTinyAdapter(base.map((module) => ({ ...module, inputs: module.inputs + 1 }))));
+    await writeMlxAdapter(join(adapters(), 'declared'), makeTinyAdapter(base, { seed: 2 }), { model: TINY_MODEL });
     await cp(join(adapters(), 'mine', 'adapters.safetensors'), join(adapters(), 'bare', 'adapters.safetensors'));
   });
   afterAll(async () => {
@@ -139,6 +141,31 @@ describe('an adapter in the home', () => {
       expect(await codeOf(`${base}+foreign`)).toEqual([409, 'adapter_base_mismatch']);
       expect((await codeOf(`${base}+../mine`))[0]).toBe(400);
       expect((await codeOf(`${base}+`))[0]).toBe(400);
+    });
+
+    it('is in the list of models with its base when it names that base or is loaded, and is loaded and unloaded by itself', async () => {
+      const listed = async () => (await server.openai.models.list()).data.map(({ id }) => id);
+      const load = (body: object) => server.client.call(endpoints.loadModel, { body: body as { model: string } });
+      const unload = (model: string) => server.client.call(endpoints.unloadModel, { body: { model } });
+      await unload(base);
+      expect(await listed()).toEqual([base, `${base}+declared`]);
+      expect(await load({ model: `${base}+mine` })).toMatchObject({ id: base, adapters: ['mine'], state: 'ready' });
+      const { pid } = await load({ model: base, adapter: 'declared' });
+      expect(await listed()).toEqual([base, `${base}+declared`, `${base}+mine`]);
+      expect(await server.openai.models.retrieve(`${base}+mine`)).toMatchObject({ id: `${base}+mine`, object: 'model', parent: base, status: 'ready' });
+      expect(await server.openai.models.retrieve(base)).toMatchObject({ id: base, hearth: { adapters: ['declared', 'mine'] } });
+      expect((await server.anthropic.models.list()).data.map(({ id }) => id)).toEqual([base, `${base}+declared`, `${base}+mine`]);
+      await expect(server.openai.models.retrieve(`${base}+nowhere`)).rejects.toMatchObject({ status: 404, code: 'adapter_not_found' });
+
+      expect(await unload(`${base}+mine`)).toEqual({ id: `${base}+mine`, unloaded: true });
+      expect(await unload(`${base}+mine`)).toEqual({ id: `${base}+mine`, unloaded: false });
+      expect(await listed()).toEqual([base, `${base}+declared`]);
+      // The base was not touched.
+      expect(await load({ model: base })).toMatchObject({ pid, adapters: ['declared'] });
+
+      await expect(load({ model: `${base}+mine`, adapter: 'declared' })).rejects.toMatchObject({ code: 'adapter_conflict' });
+      await expect(load({ model: base, adapter: 'nowhere' })).rejects.toMatchObject({ code: 'adapter_not_found' });
+      await expect(load({ model: base, adapter: '../mine' })).rejects.toMatchObject({ code: 'invalid_value' });
     });
 
     it('a name and a field that differ are a conflict; vectors have no adapter', async () => {

@@ -35,11 +35,15 @@ export const residentModelsHandler =
 export const loadModelHandler =
   ({ gateway }: Services): Handler<typeof endpoints.loadModel> =>
   async ({ body }, { caller, signal }) => {
-    if (body.adapter !== undefined) throw new HearthError('unsupported_parameter', 'Adapters cannot be loaded yet.', { details: { param: 'adapter' } });
     if (body.path !== undefined && caller.kind !== 'trusted') {
       throw new HearthError('permission_denied', 'A path is taken over the Unix socket only.', { details: { param: 'path' } });
     }
-    const model = body.path === undefined ? await gateway.resolve(body.model!, signal) : await gateway.resolvePath(body.path, signal);
+    const base = body.path === undefined ? await gateway.resolve(body.model!, signal) : await gateway.resolvePath(body.path, signal);
+    if (body.adapter !== undefined && base.adapter !== undefined && base.adapter !== body.adapter)
+      throw new HearthError('adapter_conflict', `The name of the model asks for the adapter ${base.adapter}, and the field adapter for ${body.adapter}.`, {
+        details: { param: 'adapter' },
+      });
+    const model = body.adapter === undefined ? base : { ...base, adapter: body.adapter };
     const { contextTokens, engine, parallelSequences, ttlSeconds, pinned } = body;
     const plan = {
       ...(engine === undefined ? {} : { engine }),
@@ -55,7 +59,8 @@ export const unloadModelHandler =
   ({ gateway }: Services): Handler<typeof endpoints.unloadModel> =>
   async ({ body }, { signal }) => {
     const model = await gateway.resolve(body.model, signal);
-    return { id: model.id, unloaded: await gateway.unload(model, body.force ?? false) };
+    const id = model.adapter === undefined ? model.id : `${model.id}+${model.adapter}`;
+    return { id, unloaded: await gateway.unload(model, body.force ?? false) };
   };
 
 /** DELETE /v1/requests/{id}: the caller's own one; callers without a key are one. `admin` may cancel any. */

@@ -9,9 +9,10 @@ export const listModelsHandler =
   (_services: Services): Handler<typeof endpoints.listModels> =>
   async (_, { signal, gateway }) => {
     const named = gateway.named();
-    const items = (await gateway.list(signal)).map((model) => modelItem(model, gateway.stateOf(model), named));
+    const bases = (await gateway.list(signal)).map((model) => modelItem(model, gateway.stateOf(model), named));
     const order = (item: ModelItem) => (item.hearth.loaded ? 0 : 1);
-    items.sort((a, b) => order(a) - order(b) || (a.id < b.id ? -1 : 1));
+    bases.sort((a, b) => order(a) - order(b) || (a.id < b.id ? -1 : 1));
+    const items = bases.flatMap((base) => [base, ...base.hearth.adapters.map((name) => adapterItem(base, name))]);
     // A name of the configuration that a model has too leads to the model.
     const ids = new Set(items.map(({ id }) => id));
     const others = named.filter(({ id }) => !ids.has(id)).map((entry) => namedItem(entry, items));
@@ -37,13 +38,30 @@ export const getModelHandler =
     }
     const named = exact ?? (await byName(gateway, models, params.id, signal));
     if (!named) throw new HearthError('model_not_found', `There is no model ${params.id} here that can answer.`, { details: { param: 'id' } });
-    return modelItem(named, gateway.stateOf(named), configured);
+    const item = modelItem(named, gateway.stateOf(named), configured);
+    const { adapter } = named;
+    if (adapter === undefined) return item;
+    if (!item.hearth.adapters.includes(adapter))
+      throw new HearthError('adapter_not_found', `No adapter ${adapter} says that it was trained on ${item.id}, and none of this name is loaded beside it.`, {
+        details: { param: 'id' },
+      });
+    return adapterItem(item, adapter);
   };
 
 async function byName(gateway: CallContext['gateway'], models: readonly ListedModel[], name: string, signal: AbortSignal): Promise<ListedModel | undefined> {
-  const { facts } = await gateway.resolve(name, signal);
-  return models.find((model) => model.facts.directory === facts.directory);
+  const { facts, adapter } = await gateway.resolve(name, signal);
+  const base = models.find((model) => model.facts.directory === facts.directory);
+  return base && { ...base, ...(adapter === undefined ? {} : { adapter }) };
 }
+
+/** A base with one of its adapters, under the name that requests use (docs/spec/agents-training.md §6.2). */
+const adapterItem = (base: ModelItem, name: string): ModelItem => ({
+  ...base,
+  id: `${base.id}+${name}`,
+  aliases: [],
+  parent: base.id,
+  hearth: { ...base.hearth, adapters: [] },
+});
 
 /** What is known of a route, an alias or a model elsewhere: that of its first target. */
 function namedItem({ id, kind, upstream, local, capabilities, targets }: NamedEntry, models: readonly ModelItem[]): ModelItem {
@@ -93,7 +111,7 @@ function modelItem(model: ListedModel, state: ResidentModel | undefined, named: 
       size_bytes: model.sizeBytes,
       loaded: loadedPart(state),
       pinned: state?.pinned ?? false,
-      adapters: [],
+      adapters: [...(model.adapters ?? [])],
       upstream: null,
       local: true,
     },

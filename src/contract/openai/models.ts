@@ -15,6 +15,8 @@ export const modelItem = z.looseObject({
   context_length: z.int().nullable(),
   capabilities: z.array(z.string()),
   aliases: z.array(z.string()),
+  /** Of an adapter, `<base>+<name>`: the id of its base. */
+  parent: z.string().optional(),
   hearth: z.looseObject({
     engine: z.string().nullable(),
     format: z.string(),

@@ -1,6 +1,8 @@
 // Owns: low-rank adapters on disk: mlx-lm, mlx-vlm, PEFT and GGUF read into one table, checked against a base, fused and written.
 // Refuses: trust in any file; where adapters live, who may use them.
 // Called by: ember and engines (loading), later training and store (import, fuse, export).
+
+export { readAdapterConfig } from './adapter-config.ts';
 export {
   type Adapter,
   type AdapterFormat,
