@@ -43,10 +43,17 @@ class Batches:
 
     @property
     def active(self):
-        return bool(self.running or self.waiting)
+        return bool(self.running) or self._next_waiting() is not None
 
     def add(self, answers):
         self.waiting += answers
+
+    def credit(self, sequence, tokens):
+        """The reader took so many."""
+        for answer in [*self.running, *self.waiting]:
+            if answer.request["sequence"] == sequence:
+                answer.request["credit"] += tokens
+                return
 
     def cancel(self, sequence):
         self.waiting = [answer for answer in self.waiting if answer.request["sequence"] != sequence]
@@ -89,14 +96,17 @@ class Batches:
         self.counters["lastProgressAtMs"] = int(time.time() * 1000)
         if items:
             self.send({"kind": "tokens", "items": items})
+        self._let_wait()
         self._make_room()
 
     def _admit(self):
-        while self.waiting and len(self.running) < self.parallel:
-            answer = self.waiting[0]
+        while len(self.running) < self.parallel:
+            answer = self._next_waiting()
+            if answer is None:
+                return
             if self.running and self._cells() + self._wanted(answer) > self.context_tokens:
                 return
-            self.waiting.pop(0)
+            self.waiting.remove(answer)
             self.running.append(answer)
             request = answer.request
             tokens = [*request["tokens"], *answer.tokens]
@@ -111,6 +121,9 @@ class Batches:
                 request["cached"] = cached
                 self.counters["promptTokensCached"] += cached
                 self.send({"kind": "start", "sequence": request["sequence"], "promptTokens": len(request["tokens"]), "cachedTokens": cached})
+
+    def _next_waiting(self):
+        return next((answer for answer in self.waiting if answer.request["credit"] > 0), None)
 
     def _prefix(self, request, tokens):
         salt = request.get("salt")
@@ -127,22 +140,28 @@ class Batches:
         left = answer.request["maxTokens"] - len(answer.tokens)
         return len(answer.request["tokens"]) + len(answer.tokens) + min(left, RESERVED)
 
+    def _let_wait(self):
+        """Answers whose readers are behind give way to others. Their prefixes are kept as long as nobody needs the room."""
+        for answer in [each for each in self.running if each.request["credit"] <= 0]:
+            self._pause(answer, keep=True)
+
     def _make_room(self):
         """The cells in use are the pool: prefixes go first, then the answer that was admitted last waits for room."""
         cells = self._cells()
         while cells > self.context_tokens and len(self.running) > 1:
-            last = self.running.pop()
-            self.groups[last.request["group"]].take(last)
-            last.resume()
-            self.waiting.insert(0, last)
+            self._pause(self.running[-1], keep=False)
             cells = self._cells()
         self.prefixes.trim_to(n_bytes=max(0, self.context_tokens - cells) * self.model.bytes_per_token)
+
+    def _pause(self, answer, keep):
+        self._leave(answer, keep)
+        answer.resume()
+        self.waiting.insert(0, answer)
 
     def _leave(self, answer, keep):
         group = self.groups[answer.request["group"]]
         cache, tokens = group.take(answer)
         self.running.remove(answer)
-        answer.ended = True
         if keep:
             self._remember(answer, cache, tokens)
 
@@ -152,7 +171,6 @@ class Batches:
             self.prefixes.insert_cache((salt, answer.request["group"]), list(tokens), cache)
 
     def finished(self, answer, response):
-        answer.ended = True
         self.running.remove(answer)
         self._remember(answer, response.prompt_cache, response.all_tokens)
 
@@ -205,6 +223,7 @@ class Group:
         for response in responses:
             answer = self.answers[response.uid]
             answer.tokens.append(response.token)
+            answer.request["credit"] -= 1
             if answer.ask is None:
                 request = answer.request
                 items.append({"sequence": request["sequence"], "choice": answer.choice, "id": response.token, **answer.score()})

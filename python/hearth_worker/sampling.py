@@ -27,7 +27,6 @@ class Answer:
         self.choice = choice
         self.tokens = []
         self.uid = None
-        self.ended = False
         self.sampling = request["sampling"]
         self.stream = mix(mix(int(request["seed"]) & MASK) ^ choice)
         self.logprobs = request.get("logprobs")

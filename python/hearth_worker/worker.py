@@ -1,6 +1,7 @@
 """Messages in, steps, messages out."""
 
 import base64
+import math
 import os
 import sys
 import time
@@ -70,6 +71,8 @@ class Worker:
         elif kind == "drop":
             self.batches.drop(message["sequence"], message["choice"])
             self.finish_unloads()
+        elif kind == "credit":
+            self.batches.credit(message["sequence"], message["tokens"])
         elif kind == "generate":
             self.generate(message)
         else:
@@ -108,6 +111,8 @@ class Worker:
         self.channel.send({"kind": "ready", "report": report, "vocabularySize": model.vocabulary})
 
     def generate(self, request):
+        # Tokens that may be made before its reader has to be heard of.
+        request.setdefault("credit", math.inf)
         try:
             wish = request.get("adapter")
             request["group"] = (None, 1.0) if wish is None or wish["scale"] == 0 else self.adapters.use(wish)

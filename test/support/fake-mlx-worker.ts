@@ -50,6 +50,9 @@ function receive(message: ToMlxWorker): void {
     case 'cancel':
       answers = answers.filter(({ request }) => request.sequence !== message.sequence);
       break;
+    // It makes few tokens.
+    case 'credit':
+      break;
     case 'drop':
       answers = answers.filter(({ request, choice }) => request.sequence !== message.sequence || choice !== message.choice);
       break;

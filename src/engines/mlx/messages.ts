@@ -50,6 +50,8 @@ export type ToMlxWorker =
       readonly sampling: object;
       readonly seed: number;
       readonly guided: boolean;
+      /** Tokens of all its choices that are made before its reader has to be heard of; absent: all. */
+      readonly credit?: number;
       readonly logprobs?: number;
       readonly adapter?: { readonly name: string; readonly scale: number };
       readonly salt?: string;
@@ -58,6 +60,8 @@ export type ToMlxWorker =
   | { readonly kind: 'mask'; readonly sequence: number; readonly choice: number; readonly words?: string; readonly forced?: number }
   /** The answer has ended by its text. */
   | { readonly kind: 'drop'; readonly sequence: number; readonly choice: number }
+  /** The reader took so many tokens. */
+  | { readonly kind: 'credit'; readonly sequence: number; readonly tokens: number }
   | { readonly kind: 'cancel'; readonly sequence: number }
   | { readonly kind: 'score'; readonly id: number; readonly tokens: readonly number[] }
   | { readonly kind: 'adapter-load'; readonly id: number; readonly name: string; readonly directory: string }

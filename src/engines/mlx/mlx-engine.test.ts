@@ -84,6 +84,28 @@ suite(`mlx with its environment${why}`, () => {
   );
 
   test(
+    'a reader that stops is waited for: no more is made than it may be ahead, others go on, and the text is what it would have been',
+    async () => {
+      const { facts, golden, eosId } = makeGoldenModel(join(home.path, 'unread'));
+      await using running = await startEngine(engine, facts, { contextTokens: 2_048, parallelSequences: 1 });
+      const asked = { tokens: golden.prompt, maxTokens: 700, sampling: { ...GREEDY, logitBias: { [eosId]: -100 } }, cacheSalt: 'one' };
+      const alone = (await running.ask(asked)).text;
+      const made = async (): Promise<number> => (await running.session.stats()).generatedTokens;
+      const before = await made();
+      const reader = running.session.generate(request(asked), never)[Symbol.asyncIterator]();
+      expect((await reader.next()).value).toMatchObject({ kind: 'start' });
+      await expect.poll(made, { timeout: SLOW }).toBeGreaterThanOrEqual(before + 256);
+      // The only place is free for another, though the first answer is not at its end.
+      expect((await running.ask({ ...asked, maxTokens: 3 })).text).toBe(alone.slice(0, (await running.ask({ ...asked, maxTokens: 3 })).text.length));
+      expect((await made()) - before).toBe(256 + 2 * 3);
+      let text = '';
+      for (let next = await reader.next(); next.done !== true; next = await reader.next()) if (next.value.kind === 'text-delta') text += next.value.text;
+      expect(text).toBe(alone);
+    },
+    SLOW,
+  );
+
+  test(
     '[engines E36] generates, batches, cancels, and swaps adapters between the steps of one base',
     async () => {
       const { facts, golden, eosId } = makeGoldenModel(join(home.path, 'base'));

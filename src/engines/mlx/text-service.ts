@@ -107,24 +107,32 @@ export function createTextService({ directory, adaptersDirectory, render, toSess
     }
   }
 
-  async function generate(sequence: number, request: GenerateRequest): Promise<void> {
+  async function generate(sequence: number, request: GenerateRequest, credit: number | undefined): Promise<void> {
     const { text, encoder, vocabularySize } = model();
     tokenising.add(sequence);
     try {
       const prompt = await encoder.encode(await inputOf(text, request, vocabularySize));
-      if (tokenising.has(sequence)) start(sequence, request, prompt);
+      if (tokenising.has(sequence)) start(sequence, request, prompt, credit);
     } finally {
       tokenising.delete(sequence);
     }
   }
 
-  function start(sequence: number, request: GenerateRequest, prompt: readonly number[]): void {
+  function start(sequence: number, request: GenerateRequest, prompt: readonly number[], credit?: number): void {
     const { text, answers, vocabularySize, contextTokens } = model();
     const maxTokens = answerRoom(request, prompt, vocabularySize, contextTokens);
     const open = answers.plan(request, prompt, maxTokens);
     const choices = Array.from({ length: request.choices }, (): Choice => ({ ...open(), count: 0, ended: false }));
     const { sampling, logprobs, adapter, cacheSalt } = request;
-    requests.set(sequence, { promptTokens: prompt.length, maxTokens, logprobs, choices, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 });
+    requests.set(sequence, {
+      promptTokens: prompt.length,
+      maxTokens,
+      logprobs,
+      choices,
+      cachedTokens: 0,
+      completionTokens: 0,
+      reasoningTokens: 0,
+    });
     const { seed, ...options } = sampling;
     toPython({
       kind: 'generate',
@@ -136,6 +144,7 @@ export function createTextService({ directory, adaptersDirectory, render, toSess
       sampling: options,
       seed: seed ?? randomInt(2 ** 47),
       guided: choices.some(({ guide }) => guide?.binding === true),
+      ...(credit === undefined ? {} : { credit }),
       ...(logprobs === undefined ? {} : { logprobs }),
       ...(adapter === undefined ? {} : { adapter }),
       ...(cacheSalt === undefined ? {} : { salt: cacheSalt }),
@@ -306,7 +315,7 @@ export function createTextService({ directory, adaptersDirectory, render, toSess
             break;
           }
           case 'generate':
-            generate(message.sequence, message.request as GenerateRequest).catch(refuse({ sequence: message.sequence }));
+            generate(message.sequence, message.request as GenerateRequest, message.credit).catch(refuse({ sequence: message.sequence }));
             break;
           case 'cancel':
             tokenising.delete(message.sequence);
@@ -314,10 +323,8 @@ export function createTextService({ directory, adaptersDirectory, render, toSess
             toPython(message);
             break;
           case 'stop':
-            toPython(message);
-            break;
           case 'credit':
-            // Its tokens come as they are made: at most one answer of each request waits for its reader.
+            toPython(message);
             break;
           default:
             question(message);
