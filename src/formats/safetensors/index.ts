@@ -4,6 +4,6 @@ export type { TensorEntry } from './entry-reader.ts';
 export * from './float-codec.ts';
 export { openSafetensors, type ReadOptions, type SafetensorsFile } from './open.ts';
 export { type HeaderResult, parseSafetensorsHeader, type SafetensorsHeader } from './parse-header.ts';
-export { openShards, type ShardedTensorEntry, type Shards } from './shards.ts';
+export { isShardName, openShards, type ShardedTensorEntry, type Shards } from './shards.ts';
 export { type TensorSource, writeSafetensors } from './write.ts';
 export { type ShardOptions, writeShardedCheckpoint } from './write-checkpoint.ts';

@@ -22,6 +22,8 @@ export interface Shards extends AsyncDisposable {
 const INDEX_FILE = 'model.safetensors.index.json';
 const INDEX_LIMIT_BYTES = 64 * 2 ** 20;
 const SHARD_NAME = /^[A-Za-z0-9._-]{1,128}\.safetensors$/;
+/** Whether an index may give this as the file of a tensor: a plain name beside it. */
+export const isShardName = (name: string): boolean => SHARD_NAME.test(name);
 
 /**
  * Opens the weights of a directory: the files that `model.safetensors.index.json` names, which must be all `.safetensors` files there, or
@@ -83,7 +85,7 @@ function parseIndex(bytes: Uint8Array): ReadonlyMap<string, string> {
     if (key !== 'weight_map' || scanner.peek() !== OPEN_BRACE) return scanner.skip(2);
     scanner.object(2, (name) => {
       const file = scanner.isString() ? scanner.string() : '';
-      if (!SHARD_NAME.test(file)) throw new Refusal('st_index_name', `weight_map gives ${quoted(file)} as the file of ${quoted(name)}`);
+      if (!isShardName(file)) throw new Refusal('st_index_name', `weight_map gives ${quoted(file)} as the file of ${quoted(name)}`);
       weightMap.set(name, file);
     });
   });

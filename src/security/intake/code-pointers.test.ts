@@ -156,3 +156,12 @@ describe('[security G20] keys that point at code', () => {
     expect(await readdir(join(run.root, 'records'))).toEqual(before);
   });
 });
+
+test('an index of shards that leads out of its directory is refused; one that does not agree with the shards is left to the health check', async () => {
+  const index = (file: unknown): Readonly<Record<string, string>> => ({
+    'model.safetensors.index.json': JSON.stringify({ metadata: { total_size: 4 }, weight_map: { a: file } }),
+  });
+  for (const file of ['../secret.safetensors', '/etc/x.safetensors', 'sub/a.safetensors', 'a.bin', 'a\u0000.safetensors', 7])
+    expect([file, await run.codeOf(index(file))]).toEqual([file, 'st_index_name']);
+  expect(await run.codeOf(index('model-00001-of-00002.safetensors'))).toBe('taken');
+});

@@ -1,4 +1,5 @@
 import { isJsonObject } from '../../core/index.ts';
+import { isShardName } from '../../formats/index.ts';
 import type { IntakeFinding } from './intake-types.ts';
 
 /** Keys that make other loaders fetch or run code: a model that has one is refused. */
@@ -61,7 +62,23 @@ export function findCodePointers(file: string, value: unknown): KeyFindings {
       const type = isJsonObject(module) ? module['type'] : undefined;
       if (typeof type !== 'string' || !SENTENCE_MODULES.test(type)) refuse(`[${index}].type`, `is no module that is known: ${JSON.stringify(type)}`);
     });
+  if (/\.safetensors\.index\.json$/.test(file)) findings.push(...strangeShards(file, value));
   return { findings, stripped };
+}
+
+/** An index that leads out of its directory. Whether it agrees with the shards is the health check's to tell, which can mend it, and the engine's to refuse. */
+function strangeShards(file: string, value: unknown): IntakeFinding[] {
+  const map = isJsonObject(value) && isJsonObject(value['weight_map']) ? value['weight_map'] : {};
+  const strange = [...new Set(Object.values(map))].filter((name) => typeof name !== 'string' || !isShardName(name));
+  return strange
+    .slice(0, 10)
+    .map((name) => ({
+      stage: 'config',
+      code: 'st_index_name',
+      file,
+      key: 'weight_map',
+      message: `names ${JSON.stringify(name).slice(0, 200)} as a file of weights`,
+    }));
 }
 
 /** The same value without the keys that are stripped, at any depth. */
