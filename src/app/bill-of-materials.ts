@@ -5,6 +5,7 @@ import { basename, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ShowData } from '../contract/index.ts';
 import { HearthError, isHearthError } from '../core/index.ts';
+import { readAdapterConfig } from '../formats/index.ts';
 import {
   buildIdOf,
   type CycloneDxVersion,
@@ -37,6 +38,7 @@ export async function billOfMaterials(request: BillRequest): Promise<Readonly<Re
   const [npm, python] = onlyModel ? [null, null] : await Promise.all([ownPackages(), installedPython(request.home)]);
   const models: ModelEntry[] = [];
   for (const each of request.models) models.push(await modelEntry(each, request));
+  if (!onlyModel) models.push(...(await adapterEntries(request)));
   const inventory: Inventory = {
     product: { name: 'hearth', version, licence: 'Apache-2.0' },
     npm,
@@ -83,6 +85,38 @@ async function modelEntry(show: ShowData, request: BillRequest): Promise<ModelEn
     templates: trust?.templates ?? [],
     files,
   };
+}
+
+/** Adapters of the home. Each is a model of its own, made from its base; one that cannot be read is listed with what it holds. */
+async function adapterEntries(request: BillRequest): Promise<ModelEntry[]> {
+  const home = join(request.home, 'adapters');
+  const names = (await readdir(home, { withFileTypes: true }).catch(() => [])).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  const entries: ModelEntry[] = [];
+  for (const name of names.sort()) {
+    const directory = join(home, name);
+    const config = await readAdapterConfig(directory).catch(() => null);
+    const card = cardFacts(await readFile(join(directory, 'README.md'), 'utf8').catch(() => ''));
+    entries.push({
+      id: `adapters/${name}`,
+      revision: null,
+      hubName: null,
+      cardUrl: null,
+      format: config === null ? 'adapter' : `${config.kind} adapter (${config.form})`,
+      task: card.task,
+      architectureFamily: null,
+      architecture: null,
+      quantization: null,
+      licence: card.licence,
+      baseModels: [...new Set([...(config?.baseModel ? [config.baseModel] : []), ...card.baseModels])],
+      datasets: card.datasets,
+      metrics: card.metrics,
+      notes: null,
+      rootDigest: null,
+      templates: [],
+      files: await hashedFiles(directory, request),
+    });
+  }
+  return entries;
 }
 
 /** null: the cache has the name, and no files. */

@@ -50,8 +50,15 @@ let lockedPython: readonly string[] = [];
 beforeAll(async () => {
   await writeStoreFixtures(directory.path);
   const config = { model_type: 'llama', architectures: ['LlamaForCausalLM'] };
-  const files = { 'config.json': JSON.stringify(config), 'model.safetensors': WEIGHTS, 'README.md': CARD, 'model.sig': '{}' };
+  const files = { 'config.json': JSON.stringify(config), 'model.safetensors': WEIGHTS, 'README.md': CARD, 'model.sig': '{}', 'training.intoto.json': '{}' };
   await cacheModel(join(directory.path, 'hf', 'hub'), 'org/tuned', files, { commit: COMMIT });
+  const adapter = join(directory.path, 'home/adapters/tone');
+  mkdirSync(adapter, { recursive: true });
+  writeFileSync(
+    join(adapter, 'adapter_config.json'),
+    JSON.stringify({ fine_tune_type: 'lora', model: 'org/tuned', num_layers: 2, lora_parameters: { rank: 8, scale: 20 } }),
+  );
+  writeFileSync(join(adapter, 'adapters.safetensors'), 'weights of the adapter');
   lockedPython = installPython();
   return () => directory[Symbol.dispose]();
 });
@@ -114,7 +121,7 @@ describe.each(['1.6', '1.7'] as const)('CycloneDX %s', (version) => {
       .filter(({ type }) => type === 'machine-learning-model')
       .map(({ group, name }) => (group === undefined ? name : `${group}/${name}`));
     expect(models.length).toBeGreaterThan(5);
-    expect([...listed].sort()).toEqual([...models].sort());
+    expect([...listed].sort()).toEqual([...models, 'adapters/tone'].sort());
 
     const refs = [it.metadata.component['bom-ref'] as string, ...refsOf(it.components)];
     expect(new Set(refs).size).toBe(refs.length);
@@ -147,11 +154,24 @@ describe.each(['1.6', '1.7'] as const)('CycloneDX %s', (version) => {
         modelParameters: { task: 'text-generation', architectureFamily: 'llama', datasets: [{ ref: 'dataset:org/corpus' }] },
         quantitativeAnalysis: { performanceMetrics: [{ type: 'accuracy', value: '0.75', slice: 'Quiz' }] },
       },
-      externalReferences: [{ type: 'model-card' }, { type: 'digital-signature', url: 'model.sig' }],
+      externalReferences: [{ type: 'model-card' }, { type: 'digital-signature', url: 'model.sig' }, { type: 'attestation', url: 'training.intoto.json' }],
     });
     const files = Object.fromEntries((it.metadata.component.components ?? []).map(({ name, hashes }) => [name, hashes?.[0]?.content]));
     expect(files).toMatchObject({ 'model.safetensors': sha256(WEIGHTS), 'README.md': sha256(CARD) });
   });
+});
+
+test('adapters of the home are told with the base that they were made for', async () => {
+  const { components } = await bill();
+  const adapter = components.find(({ group, name }) => group === 'adapters' && name === 'tone')!;
+  expect(adapter).toMatchObject({ type: 'machine-learning-model', purl: 'pkg:generic/adapters/tone', pedigree: { ancestors: [{ name: 'org/tuned' }] } });
+  expect((adapter.components ?? []).map(({ name, hashes }) => [name, hashes?.[0]?.content])).toContainEqual([
+    'adapters.safetensors',
+    sha256('weights of the adapter'),
+  ]);
+  // Beside the model that it was made from, it is another form of it.
+  const base = components.find(({ group, name }) => group === 'org' && name === 'tuned')!;
+  expect(base).toMatchObject({ pedigree: { variants: [{ name: 'adapters/tone' }] } });
 });
 
 const schemaPath = process.env['HEARTH_TEST_SPDX_SCHEMA'];

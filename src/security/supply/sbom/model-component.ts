@@ -3,16 +3,22 @@ import { datasetRef, type Json, licences, modelUrl } from './names.ts';
 
 export const modelRef = ({ id, revision }: Pick<ModelEntry, 'id' | 'revision'>): string => `model:${id}${revision === null ? '' : `@${revision}`}`;
 
-const SIGNATURE = /(^|\/)(model\.sig|.*\.sigstore(\.json)?)$/;
+/** Documents about the model that lie beside it, by the names that they go under. */
+const DOCUMENTS: readonly (readonly [type: string, name: RegExp])[] = [
+  ['digital-signature', /(^|\/)(model\.sig|[^/]*\.sigstore(\.json)?)$/],
+  ['attestation', /\.intoto\.jsonl?$/],
+  ['bom', /\.cdx\.json$/],
+];
 
 /** A model as a component, with its files below it, where it comes from, and what its card tells. `all`: the others of the bill, for its relatives. */
 export function modelComponent(model: ModelEntry, all: readonly ModelEntry[]): Json {
   const { revision, cardUrl, licence, rootDigest, templates, files, format, quantization } = model;
   const ref = modelRef(model);
-  const signature = files.find(({ path }) => SIGNATURE.test(path));
   const references = [
     ...(cardUrl === null ? [] : [{ type: 'model-card', url: cardUrl }]),
-    ...(signature === undefined ? [] : [{ type: 'digital-signature', url: signature.path, hashes: [{ alg: 'SHA-256', content: signature.sha256 }] }]),
+    ...DOCUMENTS.flatMap(([type, name]) =>
+      files.filter(({ path }) => name.test(path)).map(({ path, sha256 }) => ({ type, url: path, hashes: [{ alg: 'SHA-256', content: sha256 }] })),
+    ),
   ];
   const properties = [
     { name: 'hearth:format', value: format },
