@@ -1,6 +1,7 @@
 // Imported by the threads: no index, so that each loads little more than the arithmetic.
 import { type AffineLayout, type QuantisedBytes, quantiseBytes } from '../mlx/quantise-bytes.ts';
 import { decodeFloats, encodeFloats, type FloatDtype } from '../safetensors/float-codec.ts';
+import { release } from './release.ts';
 
 /** Whole rows of one tensor. */
 export interface QuantisePiece {
@@ -24,9 +25,4 @@ export function quantisePiece({ bytes, dtype, castTo, scaleDtype, quantization }
       : quantiseBytes(quantization, castTo, encodeFloats(castTo, decodeFloats(dtype, bytes)), scaleDtype);
   release(bytes);
   return made;
-}
-
-/** Frees the memory now: collections come too seldom for buffers of megabytes. What shares its buffer with others is left alone. */
-export function release(bytes: Uint8Array | Float32Array | Float64Array): void {
-  if (bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
 }

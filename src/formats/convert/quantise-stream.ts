@@ -1,8 +1,9 @@
 import { HearthError } from '../../core/index.ts';
 import type { Quantization } from '../mlx/index.ts';
 import type { FloatDtype } from '../safetensors/index.ts';
-import { type QuantisedPiece, release } from './quantise-piece.ts';
+import type { QuantisedPiece } from './quantise-piece.ts';
 import { inOrder, type QuantisePool } from './quantise-pool.ts';
+import { release } from './release.ts';
 import { notFinite } from './require-finite.ts';
 import type { Spill, SpillRange } from './spill.ts';
 import type { TensorStream } from './tensor-stream.ts';

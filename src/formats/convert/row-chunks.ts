@@ -1,6 +1,6 @@
 import type { GgufFile, GgufTensor } from '../gguf/index.ts';
 import { rowOrder } from './names.ts';
-import { release } from './quantise-piece.ts';
+import { release } from './release.ts';
 
 const CHUNK_BYTES = 2 * 1024 * 1024;
 

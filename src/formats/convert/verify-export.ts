@@ -5,7 +5,7 @@ import type { Checkpoint } from '../mlx/index.ts';
 import { type ExportStep, layerRows } from './export-plan.ts';
 import { valuesOf } from './export-type.ts';
 import { rowOrder } from './names.ts';
-import { release } from './quantise-piece.ts';
+import { release } from './release.ts';
 import { createErrorCounter, type TensorReport } from './report.ts';
 
 type Errors = Pick<TensorReport, 'inexactElements' | 'maxAbsError'>;

@@ -5,7 +5,7 @@ import { type Checkpoint, dequantise, openCheckpoint, toWords } from '../mlx/ind
 import { decodeFloats, type FloatDtype } from '../safetensors/index.ts';
 import type { ImportStep } from './import-plan.ts';
 import { rowOrder } from './names.ts';
-import { release } from './quantise-piece.ts';
+import { release } from './release.ts';
 import { createErrorCounter, type TensorReport } from './report.ts';
 
 export interface ImportVerification {

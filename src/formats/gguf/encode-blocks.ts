@@ -1,21 +1,20 @@
 import { HearthError } from '../../core/index.ts';
 import { f16ToNumber, numberToF16 } from '../safetensors/index.ts';
 import type { GgufTypeName } from './block-types.ts';
-import { neighboursToHalves, neighbourWordsToHalves } from './regroup.ts';
+import { neighboursToHalves } from './regroup.ts';
 
 /** Packed 4-bit codes of MLX with the bits of fp16 scales and biases → Q4_1. `groupSize` 32, 64 or 128: a group becomes several blocks. */
 export function encodeQ41(codes: Uint8Array, scales: Uint16Array, biases: Uint16Array, groupSize: number): Uint8Array {
   const perGroup = groupSize / 32;
   const blocks = codes.length / 16;
-  // Five words a block: scale and bias in the first, codes in the others.
-  const out = new Uint32Array(blocks * 5);
-  const words = wordsOf(codes);
+  const out = new Uint8Array(blocks * 20);
   for (let block = 0; block < blocks; block += 1) {
     const group = Math.floor(block / perGroup);
-    out[block * 5] = scales[group]! | (biases[group]! << 16);
-    neighbourWordsToHalves(words, block * 4, out, block * 5 + 1);
+    writeHalf(out, block * 20, scales[group]!);
+    writeHalf(out, block * 20 + 2, biases[group]!);
+    neighboursToHalves(codes, block * 16, out, block * 20 + 4);
   }
-  return new Uint8Array(out.buffer);
+  return out;
 }
 
 /** Codes of 5 bits, one per byte → Q5_1. */
@@ -115,9 +114,6 @@ export function quantiseQ40(values: Float32Array): Uint8Array {
 
 /** Bytes of plain numbers in one of the plain types. */
 export type PlainGgufType = Extract<GgufTypeName, 'F32' | 'F16' | 'BF16'>;
-
-const wordsOf = (bytes: Uint8Array): Uint32Array =>
-  bytes.byteOffset % 4 === 0 ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4) : new Uint32Array(bytes.slice().buffer);
 
 function writeHalf(out: Uint8Array, at: number, half: number): void {
   out[at] = half & 255;

@@ -113,7 +113,7 @@ function load1(at: usize, dtype: i32, i: i32): f32 {
   if (dtype === F32) return load<f32>(at + (<usize>i << 2));
   const half = <u32>load<u16>(at + (<usize>i << 1));
   if (dtype !== F16) return reinterpret<f32>(half << 16);
-  return reinterpret<f32>(((half & 0x7fff) << 13) | ((half & 0x8000) << 16)) * reinterpret<f32>(<u32>0x77800000);
+  return fromHalf(half);
 }
 
 /** Bits of the nearest fp16 number of a finite one of at most 65,504, half to even. */
