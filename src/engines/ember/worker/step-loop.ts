@@ -1,9 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import type { FinishReason } from '../../../contract/index.ts';
-import { type Ember, PAGE_TOKENS, type PageCache, type RecurrentStates, type StepOutput } from '../../../ember/index.ts';
+import { type Ember, PAGE_TOKENS, type PageCache, type RecurrentStates } from '../../../ember/index.ts';
 import type { FromWorker } from '../../protocol/messages.ts';
-import { stepText } from '../../protocol/step-text.ts';
-import type { AnswerOutput, TokenScores } from '../../text/index.ts';
+import { createAnswerSteps } from './answer-steps.ts';
 import { createDraftLengths, type Drafter } from './drafts.ts';
 import { createPrefillRate, type PrefillRate, planStep } from './plan-step.ts';
 import { createPrefixTree } from './prefix-tree.ts';
@@ -100,6 +98,8 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     acceptedTokens: 0,
   };
 
+  const answers = createAnswerSteps({ ...options, counters, remember, leave });
+
   async function run(): Promise<void> {
     active = true;
     try {
@@ -187,12 +187,18 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     if (sequence.kind === 'answer') drafter?.forget(sequence);
   }
 
+  /** Prefixes are left behind when the prompt is evaluated, for requests that run beside, and at the end, for the next turn. */
+  function remember(sequence: Sequence): void {
+    const { salt } = sequence.request;
+    if (salt !== null) prefixes.remember(salt, sequence.tokens, sequence.pages, sequence.computed);
+  }
+
   /** Guesses for the sequences that decode: no more than the answer, the batch and the free cells have room for. */
   async function guess(shares: readonly number[], drafter: Drafter): Promise<readonly (readonly number[])[]> {
     const decoding = running.filter(decodes).length;
     let batchRoom = options.batchTokens - shares.reduce((sum, share) => sum + share, 0);
-    const answers = running.map((sequence, i) => ({ sequence, i })).filter((it): it is { sequence: Sequence; i: number } => it.sequence.kind === 'answer');
-    const wishes = answers.map(({ sequence }) => {
+    const open = running.map((sequence, i) => ({ sequence, i })).filter((it): it is { sequence: Sequence; i: number } => it.sequence.kind === 'answer');
+    const wishes = open.map(({ sequence }) => {
       const cells = (heldPages(sequence) + cache.groups[0]!.pool.free) * PAGE_TOKENS - sequence.tokens.length;
       const left = sequence.maxTokens - generatedTokens(sequence) - 1;
       const able = decodes(sequence) && sequence.guessable && sequence.guide?.binding !== true && !sequence.request.cancelled && !isStalled(sequence);
@@ -202,7 +208,7 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     });
     const guesses: (readonly number[])[] = running.map(() => []);
     for (const [n, guess] of (await drafter.propose(wishes)).entries()) {
-      const { sequence, i } = answers[n]!;
+      const { sequence, i } = open[n]!;
       if (growPages(sequence, sequence.tokens.length + guess.length, cache, prefixes)) guesses[i] = guess;
     }
     return guesses;
@@ -249,7 +255,10 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
         else row += count;
       } else {
         if (output !== null) row += 1 + guesses.length;
-        if (!sequence.request.cancelled) await advance(sequence, count, guesses, output, firstRow);
+        if (!sequence.request.cancelled) {
+          const right = await answers.advance({ sequence, count, guesses, output, firstRow });
+          lengths.observe(sequence, guesses.length, right);
+        }
       }
       if (!sequence.ended) leaveWindows(sequence, before, cache, prefixes);
     }
@@ -264,97 +273,6 @@ export function createStepLoop(options: StepLoopOptions): StepLoop {
     reading.finish();
     leave(reading);
     reading.ended = true;
-  }
-
-  async function advance(sequence: Sequence, count: number, guesses: readonly number[], output: StepOutput | null, firstRow: number): Promise<void> {
-    const { request, choice } = sequence;
-    const inPrompt = Math.max(0, Math.min(count, sequence.promptTokens - sequence.computed));
-    counters.promptTokensComputed += inPrompt;
-    sequence.computed += count;
-    if (output === null) {
-      if (choice === 0 && inPrompt > 0)
-        send({ kind: 'prefill-progress', sequence: request.id, doneTokens: sequence.computed, totalTokens: sequence.promptTokens });
-      return;
-    }
-    if (generatedTokens(sequence) === 0) remember(sequence);
-    // Every token is drawn as without guesses: a guess that is the drawn token has its successor's row evaluated already.
-    const rows = [...(output.earlier ?? []), output];
-    let right = 0;
-    for (const [i, summary] of rows.entries()) {
-      const id = sequence.guide?.forced() ?? sequence.sampler.choose(summary) ?? sequence.sampler.chooseFromRow(await ember.logits(firstRow + i));
-      const scores = await scoresOf(sequence, id, summary, firstRow + i);
-      if (!accept(sequence, id, scores)) break;
-      if (sequence.ended || id !== guesses[i]) break;
-      sequence.computed++;
-      right++;
-    }
-    counters.draftedTokens += guesses.length;
-    counters.acceptedTokens += right;
-    lengths.observe(sequence, guesses.length, right);
-  }
-
-  async function scoresOf(sequence: Sequence, id: number, summary: StepOutput, row: number): Promise<TokenScores | undefined> {
-    const { raw } = summary;
-    if (raw === undefined || options.scores === undefined) return undefined;
-    const listed = raw.ids.includes(id) || summary.ids.includes(id);
-    return options.scores(id, raw, summary, sequence.sampler.adjustments(), listed ? null : await ember.logits(row));
-  }
-
-  /** The next token of an answer: told, and perhaps the last. false: the answer has failed. */
-  function accept(sequence: Sequence, id: number, scores: TokenScores | undefined): boolean {
-    const { request, choice, guide } = sequence;
-    sequence.sampler.accept(id);
-    sequence.tokens.push(id);
-    counters.generatedTokens++;
-    request.completionTokens++;
-    if (request.credit !== undefined) request.credit--;
-    if (options.stopTokens.has(id)) {
-      end(sequence, [id], 'stop', sequence.answer.flush());
-      return true;
-    }
-    const out = sequence.answer.push(id, scores);
-    if (guide?.accept(id) === false) {
-      fail(sequence);
-      return false;
-    }
-    const enough = generatedTokens(sequence) >= sequence.maxTokens;
-    if (out.stopString !== undefined) end(sequence, [id], 'stop', out);
-    else if (enough || guide?.finished === true) {
-      const rest = sequence.answer.flush();
-      end(sequence, [id], guide?.finished === true ? 'stop' : 'length', { ...rest, parts: [...out.parts, ...rest.parts] });
-    } else send({ kind: 'step', sequence: request.id, choice, tokens: [id], ...stepText(out.parts) });
-    return true;
-  }
-
-  /** No token of the vocabulary can go on in the grammar: the answer cannot be kept, the others go on. */
-  function fail({ request }: Sequence): void {
-    request.cancelled = true;
-    send({ kind: 'error', sequence: request.id, code: 'invalid_value', message: 'No token of this model can continue the answer that the grammar asks for.' });
-  }
-
-  /** Prefixes are left behind when the prompt is evaluated, for requests that run beside, and at the end, for the next turn. */
-  function remember(sequence: Sequence): void {
-    const { salt } = sequence.request;
-    if (salt !== null) prefixes.remember(salt, sequence.tokens, sequence.pages, sequence.computed);
-  }
-
-  function end(sequence: Sequence, tokens: number[], reason: FinishReason, last: AnswerOutput): void {
-    const { request, choice, answer } = sequence;
-    send({ kind: 'step', sequence: request.id, choice, tokens, ...stepText(last.parts) });
-    const stopped = last.stopString === undefined ? { reason } : { reason: 'stop' as const, stopString: last.stopString };
-    // Calls take the place of `stop` only: a call that the limit cut off is none.
-    const called = stopped.reason === 'stop' && answer.calls > 0 ? { ...stopped, reason: 'tool_calls' as const } : stopped;
-    const { invalidToolCalls } = answer;
-    send({ kind: 'finish', sequence: request.id, choice, ...called, ...(invalidToolCalls.length === 0 ? {} : { invalidToolCalls: [...invalidToolCalls] }) });
-    request.reasoningTokens += answer.reasoningTokens;
-    remember(sequence);
-    leave(sequence);
-    sequence.ended = true;
-    request.openChoices--;
-    if (request.openChoices > 0) return;
-    request.adapter?.release();
-    const { promptTokens, cachedTokens, completionTokens, reasoningTokens } = request;
-    send({ kind: 'done', sequence: request.id, promptTokens, cachedTokens, completionTokens, reasoningTokens });
   }
 
   const wake = (): void => (active ? undefined : void run());
