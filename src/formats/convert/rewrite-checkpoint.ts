@@ -49,10 +49,10 @@ const SPARE_BYTES = 64 * 1024 * 1024;
 const OWN_FILES = /^(config\.json|conversion\.json|.*\.safetensors|model\.safetensors\.index\.json)$/;
 const TEXT_FILES = /\.(json|jinja|model|txt|tiktoken)$|^(licen[cs]e|notice)/i;
 
-/** Whether a checkpoint has to be rewritten before MLX's readers know it: codes in another tool's order, or experts one by one. */
+/** Whether a checkpoint has to be rewritten before MLX's readers know it: codes in another tool's order, numbers of 8 bits, or experts one by one. */
 export async function needsRewrite(directory: string, quantize?: QuantiseBits): Promise<boolean> {
   await using checkpoint = await openCheckpoint(directory);
-  if (checkpoint.quantization !== null && checkpoint.quantization.layout !== 'mlx') return true;
+  if ((await foreignModules(checkpoint)).tensors.length > 0) return true;
   const form = checkpointForm(
     [...checkpoint.tensors.values()].map((entry) => streamOf(checkpoint, entry)),
     checkpoint.config,
@@ -62,7 +62,7 @@ export async function needsRewrite(directory: string, quantize?: QuantiseBits): 
 }
 
 /**
- * Writes a checkpoint of transformers, AWQ, GPTQ or compressed-tensors as an MLX one: experts stacked, codes in MLX's order, and, where asked
+ * Writes a checkpoint of transformers, AWQ, GPTQ, compressed-tensors or FP8 as an MLX one: experts stacked, codes in MLX's order, and, where asked
  * for, plain matrices quantised (docs/spec/formats.md §2.2, §3.3; docs/spec/engines.md §2.9). Streams; an error or a cancel leaves nothing.
  * Throws `mlx_*`, `st_*`, `convert_*`, `insufficient_space`, `invalid_argument` (destination exists), `cancelled`.
  */

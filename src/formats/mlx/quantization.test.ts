@@ -59,17 +59,27 @@ describe('readQuantization', () => {
       fallback: affine(4, 64),
     });
     expect(readQuantization({ quantization_config: { quant_method: 'gptq', bits: 4 } })).toMatchObject({ layout: 'gptq', fallback: affine(4, 128) });
-    expect(code({ quantization_config: { quant_method: 'gptq', bits: 8 } })).toBe('mlx_quant_unsupported');
+    for (const bits of [2, 3, 8])
+      expect(readQuantization({ quantization_config: { quant_method: 'gptq', bits } })).toMatchObject({ layout: 'gptq', fallback: affine(bits, 128) });
+    for (const [quant_method, bits] of [...[5, 6].map((width) => ['gptq', width]), ...[3, 8].map((width) => ['awq', width])])
+      expect(code({ quantization_config: { quant_method, bits } })).toBe('mlx_quant_unsupported');
     const packed = (format?: string) =>
       readQuantization({ quantization_config: { quant_method: 'compressed-tensors', ...(format ? { format } : {}) } })?.fallback;
     expect(packed('nvfp4-pack-quantized')).toEqual({ mode: 'nvfp4', bits: 4, group: 16 });
     expect(packed('pack-quantized')).toEqual(affine(4, 32));
     expect(packed()).toEqual(affine(4, 32));
-    expect(code({ quantization_config: { quant_method: 'compressed-tensors', format: 'float-quantized' } })).toBe('mlx_quant_unsupported');
+    for (const format of ['int-quantized', 'marlin-24', 'naive-quantized'])
+      expect(code({ quantization_config: { quant_method: 'compressed-tensors', format } })).toBe('mlx_quant_unsupported');
+  });
+
+  it('[formats F8] weights of 8-bit floats are no codes: they become plain numbers', () => {
+    expect(readQuantization({ quantization_config: { quant_method: 'fp8', weight_block_size: [128, 128] } })).toBe(null);
+    expect(readQuantization({ quantization_config: { quant_method: 'compressed-tensors', format: 'float-quantized' } })).toBe(null);
   });
 
   it('[formats F8] other methods, modes, groups and widths are refused', () => {
-    for (const method of ['bitnet', 'fp8', 'bitsandbytes', 7]) expect(code({ quantization_config: { quant_method: method } })).toBe('mlx_quant_unsupported');
+    for (const method of ['bitnet', 'bitsandbytes', 'modelopt', 7])
+      expect(code({ quantization_config: { quant_method: method } })).toBe('mlx_quant_unsupported');
     const blocks = [
       { bits: 1 },
       { bits: 7 },

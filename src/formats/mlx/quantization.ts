@@ -62,16 +62,18 @@ function readParameters(block: JsonObject, where: string): Quantization {
   return { mode: mode as QuantizationMode, bits: bits as number, group: group as number };
 }
 
-/** `quantization_config` of other tools; a copy of the MLX block has no `quant_method`. */
-function readForeign(block: unknown): QuantizationPlan {
+/** `quantization_config` of other tools; a copy of the MLX block has no `quant_method`. null: weights of 8-bit floats, which become plain ones. */
+function readForeign(block: unknown): QuantizationPlan | null {
   if (!isJsonObject(block)) throw new HearthError('mlx_config_invalid', 'config.json: "quantization_config" is not an object.');
   const method = block['quant_method'];
   if (method === undefined) return readBlock(block);
   const whole = (fallback: Quantization, layout: QuantizationPlan['layout'] = 'mlx'): QuantizationPlan => ({ layout, fallback, modules: new Map() });
   if (method === 'mxfp4') return whole({ mode: 'mxfp4', bits: 4, group: 32 });
   if (method === 'mxfp8') return whole({ mode: 'mxfp8', bits: 8, group: 32 });
+  if (method === 'fp8') return null;
   if (method === 'compressed-tensors') {
     const format = block['format'] ?? 'pack-quantized';
+    if (format === 'float-quantized') return null;
     if (format === 'nvfp4-pack-quantized') return whole({ mode: 'nvfp4', bits: 4, group: 16 });
     if (format === 'mxfp4-pack-quantized') return whole({ mode: 'mxfp4', bits: 4, group: 32 });
     if (format === 'pack-quantized') return whole(packedIntegers(block), 'compressed');
@@ -79,8 +81,9 @@ function readForeign(block: unknown): QuantizationPlan {
   }
   if (method === 'awq' || method === 'gptq') {
     const { bits } = readParameters({ bits: block['bits'] ?? 4, group_size: block['group_size'] ?? 128 }, `the ${method} block`);
-    if (bits !== 4) throw unsupported(`${method} with ${bits} bits`);
-    return whole({ mode: 'affine', bits: 4, group: (block['group_size'] as number | null | undefined) ?? 128 }, method);
+    // AutoAWQ writes no other width; GPTQ's packers know these four.
+    if (!(method === 'awq' ? [4] : [2, 3, 4, 8]).includes(bits)) throw unsupported(`${method} with ${bits} bits`);
+    return whole({ mode: 'affine', bits, group: (block['group_size'] as number | null | undefined) ?? 128 }, method);
   }
   throw unsupported(`the quantisation method ${JSON.stringify(method)}`);
 }

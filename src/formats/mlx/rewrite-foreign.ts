@@ -3,6 +3,7 @@ import { decodeFloats, encodeFloats, isFloatDtype, type TensorSource } from '../
 import type { Checkpoint } from './checkpoint.ts';
 import { compressedModule } from './compressed-layout.ts';
 import { checkGroupIndex, type ForeignModule, fromAwq, fromGptq, type RowModule } from './foreign-layout.ts';
+import { fp8Modules } from './fp8-modules.ts';
 import { packCodes, toWords } from './packing.ts';
 import type { QuantizationPlan } from './quantization.ts';
 
@@ -16,13 +17,14 @@ export interface ForeignModules {
 const PARTS = ['qweight', 'qzeros', 'scales', 'g_idx'];
 
 /**
- * The quantised modules of an AWQ, GPTQ or compressed-tensors checkpoint as MLX ones with the same numbers (docs/spec/formats.md §2.2). Shapes are
+ * The quantised modules of an AWQ, GPTQ, compressed-tensors or FP8 checkpoint as MLX ones with the same numbers (docs/spec/formats.md §2.2). Shapes are
  * checked now, numbers are read when they are written. Scales and biases become F32, in which they are exact.
  * Throws `mlx_quant_unsupported`, `mlx_quant_missing`, `mlx_quant_shape`.
  */
 export async function foreignModules(checkpoint: Checkpoint): Promise<ForeignModules> {
   const plan = checkpoint.quantization;
-  if (!plan || plan.layout === 'mlx') return { tensors: [], consumed: new Set() };
+  if (!plan) return fp8Modules(checkpoint);
+  if (plan.layout === 'mlx') return { tensors: [], consumed: new Set() };
   const isCompressed = plan.layout === 'compressed';
   const ending = isCompressed ? '.weight_packed' : '.qweight';
   const modules = [...checkpoint.tensors.keys()].filter((name) => name.endsWith(ending)).map((name) => name.slice(0, -ending.length));
@@ -34,14 +36,14 @@ export async function foreignModules(checkpoint: Checkpoint): Promise<ForeignMod
 
 /** Checks the module's tensors now, reads and turns its numbers when they are written: one module is in memory at a time, for its three tensors. */
 async function rewriteModule(checkpoint: Checkpoint, plan: QuantizationPlan, path: string): Promise<TensorSource[]> {
-  const { group } = plan.fallback;
+  const { bits, group } = plan.fallback;
   const entry = (part: string) => {
     const found = checkpoint.tensors.get(`${path}.${part}`);
     if (!found) throw new HearthError('mlx_quant_missing', `${path}.qweight exists without ${path}.${part}.`);
     return found;
   };
   const [rows = 0, columns = 0] = entry('qweight').shape;
-  const [inputs, outputs] = plan.layout === 'awq' ? [rows, columns * 8] : [rows * 8, columns];
+  const [inputs, outputs] = plan.layout === 'awq' ? [rows, (columns * 32) / bits] : [(rows * 32) / bits, columns];
   const groups = inputs / group;
   const zeros = checkpoint.tensors.get(`${path}.qzeros`);
   const scales = entry('scales');
@@ -49,14 +51,15 @@ async function rewriteModule(checkpoint: Checkpoint, plan: QuantizationPlan, pat
     is32Bit(entry('qweight').dtype) &&
     isFloatDtype(scales.dtype) &&
     String(scales.shape) === String([groups, outputs]) &&
-    (!zeros || (is32Bit(zeros.dtype) && String(zeros.shape) === String([groups, outputs / 8])));
-  if (!fits || !Number.isInteger(groups) || outputs % 8 !== 0)
-    throw new HearthError('mlx_quant_shape', `${path}: the shapes of qweight, qzeros and scales do not fit 4 bits in groups of ${group}.`);
+    (!zeros || (is32Bit(zeros.dtype) && String(zeros.shape) === String([groups, (outputs * bits) / 32])));
+  if (!fits || !Number.isInteger(groups) || (outputs * bits) % 32 !== 0)
+    throw new HearthError('mlx_quant_shape', `${path}: the shapes of qweight, qzeros and scales do not fit ${bits} bits in groups of ${group}.`);
   const words = async (part: string): Promise<Uint32Array> => toWords(await checkpoint.readTensor(`${path}.${part}`));
   if (checkpoint.tensors.has(`${path}.g_idx`)) checkGroupIndex(path, await words('g_idx'), group);
   const turn = async (): Promise<RowModule> => {
     const dtype = isFloatDtype(scales.dtype) ? scales.dtype : 'F32';
     const module: ForeignModule = {
+      bits,
       inputs,
       outputs,
       group,
@@ -76,8 +79,8 @@ async function rewriteModule(checkpoint: Checkpoint, plan: QuantizationPlan, pat
   const weight: TensorSource = {
     name: `${path}.weight`,
     dtype: 'U32',
-    shape: [outputs, inputs / 8],
-    data: onDemand(async () => new Uint8Array(packCodes(4, (await read()).codes).buffer)),
+    shape: [outputs, (inputs * bits) / 32],
+    data: onDemand(async () => new Uint8Array(packCodes(bits, (await read()).codes).buffer)),
   };
   return [weight, plane('scales'), plane('biases')];
 }
