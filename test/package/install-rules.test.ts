@@ -130,7 +130,7 @@ async function project(packages: Parameters<typeof startFakeRegistry>[0]) {
   });
 
   test('builds after `npm ci`, and runs what it built by npx, with an empty cache', async () => {
-    await using it = await project([{ name: 'aa', version: '1.0.0', published: OLD, scripts: { install: 'npm install --dry-run --offline' } }]);
+    await using it = await project([{ name: 'aa', version: '1.0.0', published: OLD, scripts: { install: 'npm --version' } }]);
     const { scripts } = JSON.parse(text('package.json')) as { scripts: Record<string, string> };
     const event = Object.keys(scripts).find((name) => scripts[name] === scripts['build'] && name !== 'build')!;
     const build = `node -e "require('fs').writeFileSync('p.js', '#!/usr/bin/env node\\\\nconsole.log(1)')"`;
