@@ -30,8 +30,13 @@ const PATTERNS: readonly (readonly [kind: string, pattern: RegExp])[] = [
 const MARKS =
   /hf_|sk-|gh[pousr]_|github_pat_|A[KS]IA|npm_|xox|hth_|eyJ|-----BEGIN|bearer |:\/\/|[?&](?:token|access_token|api_key|key|sig|signature|X-Amz-)|pass(?:word|phrase|wd)|secret|(?:api|access|private)[-_]?key|authorization|cookie|credential|token\\{0,3}["']?[ \t]{0,4}[:=]/i;
 
+/** No shape and no known value is shorter; many fields of a log are. */
+const SHORTEST = 6;
+const NONE: readonly SecretSpan[] = [];
+
 /** Secrets in a text, in order and apart. Where two overlap they are one, of the kind that was found first. */
 export function findSecrets(text: string, known: (text: string) => Iterable<SecretSpan>): readonly SecretSpan[] {
+  if (text.length < SHORTEST) return NONE;
   const found = [...known(text), ...shaped(text)];
   if (ESCAPES.test(text)) {
     const { plain, at } = unescaped(text);

@@ -10,11 +10,13 @@ let key: Buffer | null = null;
 export function registerSecret(kind: string, value: string): void {
   if (value.length < 8) return;
   for (const form of formsOf(value)) if (form.length >= 8) known.set(form, { kind, value });
+  names.clear();
 }
 
 /** Fingerprints are made with this key from now on, so that equal secrets look alike in all files of an installation; before, with one of this process. */
 export function keyRedaction(installDerived: Uint8Array): void {
   key = Buffer.from(installDerived);
+  names.clear();
 }
 
 /** The text with secrets replaced by `[redacted:<kind>:<8 hex>]`. */
@@ -62,11 +64,29 @@ function walk(value: unknown, kind: string | null, above: readonly unknown[], de
   const weighed = 'logprob' in value;
   const copy: Record<string, unknown> = {};
   for (const [name, item] of entries) {
-    const own = weighed && name === 'token' ? null : secretKindOf(String(name));
-    const shown = redact(String(name));
-    if (shown !== '__proto__') copy[shown] = walk(item, kind ?? own, inside, depth - 1);
+    const { shown, kind: own } = fieldName(String(name));
+    if (shown !== '__proto__') copy[shown] = walk(item, kind ?? (weighed && name === 'token' ? null : own), inside, depth - 1);
   }
   return copy;
+}
+
+interface FieldName {
+  readonly shown: string;
+  /** Of the secret that a field of this name holds. */
+  readonly kind: string | null;
+}
+
+/** Every line of a log has the same few names. Forgotten when there are many, since who sends a body chooses its names. */
+const names = new Map<string, FieldName>();
+const MOST_NAMES = 500;
+
+function fieldName(name: string): FieldName {
+  const seen = names.get(name);
+  if (seen !== undefined) return seen;
+  const looked = { shown: redact(name), kind: secretKindOf(name) };
+  if (names.size >= MOST_NAMES) names.clear();
+  if (name.length <= 64) names.set(name, looked);
+  return looked;
 }
 
 /** A value that was stripped before stays as it is. */

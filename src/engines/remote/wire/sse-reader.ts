@@ -45,7 +45,7 @@ export async function* readWireEvents(packets: AsyncIterable<Uint8Array>, limits
 
 /** Cuts bytes into blocks; each byte is looked at once, however small the packets are. */
 function createBlockBuffer({ maxEventBytes, tooLarge }: SseLimits) {
-  let buffer = Buffer.alloc(16 * 1024);
+  let buffer = Buffer.alloc(0);
   let filled = 0;
   let scanned = 0;
   let blockStart = 0;
@@ -56,7 +56,7 @@ function createBlockBuffer({ maxEventBytes, tooLarge }: SseLimits) {
   function append(packet: Uint8Array): void {
     if (filled + packet.byteLength > buffer.byteLength) {
       const kept = filled - blockStart;
-      const target = kept + packet.byteLength > buffer.byteLength / 2 ? Buffer.alloc(2 * (kept + packet.byteLength)) : buffer;
+      const target = kept + packet.byteLength > buffer.byteLength / 2 ? Buffer.allocUnsafe(2 * (kept + packet.byteLength)) : buffer;
       buffer.copy(target, 0, blockStart, filled);
       buffer = target;
       filled = kept;
