@@ -177,6 +177,8 @@ export function createApi(options: ApiOptions): Api {
       if (shapeOf(request) === 'anthropic') headers.set('request-id', requestId);
       if (origin.allowedOrigin !== undefined) {
         headers.set('access-control-allow-origin', origin.allowedOrigin);
+        // Ids, retry times and who answered: clients in a page read them as others do.
+        headers.set('access-control-expose-headers', '*');
         headers.append('vary', 'origin');
       }
       // A stream is over when its last byte is written; an error that came before its headers is no stream.
