@@ -22,7 +22,10 @@ async function answer(api: Api, incoming: IncomingMessage, outgoing: ServerRespo
   outgoing.once('close', () => {
     if (!outgoing.writableFinished) gone.abort();
   });
-  await write(await respond(api, incoming, outgoing, gone.signal, originOf), outgoing);
+  const response = await respond(api, incoming, outgoing, gone.signal, originOf);
+  // Refused before its body was there: nobody reads the rest of it, so no other request can follow on this connection.
+  if (!incoming.complete) outgoing.setHeader('connection', 'close');
+  await write(response, outgoing);
 }
 
 async function respond(

@@ -223,8 +223,12 @@ function tcpRequests(api: Api, policy: Policy, told: Told): RequestListener {
   };
 }
 
+/** Connections that have had their last answer: what the parser finds wrong in the rest of a refused request is told to nobody. */
+const done = new WeakSet<Socket>();
+
 function refuse(incoming: IncomingMessage, outgoing: ServerResponse, error: HearthError): void {
   const id = requestId();
+  done.add(incoming.socket);
   const { status, body, headers } = tellError(error, id, errorShape((incoming.url ?? '').split('?', 1)[0]!, versionOf(incoming)));
   outgoing.writeHead(status, {
     ...headers,
@@ -260,6 +264,10 @@ function answerPreflight(incoming: IncomingMessage, outgoing: ServerResponse, or
 function answerClientError(error: Error & { code?: string }, socket: Socket, told: Told = () => {}): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
+    return;
+  }
+  if (done.has(socket)) {
+    socket.destroySoon();
     return;
   }
   const refusal = clientErrorOf(error.code);

@@ -98,7 +98,7 @@ async function send(endpoint: EndpointDefinition, body: string): Promise<{ statu
   return { status: response.status, param: told.type === 'error' ? (told.error.details?.param ?? null) : errorReply.parse(told).error.param };
 }
 
-test('[security G27] wrong types, numbers as text, NaN, Infinity, 1e400, -1 and 2^53+1 in each numeric field are 400 naming it; unknown fields too, on own routes', async () => {
+test('[security G27] wrong types, numbers as text, NaN, Infinity, 1e400, -1 and 2^53+1 in each numeric field of bodies, forms and queries are 400 naming it; unknown fields too, on own routes', async () => {
   let checked = 0;
   for (const endpoint of Object.values(endpoints) as EndpointDefinition[]) {
     const document = openApiDocument({ one: endpoint }, '0') as {
@@ -126,4 +126,25 @@ test('[security G27] wrong types, numbers as text, NaN, Infinity, 1e400, -1 and 
     else expect(unknown.param ?? '', endpoint.id).not.toContain('no_such_field');
   }
   expect(checked).toBeGreaterThan(300);
+
+  for (const [path, field] of [
+    ['/admin/v1/audit/tail', 'lines'],
+    ['/admin/v1/logs/hearthd', 'tail'],
+  ] as const)
+    for (const token of ['"5"', 'NaN', 'Infinity', '1e400', '-1', '1.5', '9007199254740993', ''])
+      expect([path, token, await refusal(`${path}?${field}=${encodeURIComponent(token)}`)]).toEqual([path, token, [400, field]]);
+  for (const path of ['/v1/audio/transcriptions', '/v1/audio/translations'])
+    for (const token of ['"0.5"', 'NaN', 'Infinity', '1e400', '-1', '9007199254740993', 'true']) {
+      const form = new FormData();
+      form.append('file', new Blob([Buffer.alloc(64)]), 'a.wav');
+      form.append('model', 'org/fake');
+      form.append('temperature', token);
+      expect([path, token, await refusal(path, { method: 'POST', body: form })]).toEqual([path, token, [400, 'temperature']]);
+    }
 });
+
+async function refusal(path: string, init?: RequestInit): Promise<[number, string | null]> {
+  const response = await server.api.request(new Request(`http://hearth${path}`, init));
+  const { error } = (await response.json()) as { readonly error?: { readonly param: string | null } };
+  return [response.status, error?.param ?? null];
+}
