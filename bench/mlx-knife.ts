@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { startFakeHub } from '../test/support/fake-hub.ts';
 import { runInProcess } from '../test/support/run-cli.ts';
 import { writeStoreFixtures } from '../test/support/store-fixtures.ts';
-import { mlxModel, writeFiles } from '../test/support/temp-store.ts';
+import { mlxModel, safetensorsBytes, writeFiles } from '../test/support/temp-store.ts';
 
 const mlxk = join(process.env['MLX_KNIFE'] ?? join(import.meta.dirname, '../.env-peers/mlx-knife'), 'bin/mlxk');
 
@@ -136,7 +136,8 @@ try {
 
   // What one pulled, the other finds whole (from a hub on this machine).
   const repositories = join(directory, 'repositories');
-  for (const name of ['one', 'two']) await writeFiles(join(repositories, 'org', name, 'main'), mlxModel());
+  const weights = { 'model.safetensors': safetensorsBytes({ 'a.weight': [4, 4] }) };
+  for (const name of ['one', 'two']) await writeFiles(join(repositories, 'org', name, 'main'), mlxModel(weights));
   await using hub = await startFakeHub(repositories, {});
   const online = { ...env, HF_HOME: join(directory, 'pulled'), HF_ENDPOINT: hub.endpoint, HEARTH_HUB_CDN_HOSTS: hub.cdnHost, HF_HUB_DISABLE_XET: '1' };
   for (const [name, pulls, looks] of [
@@ -148,6 +149,15 @@ try {
     if (pulled.code !== 0 || healthy[0]?.name !== name) {
       unexplained++;
       console.log(`${name} was pulled by one tool and is not whole for the other`);
+    }
+  }
+
+  for (const lists of [runHearth, runMlxKnife]) {
+    const { models } = (await lists(['list'], online, elsewhere)).document['data'] as { models: { name: string }[] };
+    const names = models.map(({ name }) => name).filter((name) => name.startsWith('org/'));
+    if (names.toSorted().join() !== 'org/one,org/two') {
+      unexplained++;
+      console.log(`a list of what both pulled has ${names.join()}`);
     }
   }
 

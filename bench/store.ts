@@ -1,13 +1,28 @@
-// What the store costs: cold starts and lists against MLX Knife, memory of each verb, then what bench/store/*.ts measure.
-//   npm run bench:store [-- DIRECTORY]     DIRECTORY: a compiled package; without it the sources are compiled into a temporary one
+// What the store costs: cold starts and lists against MLX Knife, memory of each verb, then what bench/store/*.ts measure: pull, hash, convert.
+//   npm run bench:store [-- --package DIRECTORY] [--megabytes 2048] [--mebibytes 1024] [--write]
+// --package: a compiled one; without it the sources are compiled into a temporary one. --megabytes: weights that are converted; --mebibytes: file
+// that is pulled. --write replaces the tables of docs/benchmarks-store.md between their marks.
 // MLX Knife is looked for in .env-peers/mlx-knife (bench/mlx-knife.ts says how to install it); without it ratios are left out.
 import { execFile, execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { cacheModel } from '../test/support/temp-store.ts';
 import { figure, interleave, median, type Row, type Verdict, verdictTable } from './measure.ts';
+import { measureConversions } from './store/convert.ts';
+import { measurePull } from './store/pull.ts';
+import { writeBetween } from './write-between.ts';
+
+const { values } = parseArgs({
+  options: {
+    package: { type: 'string' },
+    megabytes: { type: 'string', default: '2048' },
+    mebibytes: { type: 'string', default: '1024' },
+    write: { type: 'boolean', default: false },
+  },
+});
 
 const root = join(import.meta.dirname, '..');
 const directory = mkdtempSync(join(tmpdir(), 'hearth_test_bench_store_'));
@@ -46,7 +61,7 @@ function run(file: string, args: readonly string[], env: Readonly<Record<string,
 const rows: Row[] = [];
 const verdicts: Verdict[] = [];
 try {
-  const packed = process.argv[2] ?? compiledPackage();
+  const packed = values.package ?? compiledPackage();
   const bin = join(packed, 'bin/hearth.js');
   const places = (name: string) => ({ HOME: directory, HF_HOME: join(directory, name), HEARTH_HOME: join(directory, 'home', name) });
   const hearth = (args: readonly string[], name: string) => run(process.execPath, [bin, ...args], places(name));
@@ -94,21 +109,29 @@ try {
     const { peakBytes } = await hearth(args, 'many');
     verdicts.push({ id: 'memory', what: `peak of ${args.join(' ')}`, value: peakBytes / 1e6, bar: 250, below: true, unit: 'MB' });
   }
-
-  const lines = rows.flatMap(({ what, results }) =>
-    Object.entries(results).map(
-      ([side, list]) => `| ${what} | ${side} | ${figure(median(list))} (${figure(Math.min(...list))} – ${figure(Math.max(...list))}) |`,
-    ),
-  );
-  console.log(
-    ['| Measured, s | Side | median (min – max) |', '|---|---|---|', ...lines, '', ...verdictTable(verdicts.filter(({ value }) => !Number.isNaN(value)))].join(
-      '\n',
-    ),
-  );
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }
 
-const others = join(import.meta.dirname, 'store');
-for (const name of existsSync(others) ? readdirSync(others).sort() : [])
-  if (/^(pull|convert)\.ts$/.test(name)) execFileSync(process.execPath, [join(others, name)], { stdio: 'inherit' });
+const pull = await measurePull({ mebibytes: Number(values.mebibytes) });
+const convert = await measureConversions(Number(values.megabytes), [], (line) => console.error(line));
+const measured = (list: readonly Row[]): string[] => [
+  '| Measured | Side | median (min – max) |',
+  '|---|---|---|',
+  ...list.flatMap(({ what, unit, results }) =>
+    Object.entries(results).map(
+      ([side, taken]) => `| ${what}, ${unit} | ${side} | ${figure(median(taken))} (${figure(Math.min(...taken))} – ${figure(Math.max(...taken))}) |`,
+    ),
+  ),
+  '',
+];
+const known = [...verdicts, ...pull.verdicts, ...convert.verdicts].filter(({ value }) => !Number.isNaN(value));
+const lines = [
+  `${cpus()[0]?.model.trim()}, ${cpus().length} virtual CPUs, load average ${loadavg()[0]!.toFixed(1)} at the end, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}.`,
+  '',
+  ...verdictTable(known),
+  ...measured([...rows, ...pull.rows]),
+  ...convert.table,
+];
+console.log(lines.join('\n'));
+if (values.write) writeBetween(join(root, 'docs/benchmarks-store.md'), 'store', lines);
