@@ -2,8 +2,11 @@ import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { startWritableHub } from '../support/fake-hub-writes.ts';
+import { PUSH_TOKEN } from '../support/push-store.ts';
 import { runInProcess } from '../support/run-cli.ts';
 import { makeModel, TINY } from '../support/signing.ts';
+import { installTinyModel, TINY_MODEL } from '../support/tiny-model.ts';
 
 /** A model and a key in files, as a user has them. */
 function workplace() {
@@ -59,4 +62,45 @@ test('a key that others may read, a key of another kind, and no key at all are r
   expect(await code('--key', 'nothing.pem')).toBe('file_system_error');
   expect(await code('--key', '0123456789abcdef')).toBe('signing_key_not_found');
   expect(await code()).toBe('usage');
+});
+
+test('a folder that was cloned and signed stays so while hearth keeps its own mark in it, is pushed with its signature, and holds where it is pulled', async () => {
+  using place = workplace();
+  const { model, hearth } = place;
+  await using hub = await startWritableHub(join(model.root, 'hub'));
+  await hub.repositories.create('tester/signed', true);
+  const onHub = {
+    directory: model.root,
+    env: {
+      HEARTH_HOME: join(model.root, 'other'),
+      HF_HOME: join(model.root, 'theirs'),
+      HF_ENDPOINT: hub.endpoint,
+      HF_TOKEN: PUSH_TOKEN,
+      HEARTH_HUB_CDN_HOSTS: '127.0.0.1',
+    },
+  };
+  await installTinyModel(join(model.root, 'hf'));
+  const good = async (...argv: readonly string[]) => {
+    const { code, stdout, stderr } = await hearth(...argv);
+    expect([argv, code, stderr]).toEqual([argv, 0, expect.not.stringContaining('Error')]);
+    return stdout;
+  };
+  await good('clone', TINY_MODEL, './ours');
+  writeFileSync(join(model.root, 'ours/.hfignore'), 'notes.txt\n');
+  await good('sign', './ours', '--key', 'key.pem');
+  await good('show', './ours', '--recalc-hash');
+  await good('verify', './ours', '--key', 'pub.pem');
+  expect((await runInProcess(['push', './ours', 'tester/signed', '--private'], onHub)).code).toBe(0);
+  for (const argv of [
+    ['pull', 'tester/signed'],
+    ['verify', 'tester/signed', '--key', 'pub.pem'],
+    ['clone', 'tester/signed', './copy'],
+    ['verify', './copy', '--key', 'pub.pem'],
+  ]) {
+    const run = await runInProcess(argv, onHub);
+    expect([argv, run.code, run.code === 0 ? '' : run.stderr]).toEqual([argv, 0, '']);
+  }
+  // Only in its own place, and only as what it is.
+  writeFileSync(join(model.root, 'copy/.mlxk_workspace.json'), Buffer.concat([Buffer.from([2, 0, 0, 0, 0, 0, 0, 0]), Buffer.from('{}')]));
+  expect((await runInProcess(['verify', './copy', '--key', 'pub.pem'], onHub)).stdout).toContain('[file_extra_ignored]');
 });

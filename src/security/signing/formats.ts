@@ -9,6 +9,11 @@ export const LEGACY_PREDICATE_TYPE = 'https://model_signing/Digests/v0.1';
 export const SIGNATURE_FILE = 'model.sig';
 /** Always ignored, at the root only. */
 export const IGNORED_ALWAYS: readonly string[] = ['.git', '.gitattributes', '.github', '.gitignore'];
+/**
+ * What a managed folder says of itself (docs/spec/store.md §8, §9): hearth rewrites the one, neither is ever sent, and no engine gets them. So a signature leaves
+ * them out, and one that was made elsewhere holds for a folder that has them.
+ */
+export const WORKSPACE_MARKS: readonly string[] = ['.mlxk_workspace.json', '.hfignore'];
 
 export const MAX_BUNDLE_BYTES = 32 * 1024 * 1024;
 export const MAX_RESOURCES = 100_000;

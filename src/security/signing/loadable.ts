@@ -1,11 +1,12 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { fileKind } from '../intake/file-kind.ts';
 import { SNIFF_BYTES, sniffContent } from '../intake/sniff.ts';
+import { WORKSPACE_MARKS } from './formats.ts';
 
 const SUFFIX = /\.(safetensors|gguf|json|jinja|txt|model|tiktoken|py|pyc|so|dylib|dll|sh|npz|npy)$/i;
 
 /** Whether an engine, or a Python loader, might read a file of this name: such a file may not be ignored by a signature. */
-export const isLoadableName = (path: string): boolean => SUFFIX.test(path) || fileKind(path) === 'refused';
+export const isLoadableName = (path: string): boolean => !WORKSPACE_MARKS.includes(path) && (SUFFIX.test(path) || fileKind(path) === 'refused');
 
 /** What makes a file loadable whatever its name, as a noun; null: nothing. `#!` alone does not count, so that git's own hooks pass. */
 export function loadableContent(source: string): string | null {

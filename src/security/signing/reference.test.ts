@@ -79,7 +79,7 @@ describe.skipIf(tool === undefined)(`beside the reference tool${why}`, () => {
       const { status, stdout, stderr } = reference('verify', ...who, '--signature', join(model.directory, 'model.sig'), model.directory);
       expect(status, stdout + stderr).toBe(0);
     }
-  }, 300_000);
+  }, 900_000);
 
   test('[security G1] twenty models signed by it verify with hearth', async () => {
     for await (const { byKey, model, trusted, root, at } of twenty()) {
@@ -90,7 +90,7 @@ describe.skipIf(tool === undefined)(`beside the reference tool${why}`, () => {
       const chain = JSON.parse(readFileSync(join(model.directory, 'model.sig'), 'utf8')) as object;
       expect((await verify(model.directory, [signer])).problems, JSON.stringify(chain)).toEqual([]);
     }
-  }, 300_000);
+  }, 900_000);
 
   const long = process.env['HEARTH_TEST_LONG'] === '1';
   test.skipIf(!long)(

@@ -2,7 +2,7 @@ import { lstat, realpath } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { HearthError, writeFileAtomic } from '../../core/index.ts';
 import { ignoredProblems, sortFiles } from './compare-files.ts';
-import { BUNDLE_TYPE, IGNORED_ALWAYS, PAYLOAD_TYPE, SIGNATURE_FILE, signedBytes } from './formats.ts';
+import { BUNDLE_TYPE, IGNORED_ALWAYS, PAYLOAD_TYPE, SIGNATURE_FILE, signedBytes, WORKSPACE_MARKS } from './formats.ts';
 import { hashFiles, rootDigestOf } from './hash-files.ts';
 import type { HashOptions } from './hash-pool.ts';
 import { isLoadableName, refusedContent } from './loadable.ts';
@@ -43,7 +43,7 @@ export async function signDirectory(options: SignDirectoryOptions): Promise<Sign
   const isFile = (await lstat(root)).isFile();
   const signaturePath = options.output ?? (isFile ? `${root}.sig` : join(root, SIGNATURE_FILE));
   const inside = isFile ? null : await pathInside(root, signaturePath);
-  const ignored = [...new Set([...(inside === null ? [] : [inside]), SIGNATURE_FILE, ...(options.ignorePaths ?? []), ...IGNORED_ALWAYS])];
+  const ignored = [...new Set([...(inside === null ? [] : [inside]), SIGNATURE_FILE, ...(options.ignorePaths ?? []), ...IGNORED_ALWAYS, ...WORKSPACE_MARKS])];
   const walk = await walkModel({ ...options, directory: root });
   const sorted = sortFiles(walk, null, ignored);
   const problems = [

@@ -5,7 +5,7 @@ import { HearthError } from '../../core/index.ts';
 import { checkSigner, type SignerAnswer } from './check-signer.ts';
 import { compareListed, emptyDirectoryWarnings, extraProblems, hashedFiles, ignoredProblems, sortFiles } from './compare-files.ts';
 import { sameIdentity } from './file-identity.ts';
-import { IGNORED_ALWAYS, MAX_BUNDLE_BYTES, SIGNATURE_FILE } from './formats.ts';
+import { IGNORED_ALWAYS, MAX_BUNDLE_BYTES, SIGNATURE_FILE, WORKSPACE_MARKS } from './formats.ts';
 import { type HashOptions, hashAll } from './hash-pool.ts';
 import type { HashResult, HashWork } from './hash-work.ts';
 import { problem } from './problems.ts';
@@ -45,7 +45,7 @@ export async function verifyDirectory(options: VerifyDirectoryOptions): Promise<
   const problems: SignatureProblem[] = [];
   const { manifest, answer, warnings } = await readAndCheck(options, walk, problems);
   const signatureName = options.signatureName ?? SIGNATURE_FILE;
-  const sorted = sortFiles(walk, manifest, [...IGNORED_ALWAYS, signatureName, ...(manifest?.ignorePaths ?? [])]);
+  const sorted = sortFiles(walk, manifest, [...IGNORED_ALWAYS, ...WORKSPACE_MARKS, signatureName, ...(manifest?.ignorePaths ?? [])]);
   // Files outside the signature are refused by their names; without one all are hashed, for a caller that pins content.
   const toHash = manifest === null ? sorted.extra : sorted.listed;
   const results = await hashListed(toHash, manifest, options);

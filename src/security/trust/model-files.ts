@@ -35,7 +35,7 @@ export async function listModelFiles(place: Place, only?: readonly string[]): Pr
 
 async function readablePaths(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { withFileTypes: true });
-  const names = entries.filter((entry) => !entry.isDirectory() && READABLE.test(entry.name)).map(({ name }) => name);
+  const names = entries.filter((entry) => !entry.isDirectory() && isReadable(entry.name)).map(({ name }) => name);
   const pooling = entries.some(({ name }) => name === dirname(POOLING)) && (await lstat(join(directory, POOLING)).catch(() => null)) !== null;
   return [...names, ...(pooling ? [POOLING] : [])].sort();
 }
@@ -95,5 +95,8 @@ export async function settle(files: readonly ModelFile[], signal?: AbortSignal):
   if (waitMs > 0 && waitMs <= TICK_MS) await sleep(waitMs, undefined, signal === undefined ? {} : { signal });
 }
 
-/** Weights and what belongs to them, as engines' views have them: at the root, and the pooling of sentence embedders. */
-export const isReadable = (path: string): boolean => (!path.includes('/') && READABLE.test(path)) || path === POOLING;
+/**
+ * Weights and what belongs to them, as engines' views have them: at the root, and the pooling of sentence embedders. Hidden files are no part of a model: one is
+ * the mark of a managed folder, which hearth rewrites.
+ */
+export const isReadable = (path: string): boolean => (!path.includes('/') && !path.startsWith('.') && READABLE.test(path)) || path === POOLING;
