@@ -35,29 +35,34 @@ if (values.child) {
 } else {
   const share = String(Math.ceil(Number(values.inputs) / chosen.length));
   const minutes = String(Number(values.minutes) / chosen.length);
+  if (!values.json)
+    console.log(
+      `seed ${values.seed}\n\n| reader | inputs | accepted | different answers | slowest | peak memory | inputs a second | faults |\n|---|---:|---:|---:|---:|---:|---:|---:|`,
+    );
   const results = chosen.map(({ name }): Measured => {
-    const args = [import.meta.filename, '--child', '--target', name, '--inputs', share, '--minutes', minutes, '--seed', values.seed];
-    // Heap: what a process of a quarter of a gigabyte may hold of it.
-    const { stdout, status, signal, stderr } = spawnSync(process.execPath, ['--max-old-space-size=160', '--max-semi-space-size=8', ...args], {
-      encoding: 'utf8',
-      maxBuffer: 2 ** 26,
-    });
-    if (status === 0) return JSON.parse(stdout) as Measured;
-    const why = `the process ended with ${signal ?? status}: ${stderr.slice(-2_000)}`;
-    return { target: name, inputs: 0, said: {}, slowestMs: 0, failures: [{ input: -1, why, bytes: '' }], seconds: 0, peakMb: 0 };
+    const measured = measureApart(name, ['--inputs', share, '--minutes', minutes, '--seed', values.seed]);
+    // At once: a run may take hours, and somebody may end it.
+    if (!values.json) console.log(rowOf(measured));
+    return measured;
   });
   if (values.json) console.log(JSON.stringify(results));
-  else {
-    console.log(`seed ${values.seed}\n`);
-    console.log(
-      '| reader | inputs | accepted | different answers | slowest | peak memory | inputs a second | faults |\n|---|---:|---:|---:|---:|---:|---:|---:|',
-    );
-    for (const { target, inputs, said, slowestMs, peakMb, seconds, failures } of results)
-      console.log(
-        `| ${target} | ${inputs.toLocaleString('en')} | ${(said['ok'] ?? 0).toLocaleString('en')} | ${Object.keys(said).length} | ${slowestMs.toFixed(1)} ms | ${Math.round(peakMb)} MB | ${Math.round(inputs / seconds).toLocaleString('en')} | ${failures.length} |`,
-      );
+  else
     for (const { target, failures } of results)
       for (const { input, why, bytes } of failures.slice(0, 5)) console.log(`\n${target}, input ${input}: ${why}\n${bytes.slice(0, 2_000)}`);
-  }
   process.exitCode = results.some(({ failures }) => failures.length > 0) ? 1 : 0;
+}
+
+/** One target in a process of its own. Heap: what a process of a quarter of a gigabyte may hold of it. */
+function measureApart(target: string, options: readonly string[]): Measured {
+  const args = ['--max-old-space-size=160', '--max-semi-space-size=8', import.meta.filename, '--child', '--target', target, ...options];
+  const { stdout, status, signal, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', maxBuffer: 2 ** 26 });
+  if (status === 0) return JSON.parse(stdout) as Measured;
+  const why = `the process ended with ${signal ?? status}: ${stderr.slice(-2_000)}`;
+  return { target, inputs: 0, said: {}, slowestMs: 0, failures: [{ input: -1, why, bytes: '' }], seconds: 0, peakMb: 0 };
+}
+
+function rowOf({ target, inputs, said, slowestMs, peakMb, seconds, failures }: Measured): string {
+  const number = (value: number): string => value.toLocaleString('en');
+  const rate = seconds === 0 ? 0 : Math.round(inputs / seconds);
+  return `| ${target} | ${number(inputs)} | ${number(said['ok'] ?? 0)} | ${Object.keys(said).length} | ${slowestMs.toFixed(1)} ms | ${Math.round(peakMb)} MB | ${number(rate)} | ${failures.length} |`;
 }
