@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelFacts } from '../../src/core/index.ts';
+import { byteLevelTokenizer } from './byte-level-tokenizer.ts';
 
 const GOLDENS = join(import.meta.dirname, '../reference/goldens');
 
@@ -41,30 +42,7 @@ export function makeGoldenModel(directory: string, options: GoldenModelOptions =
   const bytes = assignBytes(greedy, prompt);
   const special = Array.from(bytes.keys()).filter((id) => bytes[id] === null);
   const vocabulary = Object.fromEntries(bytes.map((byte, id) => [byte === null ? SPECIAL[special.indexOf(id)]! : characterOf(byte), id]));
-  const added = SPECIAL.map((content, i) => ({ id: special[i]!, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }));
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
-  write(directory, 'tokenizer.json', {
-    version: '1.0',
-    truncation: null,
-    padding: null,
-    added_tokens: added.sort((a, b) => a.id - b.id),
-    normalizer: null,
-    pre_tokenizer: byteLevel,
-    post_processor: null,
-    decoder: byteLevel,
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab: vocabulary,
-      merges: [],
-    },
-  });
+  write(directory, 'tokenizer.json', byteLevelTokenizer(vocabulary, SPECIAL));
   const eosId = options.endAtToken === undefined ? special[2]! : greedy[options.endAtToken]!;
   write(directory, 'generation_config.json', { eos_token_id: eosId });
   const template = options.chatTemplate === undefined ? CHATML : options.chatTemplate;

@@ -1,15 +1,18 @@
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { byteLevelTokenizer } from './byte-level-tokenizer.ts';
 
 const golden = join(import.meta.dirname, '../reference/goldens/llama-bf16-tied');
 
 export const TINY_MODEL = 'hearth-test/tiny-llama';
 export const TINY_COMMIT = '0123456789abcdef0123456789abcdef01234567';
 
+const SPECIAL = ['<|im_start|>', '<|im_end|>', '<|endoftext|>'];
+
 /** One token for each character from space to tilde, newline and tab, three marks, and filler up to the model's 128. */
 function vocabulary(): Record<string, number> {
   const tokens = ['Ġ', ...Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i)), 'Ċ', 'ĉ'];
-  tokens.push('<|im_start|>', '<|im_end|>', '<|endoftext|>');
+  tokens.push(...SPECIAL);
   while (tokens.length < 128) tokens.push(`Ġword${tokens.length}`);
   return Object.fromEntries(tokens.map((token, id) => [token, id]));
 }
@@ -18,30 +21,7 @@ function vocabulary(): Record<string, number> {
 export async function writeTinyModel(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true });
   for (const file of ['config.json', 'model.safetensors', 'model.safetensors.index.json']) await copyFile(join(golden, file), join(directory, file));
-  const vocab = vocabulary();
-  const special = (content: string) => ({ id: vocab[content], content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true });
-  const tokenizer = {
-    version: '1.0',
-    truncation: null,
-    padding: null,
-    added_tokens: ['<|im_start|>', '<|im_end|>', '<|endoftext|>'].map(special),
-    normalizer: null,
-    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
-    post_processor: null,
-    decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      vocab,
-      merges: [],
-    },
-  };
-  await writeFile(join(directory, 'tokenizer.json'), JSON.stringify(tokenizer));
+  await writeFile(join(directory, 'tokenizer.json'), JSON.stringify(byteLevelTokenizer(vocabulary(), SPECIAL)));
   const template =
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
   await writeFile(
