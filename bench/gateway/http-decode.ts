@@ -27,7 +27,7 @@ interface Server extends AsyncDisposable {
 }
 
 /** The daemon in a home of its own, with the model loaded. */
-async function startHearth(directory: string): Promise<Server> {
+async function startHearth(packageDirectory: string, directory: string): Promise<Server> {
   const home = await mkdtemp(join(tmpdir(), 'hearth_bench_'));
   const repository = join(home, 'hf/hub', `models--${MODEL.replace('/', '--')}`);
   const commit = '0'.repeat(40);
@@ -38,7 +38,7 @@ async function startHearth(directory: string): Promise<Server> {
   const config = { version: 1, engines: { ember: { threads: THREADS } }, gateway: { parallelSequences: 8, contextTokens: 4096 } };
   writeFileSync(join(home, 'home/config.json'), JSON.stringify(config), { mode: 0o600 });
   const env = { ...process.env, HOME: home, HEARTH_HOME: join(home, 'home'), HF_HOME: join(home, 'hf') };
-  const program = join(root, 'bin/hearth.js');
+  const program = join(packageDirectory, 'bin/hearth.js');
   const child = spawn(process.execPath, [program, 'serve', '--port', '0', '--model', MODEL, '--json'], { env, stdio: ['ignore', 'pipe', 'ignore'] });
   let text = '';
   const port = await new Promise<number>((resolve, reject) => {
@@ -131,12 +131,13 @@ const BARE = 'bare ember';
 
 /** SmolLM2-135M over HTTP at 1 and 8 streams. */
 export async function measureHttpDecode(
+  packageDirectory: string,
   rounds: number,
 ): Promise<{ readonly rows: readonly Row[]; readonly verdicts: readonly Verdict[]; readonly note: string }> {
   ensurePeers();
   const [model] = await benchmarkModels('smollm2');
   await using bare = await startRunner(model!.directory, { ranks: THREADS, activations: 'mixed', contextTokens: 4096 });
-  await using hearth = await startHearth(model!.directory);
+  await using hearth = await startHearth(packageDirectory, model!.directory);
   await using llama = await startLlama(model!.q41);
   const rows: Row[] = [];
   const daemonMs: number[] = [];
@@ -159,10 +160,10 @@ export async function measureHttpDecode(
     rows.push(row);
   }
   const verdicts: Verdict[] = [
-    { id: '', what: 'SmolLM2, 1 stream: decode over HTTP ÷ bare ember', value: ratio(rows[0]!, BARE), bar: 0.95 },
-    { id: '', what: 'SmolLM2, 8 streams: decode over HTTP ÷ bare ember', value: ratio(rows[1]!, BARE), bar: 0.9 },
-    { id: '', what: 'SmolLM2, 1 stream: hearth ÷ llama.cpp’s server', value: ratio(rows[0]!, LLAMA), bar: 1.2 },
-    { id: '', what: 'SmolLM2, 8 streams: hearth ÷ llama.cpp’s server', value: ratio(rows[1]!, LLAMA), bar: 1.5 },
+    { id: '–', what: 'SmolLM2, 1 stream: decode over HTTP ÷ bare ember', value: ratio(rows[0]!, BARE), bar: 0.95 },
+    { id: '–', what: 'SmolLM2, 8 streams: decode over HTTP ÷ bare ember', value: ratio(rows[1]!, BARE), bar: 0.9 },
+    { id: '–', what: 'SmolLM2, 1 stream: hearth ÷ llama.cpp’s server', value: ratio(rows[0]!, LLAMA), bar: 1.2 },
+    { id: '–', what: 'SmolLM2, 8 streams: hearth ÷ llama.cpp’s server', value: ratio(rows[1]!, LLAMA), bar: 1.5 },
   ];
   return {
     rows,

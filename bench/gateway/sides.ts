@@ -17,7 +17,7 @@ export interface Side extends AsyncDisposable {
   residentMib(): number;
   /** Processor time that they have taken so far. */
   cpuMs(): number;
-  /** One line that the program prints at SIGUSR2; only for hearth around its own engine. */
+  /** What loop-lag.ts says since the last time; for hearth alone. */
   ask(): Promise<Record<string, number>>;
 }
 
@@ -79,14 +79,13 @@ export async function startMock(firstMs: number, tokens: number): Promise<Side> 
   return side('mock itself', program, (await program.line())['port'] as number, 'mock');
 }
 
-/** hearth's request path around an engine of its own that answers as the mock does. */
-export async function startLocal(firstMs: number, tokens: number): Promise<Side> {
-  const program = await startProgram(process.execPath, [join(here, 'local-server.ts'), '--first-ms', String(firstMs), '--tokens', String(tokens)]);
-  return side('hearth, engine in process', program, (await program.line())['port'] as number, 'mock');
-}
+/** Tells of the event loop at SIGUSR2. */
+const WATCHED = ['--import', join(here, 'loop-lag.ts')];
+/** As `hearth up` starts it (src/app/daemon/launcher.ts). */
+const SMALL_HEAP = '--max-semi-space-size=4';
 
-/** The daemon as users start it, with the mock behind it. */
-export async function startHearth(mock: Side): Promise<Side> {
+/** The daemon of a built package as `hearth up` and services start it, with the mock behind it. */
+export async function startHearth(packageDirectory: string, mock: Side): Promise<Side> {
   const home = await mkdtemp(join(tmpdir(), 'hearth_bench_'));
   mkdirSync(join(home, 'home'), { mode: 0o700 });
   const remotes = { mock: { kind: 'openai', baseUrl: `http://127.0.0.1:${mock.port}/v1`, models: ['mock'], privacy: 'local' } };
@@ -100,7 +99,7 @@ export async function startHearth(mock: Side): Promise<Side> {
     HEARTH_GATEWAY_PORT: String(port),
     HEARTH_LOG_LEVEL: 'info',
   };
-  const program = await startProgram(process.execPath, [join(root, 'bin/hearthd.js'), '--foreground'], { env, quiet: true });
+  const program = await startProgram(process.execPath, [SMALL_HEAP, ...WATCHED, join(packageDirectory, 'bin/hearthd.js'), '--service'], { env, quiet: true });
   return side('hearth', program, port, 'mock/mock', () => rm(home, { recursive: true, force: true }));
 }
 
