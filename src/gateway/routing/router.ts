@@ -57,19 +57,36 @@ export interface Router {
 
 /** A name that is no exact id here is not looked up again for this time. */
 const ABSENT_MS = 1000;
+const NEVER = new AbortController().signal;
 
 export function createRouter(options: RouterOptions): Router {
   const { settings, local, states, budgets, clock, random, events, turns } = options;
   const absent = new Map<string, number>();
+  const looks = new Map<string, Promise<boolean>>();
+
+  /** Whether a model of this machine has exactly this id. Requests that come together wait for one look, which none of them can cancel. */
+  function isHere(name: string): Promise<boolean> {
+    const running = looks.get(name);
+    if (running !== undefined) return running;
+    const look = local
+      .resolve(name, NEVER)
+      .then(
+        ({ id }) => id === name,
+        () => false,
+      )
+      .finally(() => looks.delete(name));
+    looks.set(name, look);
+    return look;
+  }
 
   async function plan(name: string, signal: AbortSignal): Promise<RoutePlan | null> {
     const planned = planOf(name, settings());
     if (planned === null || (absent.get(name) ?? Number.NEGATIVE_INFINITY) > clock.monotonic() - ABSENT_MS) return planned;
     // The exact id of a model goes before everything that is configured.
-    const exact = await local.resolve(name, signal).catch(() => null);
-    if (exact?.id === name) return null;
+    if (await isHere(name)) return null;
     if (absent.size > 1000) absent.clear();
     absent.set(name, clock.monotonic());
+    throwIfGone(signal);
     return planned;
   }
 
