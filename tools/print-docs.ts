@@ -22,7 +22,7 @@ export function generatedDocuments(): ReadonlyMap<string, string> {
 }
 
 function printConfigDocs(): string {
-  const show = (value: unknown) => (value === null ? 'null' : Array.isArray(value) ? `[${value.join(', ')}]` : String(value));
+  const show = (value: unknown) => (Array.isArray(value) ? `[${value.join(', ')}]` : typeof value === 'object' ? JSON.stringify(value) : String(value));
   return [
     '# Configuration',
     '',

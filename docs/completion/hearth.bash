@@ -1,6 +1,13 @@
 _hearth() {
   local current="${COMP_WORDS[COMP_CWORD]}" verb="${COMP_WORDS[1]}" words=""
-  case " bench config engines trust keys audit deps " in *" $verb "*) [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}" ;; esac
+  [ "$verb" = "bench" ] && [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}"
+  [ "$verb" = "config" ] && [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}"
+  [ "$verb" = "engines" ] && [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}"
+  [ "$verb" = "trust" ] && [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}"
+  [ "$verb" = "keys" ] && [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}"
+  [ "$verb" = "audit" ] && [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}"
+  [ "$verb" = "deps" ] && [ "$COMP_CWORD" -gt 2 ] && verb="$verb ${COMP_WORDS[2]}"
+  [ "$verb" = "keys api" ] && [ "$COMP_CWORD" -gt 3 ] && verb="$verb ${COMP_WORDS[3]}"
   if [ "$COMP_CWORD" -eq 1 ]; then words="run embed list show health pull rm clone convert push bench version serve up down status doctor logs catalog config engines sign verify trust keys audit deps sbom completion"; else case "$verb" in
     "run") words="--prompt --system --chat --max-tokens --temperature --top-p --top-k --min-p --seed --stop --repetition-penalty --template-arg --adapter --adapter-scale --no-stream --no-chat-template --no-reasoning --verbose --json-schema --engine --image --audio --language --translate --chunk --no-sandbox --json --quiet --yes --no-color --log-level --help" ;;
     "embed") words="--batch --query --instruct --cpu --verbose --json --quiet --yes --no-color --log-level --help" ;;
@@ -73,9 +80,10 @@ _hearth() {
     "config") words="list get set explain path" ;;
     "engines") words="list install verify update remove" ;;
     "trust") words="list explain accept add remove mode revoke seal" ;;
-    "keys") words="new import list rotate retire revoke approve export api api api" ;;
+    "keys") words="new import list rotate retire revoke approve export api" ;;
     "audit") words="review tail verify export alerts ack silence detect" ;;
     "deps") words="check update" ;;
+    "keys api") words="new list revoke" ;;
   esac; fi
   COMPREPLY=($(compgen -W "$words" -- "$current"))
   [ ${#COMPREPLY[@]} -eq 0 ] && COMPREPLY=($(compgen -f -- "$current"))

@@ -15,6 +15,9 @@ describe('completion', () => {
     expect(complete('hearth', 'config', 'e')).toEqual(['explain']);
     expect(complete('hearth', 'run', '--temperat')).toEqual(['--temperature']);
     expect(complete('hearth', 'config', 'get', '--js')).toEqual(['--json']);
+    expect(complete('hearth', 'keys', 'ap')).toEqual(['approve', 'api']);
+    expect(complete('hearth', 'keys', 'api', 'n')).toEqual(['new']);
+    expect(complete('hearth', 'keys', 'api', 'new', '--na')).toEqual(['--name']);
     expect(complete('hearth', 'set')).not.toContain('setup');
   });
 

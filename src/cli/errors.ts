@@ -48,6 +48,10 @@ export function withoutHome(error: CliError, userHome: string): CliError {
   };
 }
 
+/** A hint that speaks of any command, said of the one that was typed. */
+export const withCommand = (error: CliError, command: string | null): CliError =>
+  command === null ? error : { ...error, hint: error.hint.replaceAll('hearth <command>', `hearth ${command}`) };
+
 /** Partial data of an error repeats its message. */
 const withoutHomeMessage = (data: unknown, short: (value: unknown) => unknown): unknown =>
   typeof data === 'object' && data !== null && 'message' in data ? { ...data, message: short(data.message) } : data;

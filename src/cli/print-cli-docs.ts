@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { type Command, lookOf } from './command.ts';
+import { EXAMPLES } from './commands/examples.ts';
 import { COMMANDS } from './commands/index.ts';
 
 const GROUPS: readonly Command['group'][] = ['Models', 'Server', 'Stack', 'Security', 'Agents and training'];
@@ -47,6 +48,8 @@ function describeCommand(command: Command): string[] {
     }
     lines.push('');
   }
+  const examples = EXAMPLES[command.name];
+  if (examples !== undefined) lines.push('```sh', ...examples, '```', '');
   return lines;
 }
 

@@ -2,11 +2,12 @@ import { CommanderError, Option, Command as Parser } from 'commander';
 import type { z } from 'zod';
 import { HearthError, similarity } from '../core/index.ts';
 import { type Command, lookOf } from './command.ts';
+import { EXAMPLES, GROUPS_OF_VERBS } from './commands/examples.ts';
 import { COMMANDS } from './commands/index.ts';
 import type { CommonOptions, ProcessFacts } from './context.ts';
 import { createContext, type OwnedContext } from './create-context.ts';
 import { printEnvelope, successEnvelope } from './envelope.ts';
-import { errorDocument, renderError, toCliError, withoutHome } from './errors.ts';
+import { errorDocument, renderError, toCliError, withCommand, withoutHome } from './errors.ts';
 import { overview } from './overview.ts';
 import { plain } from './render/plain.ts';
 
@@ -32,7 +33,7 @@ export async function runCli(facts: ProcessFacts): Promise<number> {
     if (name !== undefined && name !== 'help' && command === null) throw unknownVerb(name);
     return await parseAndRun(facts, argv, command);
   } catch (thrown) {
-    const error = withoutHome(toCliError(thrown), facts.userHome);
+    const error = withCommand(withoutHome(toCliError(thrown), facts.userHome), command === null ? null : firstWord(command));
     const envelopeName = command === null ? 'version' : (command.envelope ?? firstWord(command));
     if (json) facts.stdout.write(printEnvelope(errorDocument(envelopeName, error)));
     else facts.stderr.write(renderError(command === null ? null : firstWord(command), error));
@@ -130,8 +131,9 @@ function buildParser(facts: ProcessFacts, commands: readonly Command[], action: 
       let node = parents.get(path);
       if (node === undefined) {
         node = parent.command(word).helpGroup(`${command.group}:`).helpCommand(false);
-        const seconds = [...new Set(commands.filter((other) => other.name.startsWith(`${path} `)).map((other) => other.name.split(' ')[depth]!))];
-        node.description(seconds.join(', ')).argument('[verb]').allowExcessArguments();
+        const below = commands.filter((other) => other.name.startsWith(`${path} `));
+        const seconds = [...new Set(below.map((other) => other.name.split(' ')[depth]!))];
+        node.description(describeGroup(path, seconds)).argument('[verb]').allowExcessArguments();
         addCommonOptions(node);
         node.action((second?: string) => {
           const told = second === undefined ? `\`hearth ${path}\` needs a verb` : `\`hearth ${path}\` has no verb "${second}"`;
@@ -145,6 +147,11 @@ function buildParser(facts: ProcessFacts, commands: readonly Command[], action: 
   }
   return root;
 }
+
+const describeGroup = (path: string, verbs: readonly string[]): string => {
+  const purpose = GROUPS_OF_VERBS[path];
+  return purpose === undefined ? verbs.join(', ') : `${purpose}: ${verbs.join(', ')}`;
+};
 
 const argumentTerm = (argument: { readonly required: boolean; readonly variadic: boolean; name(): string }): string => {
   const name = argument.variadic ? `${argument.name()}...` : argument.name();
@@ -164,6 +171,8 @@ function addCommand(parent: Parser, root: Parser, command: Command, action: Acti
     parser.argument(optional ? `[${inner}]` : `<${inner}>`, argument.schema.description ?? '');
   }
   for (const [name, schema] of Object.entries(command.options)) parser.addOption(commanderOption(name, schema));
+  const examples = EXAMPLES[command.name];
+  if (examples !== undefined) parser.addHelpText('after', ['', 'Examples:', ...examples.map((example) => `  ${example}`)].join('\n'));
   addCommonOptions(parser);
   parser.action(async (...received: unknown[]) => {
     const given = parser.opts<Record<string, unknown>>();
@@ -204,7 +213,7 @@ function addCommonOptions(parser: Parser): void {
   add('-y, --yes', 'answer questions with yes');
   add('--no-color', 'no colours');
   parser.addOption(new Option('--log-level <level>', 'least severe log line').choices(LOG_LEVELS).helpGroup('Common options:'));
-  parser.helpOption('-h, --help', 'show this help');
+  parser.addHelpOption(new Option('-h, --help', 'show this help').helpGroup('Common options:'));
 }
 
 function check(name: string, schema: z.ZodType, value: unknown): unknown {
@@ -245,6 +254,9 @@ function verbOf(argv: readonly string[]): string | undefined {
 const firstWord = (command: Command): string => command.name.split(' ')[0]!;
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 const sentence = (text: string, capital = true): string => {
-  const clean = text.replace(/^error: /, '').trim();
+  const clean = text
+    .replace(/^error: /, '')
+    .replace(/\n\((Did you mean .*\?)\)$/, '. $1')
+    .trim();
   return `${capital ? clean.charAt(0).toUpperCase() : clean.charAt(0)}${clean.slice(1)}${/[.?!]$/.test(clean) ? '' : '.'}`;
 };

@@ -82,6 +82,13 @@ describe('errors', () => {
     expect((await home.run(['--no-such-option'])).code).toBe(2);
   });
 
+  it('a wrong option is told in one sentence with the near one, and the hint names the verb', async () => {
+    await using home = await createTestHome();
+    const { stderr } = await runInProcess(['serve', '--prot', '1'], home);
+    expect(stderr).toContain("'--prot'. Did you mean --port?\n");
+    expect(stderr).toContain('`hearth serve --help`');
+  });
+
   it('[store K7] errors for people go to stderr only, without a stack trace', async () => {
     await using home = await createTestHome();
     const missing = await home.run(['show', 'no-such-model']);

@@ -8,7 +8,7 @@ export const serveCommand = defineCommand({
   name: 'serve',
   aliases: ['server'],
   group: 'Server',
-  summary: 'Serve the OpenAI API until Ctrl-C',
+  summary: 'Serve the OpenAI and Anthropic APIs until Ctrl-C',
   envelope: 'server',
   arguments: [],
   options: {
