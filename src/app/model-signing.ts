@@ -1,11 +1,12 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { lstat, readFile, realpath } from 'node:fs/promises';
-import { dirname, join, relative, sep } from 'node:path';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import { type Config, readHubEnvironment } from '../config/index.ts';
 import type { SignData, VerifyData } from '../contract/index.ts';
 import { HearthError, systemError } from '../core/index.ts';
 import {
   createKeySigner,
+  createSecurityLog,
   createSigningKeys,
   createTokenSigner,
   createTrust,
@@ -76,11 +77,15 @@ export async function signModel(places: SigningPlaces, request: SignRequest): Pr
       `${request.model} is in the cache that other tools share; make it yours first with \`hearth clone\`, or name a file with --output.`,
     );
   }
+  await using log = createSecurityLog({ home: places.home });
+  log.assertWritable();
   await forbidCoreDumps();
   await using signer = await signerOf(places, request);
   const output = request.output === undefined ? {} : { output: expandPath(pathsOf(places), request.output) };
   const { signal, onProgress, ignore } = request;
   const signed = await signDirectory({ ...place, signer, ignorePaths: ignore, signal, ...output, ...(onProgress === undefined ? {} : { onProgress }) });
+  const model = { id: place.modelId ?? basename(place.directory), rootDigest: signed.rootDigest };
+  log.record({ event: 'model.sign', outcome: 'ok', model, details: { key: signed.hint, files: signed.files.length } });
   return {
     model: request.model,
     signature: signed.signaturePath,

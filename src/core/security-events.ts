@@ -4,6 +4,7 @@ export const SECURITY_EVENTS = {
   'model.verify.ok': 'info',
   'model.load': 'info',
   'model.unload': 'info',
+  'model.sign': 'info',
   'model.verify.failed': 'high',
   'model.refused': 'high',
   'auth.fail': 'low',

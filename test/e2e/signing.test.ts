@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { logPlaces, readLog } from '../../src/security/index.ts';
 import { startWritableHub } from '../support/fake-hub-writes.ts';
 import { PUSH_TOKEN } from '../support/push-store.ts';
 import { runInProcess } from '../support/run-cli.ts';
@@ -103,4 +104,19 @@ test('a folder that was cloned and signed stays so while hearth keeps its own ma
   // Only in its own place, and only as what it is.
   writeFileSync(join(model.root, 'copy/.mlxk_workspace.json'), Buffer.concat([Buffer.from([2, 0, 0, 0, 0, 0, 0, 0]), Buffer.from('{}')]));
   expect((await runInProcess(['verify', './copy', '--key', 'pub.pem'], onHub)).stdout).toContain('[file_extra_ignored]');
+});
+
+test('[security G72] each signature that is made is an event with its key and content; one that is not is none', async () => {
+  using place = workplace();
+  const { json, model } = place;
+  const { data } = await json('sign', './model', '--key', 'key.pem');
+  await json('verify', './model', '--key', 'pub.pem');
+  writeFileSync(join(model.directory, 'x.py'), '');
+  expect((await json('sign', './model', '--key', 'key.pem')).error?.code).toBe('model_refused');
+  const lines = [];
+  for await (const line of readLog({ directory: logPlaces(join(model.root, 'home')).directory })) if (line.event !== 'audit.checkpoint') lines.push(line);
+  expect(lines).toMatchObject([
+    { event: 'model.sign', severity: 'info', outcome: 'ok', model: { id: 'model', rootDigest: data['rootDigest'] }, details: { key: data['key'], files: 4 } },
+  ]);
+  expect(JSON.stringify(lines)).not.toContain(model.root);
 });
