@@ -18,18 +18,19 @@ test('`status --limits` tells each limit with its value, where that comes from, 
   const { limits } = (JSON.parse((await run('--json')).stdout) as { data: { limits: Row[] } }).data;
   const of = (name: string) => limits.find(({ limit }) => limit === name);
   expect(of('JSON body')).toMatchObject({ value: 4096, key: 'limits.bodyBytes', origin: 'env', place: 'HEARTH_LIMITS_BODY_BYTES', over: '413' });
-  expect(of('waiting requests')).toMatchObject({ value: 7, origin: 'user', place: expect.stringMatching(/config\.yaml:\d+$/) });
-  expect(of('waiting requests of one key')).toMatchObject({ value: 64, origin: 'default', place: null });
+  expect(of('queue')).toMatchObject({ value: 7, origin: 'user', place: expect.stringMatching(/config\.yaml:\d+$/) });
+  expect(of('queue of one key')).toMatchObject({ value: 64, origin: 'default', place: null });
   expect(of('headers')).toMatchObject({ value: 16_384, key: null, origin: 'built in' });
   const text = (await run()).stdout;
   for (const { limit } of limits) expect(text).toContain(`\n${limit} `);
-  expect(text).toMatch(/JSON body +\| +4 KiB \| 413 +\| limits\.bodyBytes +\| env: HEARTH_LIMITS_BODY_BYTES/);
+  expect(text).toMatch(/JSON body +\| +4 KiB \| 413 +\| limits\.bodyBytes \(env: HEARTH_LIMITS_BODY_BYTES\)\n/);
   expect((await run('--watch')).code).toBe(2);
 });
 
 test('limits that are told as built in are those that a request meets: one more of each is refused', async () => {
   await using home = await createTestHome();
   const { limits } = (JSON.parse((await home.run(['status', '--limits', '--json'])).stdout) as { data: { limits: Row[] } }).data;
+  for (const line of (await home.run(['status', '--limits'])).stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
   const value = (name: string) => limits.find(({ limit }) => limit === name)!.value;
   await using server = await startHttp();
   const ask = async (more: object): Promise<number> => {

@@ -129,7 +129,7 @@ async function auditFinding(context: Context): Promise<Finding> {
   const { client } = await context.connect();
   const { ok, lines, faults } = await client.call(endpoints.auditVerify, {}, { signal: context.signal });
   return ok
-    ? { id: 'audit', severity: 'ok', message: `The event log is whole (${lines} lines).`, fix: null }
+    ? { id: 'audit', severity: 'ok', message: `The event log is whole (${lines} line${lines === 1 ? '' : 's'}).`, fix: null }
     : {
         id: 'audit',
         severity: 'fail',

@@ -236,20 +236,25 @@ function render({ hardware, services, message, daemon, security }: StatusData): 
   ].join('\n');
 }
 
+/** Two tables, each within 80 columns as long as nothing is set: a key is told with its origin where that is not the default. */
 function renderLimits(rows: readonly LimitRow[]): string {
-  return table(
-    [{ title: 'Limit' }, { title: 'Value', align: 'right' }, { title: 'Over it' }, { title: 'Key' }, { title: 'Origin' }],
-    rows.map(({ limit, value, unit, over, key, origin, place }) => [
-      limit,
-      amount(value, unit),
-      over,
-      key ?? '-',
-      place === null ? origin : `${origin}: ${place}`,
-    ]),
-  );
+  const columns = [{ title: 'Limit' }, { title: 'Value', align: 'right' }, { title: 'Over it' }] as const;
+  const cells = ({ limit, value, unit, over }: LimitRow): string[] => [limit, amount(value, unit), over];
+  const source = ({ origin, place }: LimitRow): string => (origin === 'default' ? '' : ` (${place === null ? origin : `${origin}: ${place}`})`);
+  return [
+    'Set by the configuration',
+    table(
+      [...columns, { title: 'Key' }],
+      rows.flatMap((row) => (row.key === null ? [] : [[...cells(row), row.key + source(row)]])),
+    ),
+    '',
+    'Built in',
+    table(columns, rows.filter(({ key }) => key === null).map(cells)),
+  ].join('\n');
 }
 
 function amount(value: number, unit: LimitRow['unit']): string {
+  if (unit === 'per minute' && value === 0) return 'none';
   if (unit === 'bytes') return value % 2 ** 20 === 0 ? `${value / 2 ** 20} MiB` : value % 2 ** 10 === 0 ? `${value / 2 ** 10} KiB` : formatSize(value);
   if (unit === 'ms') return formatSeconds(value / 1000);
   return unit === 'count' ? String(value) : unit === 'hertz' ? `${value} Hz` : `${value} ${unit}`;
