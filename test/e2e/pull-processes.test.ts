@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { envelopeSchema, listDataSchema } from '../../src/contract/index.ts';
+import { findProgram } from '../../src/supervisor/index.ts';
 import { type FakeHubBehaviour, startFakeHub } from '../support/fake-hub.ts';
 import { createTestHome, type RunResult } from '../support/hearth-process.ts';
 import { mlxModel, randomSafetensors, writeFiles } from '../support/temp-store.ts';
@@ -174,4 +175,51 @@ it.skipIf(namespaces !== null)(
     for (const message of ['must be free at', 'The disk is full', 'What was fetched is kept', 'The file system is read-only']) expect(said).toContain(message);
     expect(at.cdn().at(1)?.range).toMatch(/^bytes=\d+-$/);
   },
+);
+
+const bwrap = findProgram('bwrap');
+const mounts = bwrap !== null && spawnSync(bwrap, ['--unshare-user', '--dev-bind', '/', '/', '--tmpfs', '/mnt', '/bin/true']).status === 0;
+
+it.skipIf(!mounts)(
+  '[security G58] a disk that fills up in the middle of a pull: a clear error, nothing that passes for a model, and the same command goes on when there is room (needs bubblewrap for a file system of its own)',
+  async () => {
+    await using at = await withHub(SLOW);
+    const blob = join(at.directory, 'blobs', `${DIGEST}.hearth.incomplete`);
+    const room = ['--unshare-user', '--dev-bind', '/', '/', '--size', String(4 * 1024 * 1024), '--tmpfs', at.home.hfHome];
+    // While the first bytes come somebody else takes all that is left; afterwards there is room again.
+    const script = `
+      "$NODE" "$HEARTH" pull org/m & pull=$!
+      until [ "$(stat -c %s "$BLOB" 2>/dev/null || echo 0)" -gt 30000 ]; do sleep 0.02; done
+      cat /dev/zero > "$HF_HOME/fill" 2>/dev/null
+      wait $pull; echo "first $?"
+      "$NODE" "$HEARTH" list --json
+      rm "$HF_HOME/fill"; "$NODE" "$HEARTH" pull org/m --force-resume; echo "second $?"
+      "$NODE" "$HEARTH" health org/m; echo "health $?"`;
+    await mkdir(at.home.hfHome, { recursive: true });
+    const child = spawn(bwrap!, [...room, '/bin/sh', '-c', script], {
+      cwd: at.home.directory,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        PATH: process.env['PATH'],
+        HOME: at.home.directory,
+        HEARTH_HOME: at.home.home,
+        HF_HOME: at.home.hfHome,
+        ...at.env,
+        NODE: process.execPath,
+        HEARTH: join(import.meta.dirname, '../../bin/hearth.js'),
+        BLOB: blob,
+      },
+    });
+    const said = { stdout: '', stderr: '' };
+    for (const stream of ['stdout', 'stderr'] as const) child[stream].on('data', (text) => (said[stream] += String(text)));
+    await new Promise((ended) => child.on('close', ended));
+    expect(said.stdout, said.stderr).toContain('first 3');
+    expect(said.stderr).toContain('The disk is full');
+    expect(said.stderr).toContain('What was fetched is kept');
+    expect(said.stdout).toContain('"health": "unhealthy"');
+    expect(said.stdout).toContain('second 0');
+    expect(at.cdn().some(({ range }) => range !== null)).toBe(true);
+    expect(said.stdout).toContain('health 0');
+  },
+  120_000,
 );
