@@ -4,7 +4,7 @@ import type { Caller } from '../security/index.ts';
 import type { Api, RequestOrigin } from './api.ts';
 import { errorResponse, publicError } from './errors.ts';
 import { incomingRequest } from './incoming-request.ts';
-import { TextResponse } from './text-response.ts';
+import { WholeResponse } from './text-response.ts';
 
 /** Carries requests of Node's server to the API, and its responses back. A write that fails is the client's going, never an error of ours. */
 export function bridge(api: Api, originOf: (incoming: IncomingMessage) => RequestOrigin): RequestListener {
@@ -58,14 +58,15 @@ function inviteBody({ headers }: IncomingMessage, outgoing: ServerResponse): () 
 const malformed = (): HearthError => new HearthError('invalid_value', 'The request line or the Host header is malformed.');
 
 async function write(response: Response, outgoing: ServerResponse): Promise<void> {
-  const { body } = response instanceof TextResponse ? { body: null } : response;
+  const { body } = response instanceof WholeResponse ? { body: null } : response;
   if (outgoing.destroyed) return void (await body?.cancel().catch(ignore));
   const head: string[] = [];
   response.headers.forEach((value, name) => {
     head.push(name, value);
   });
-  if (response instanceof TextResponse) {
-    const bytes = Buffer.from(response.wholeText);
+  if (response instanceof WholeResponse) {
+    const { whole } = response;
+    const bytes = typeof whole === 'string' ? Buffer.from(whole) : whole;
     if (!response.headers.has('content-length')) head.push('content-length', String(bytes.length));
     outgoing.writeHead(response.status, head);
     outgoing.end(bytes);

@@ -2,6 +2,7 @@ import { HearthError } from '../core/index.ts';
 import type { Answer, AnswerCall, Frame, Target } from '../gateway/index.ts';
 import { answerHeaders } from './answer-headers.ts';
 import type { CallContext } from './bind.ts';
+import { WholeResponse } from './text-response.ts';
 
 type WireRequest = NonNullable<AnswerCall['raw']>;
 type WithBytes = Answer & Required<Pick<Answer, 'bytes'>>;
@@ -28,7 +29,7 @@ export async function rawReply({ bytes, events }: WithBytes, headers: Readonly<R
   const pieces: Uint8Array[] = [];
   for await (const piece of bytes.body) pieces.push(piece);
   await closeEvents(events);
-  return new Response(Buffer.concat(pieces), { status: bytes.status, headers: { 'content-type': bytes.contentType, ...headers } });
+  return new WholeResponse(Buffer.concat(pieces), { status: bytes.status, headers: { 'content-type': bytes.contentType, ...headers } });
 }
 
 export const hasBytes = (answer: Answer): answer is WithBytes => answer.bytes !== undefined;
