@@ -119,6 +119,18 @@ def olmo2(**more):
     return config | {"rms_norm_eps": 1e-6, "tie_word_embeddings": False} | more
 
 
+def olmo3(**more):
+    # Layers 0 and 2 see six tokens and have an unstretched rope, layer 1 sees all.
+    rope = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "beta_fast": 32.0, "beta_slow": 1.0, "attention_factor": 1.1386294361119891}
+    windows = {"sliding_window": 6, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "rope_scaling": rope}
+    return olmo2(architectures=["Olmo3ForCausalLM"], model_type="olmo3", num_hidden_layers=3, rope_theta=500.0, **windows) | more
+
+
+def olmoe(**more):
+    experts = {"num_experts": 5, "num_experts_per_tok": 2, "norm_topk_prob": False, "clip_qkv": None}
+    return olmo2(architectures=["OlmoeForCausalLM"], model_type="olmoe", intermediate_size=32, **experts) | more
+
+
 def smollm3(**more):
     config = llama(architectures=["SmolLM3ForCausalLM"], model_type="smollm3", hidden_size=48, num_attention_heads=6, num_hidden_layers=3, vocab_size=96)
     types = {"layer_types": ["full_attention"] * 3, "use_sliding_window": False, "sliding_window": None, "max_window_layers": 28}
@@ -192,6 +204,16 @@ def lfm2(**more):
     block = {"block_auto_adjust_ff_dim": True, "block_dim": 64, "block_ff_dim": 96, "block_ffn_dim_multiplier": 1.0, "block_multiple_of": 32}
     types = {"layer_types": ["conv", "full_attention", "conv"], "full_attn_idxs": [1], "use_pos_enc": True, "norm_eps": 1e-5}
     return config | convolution | block | {"block_mlp_init_scale": 1.0, "block_norm_eps": 1e-5, "block_out_init_scale": 1.0} | types | more
+
+
+def lfm2_moe(**more):
+    # Layer 0 is dense, layer 1 attends.
+    config = llama(architectures=["Lfm2MoeForCausalLM"], model_type="lfm2_moe", num_hidden_layers=3, intermediate_size=64, vocab_size=96)
+    for key in ("rms_norm_eps", "attention_bias", "mlp_bias", "hidden_act", "tie_word_embeddings"):
+        del config[key]
+    experts = {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "num_dense_layers": 1, "norm_topk_prob": True}
+    choice = {"use_expert_bias": True, "routed_scaling_factor": 1.5}
+    return config | experts | choice | {"conv_L_cache": 3, "conv_bias": False, "layer_types": ["conv", "full_attention", "conv"], "norm_eps": 1e-5} | more
 
 
 def qwen3_next(**more):
@@ -356,6 +378,8 @@ MODELS = {
     "granitemoe-q4-g64": (granitemoe(hidden_size=64, num_attention_heads=4, intermediate_size=64, num_local_experts=6), "BF16", dict(group_size=64, bits=4)),
     "olmo2-bf16": (olmo2(hidden_size=48, num_attention_heads=6, num_key_value_heads=6), "BF16", None),
     "olmo2-q4-g64": (olmo2(num_key_value_heads=2, intermediate_size=128), "BF16", dict(group_size=64, bits=4)),
+    "olmo3-bf16": (olmo3(), "BF16", None),
+    "olmoe-q4-g32": (olmoe(), "BF16", dict(group_size=32, bits=4)),
     "smollm3-bf16": (smollm3(), "BF16", None),
     "smollm3-q4-g64": (
         smollm3(hidden_size=64, num_attention_heads=4, intermediate_size=128, no_rope_layers=None, no_rope_layer_interval=2, tie_word_embeddings=False),
@@ -387,6 +411,8 @@ MODELS = {
         "BF16",
         dict(group_size=64, bits=4),
     ),
+    "lfm2-moe-bf16": (lfm2_moe(hidden_size=48, num_attention_heads=6), "BF16", None),
+    "lfm2-moe-q4-g32": (lfm2_moe(use_expert_bias=False, norm_topk_prob=False, num_experts=4), "BF16", dict(group_size=32, bits=4)),
     "qwen3-next-bf16": (qwen3_next(hidden_size=48, num_hidden_layers=2, full_attention_interval=2), "BF16", None),
     "qwen3-5-q4-g64": (qwen3_5(intermediate_size=128), "BF16", dict(group_size=64, bits=4)),
     "qwen3-5-moe-bf16": (qwen3_5_moe(), "BF16", None),

@@ -134,6 +134,10 @@ FORMS = {
     "deepseek-v3-bf16": [("model.layers.0.self_attn.kv_b_proj.weight", [3 * (16 + 24), 32]), ("model.layers.1.mlp.gate.weight", [6, 8]), *one_by_one("model.layers.1.mlp", 6),
                          ("model.layers.0.self_attn.rotary_emb.inv_freq", [4])],
     "lfm2-bf16": [("model.layers.0.conv.conv.weight", [12, 1, 3]), ("model.layers.0.conv.in_proj.weight", [12, 6])],
+    "lfm2-moe-bf16": [("model.layers.0.conv.conv.weight", [12, 1, 3]), ("model.layers.0.feed_forward.w1.weight", [8, 6]), ("model.layers.1.feed_forward.gate.weight", [5, 6]),
+                      ("model.layers.1.feed_forward.expert_bias", [5]),
+                      *[(f"model.layers.1.feed_forward.experts.{e}.w{part}.weight", [8, 6]) for e in range(5) for part in (1, 2, 3)]],
+    "olmoe-q4-g32": [*one_by_one("model.layers.0.mlp", 5), *one_by_one("model.layers.1.mlp", 5), ("model.layers.1.mlp.gate.weight", [5, 6])],
     "ernie4-5-moe-q4-g64": [*one_by_one("model.layers.1.mlp", 4), ("model.layers.1.mlp.moe_statics.e_score_correction_bias", [1, 4]), ("model.mtp_block.0.norm.weight", [6]),
                             ("model.layers.1.mlp.gate.weight", [4, 6])],
 }

@@ -4,7 +4,7 @@ import math
 
 import mlx.core as mx
 
-ROUTERS = ("mlp.gate", "block_sparse_moe.gate", "mlp.router", "router.layer", "mixer.gate")
+ROUTERS = ("mlp.gate", "block_sparse_moe.gate", "mlp.router", "router.layer", "mixer.gate", "feed_forward.gate")
 
 
 def distance(scores, chosen):
@@ -24,12 +24,13 @@ class Routing:
         self.chosen = config.get("num_experts_per_tok") or config.get("moe_k") or 0
         self.routers = []
         self.gaps = []
-        for path, module in model.named_modules():
+        modules = dict(model.named_modules())
+        for path, module in modules.items():
             if self.chosen and path.endswith(ROUTERS) and ("weight" in module or "lora_b" in module):
-                self._listen(module)
+                self._listen(module, modules[path.rpartition(".")[0]].get("expert_bias"))
                 self.routers.append(path)
 
-    def _listen(self, module):
+    def _listen(self, module, correction):
         routing, plain = self, type(module)
 
         class Heard(plain):
@@ -37,6 +38,9 @@ class Routing:
                 found = super().__call__(x)
                 if "e_score_correction_bias" in self:
                     routing._hear_groups(self, x @ self.weight.T)
+                elif correction is not None:
+                    # A sigmoid is at most a quarter as steep as its input.
+                    routing.gaps.append(distance(4 * (mx.sigmoid(found) + correction), routing.chosen))
                 else:
                     routing.gaps.append(distance(found, routing.chosen))
                 return found

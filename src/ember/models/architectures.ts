@@ -13,6 +13,7 @@ import { granite } from './granite.ts';
 import { graniteMoe } from './granitemoe.ts';
 import { graniteMoeHybrid } from './granitemoehybrid.ts';
 import { lfm2 } from './lfm2.ts';
+import { lfm2Moe } from './lfm2-moe.ts';
 import { llama } from './llama.ts';
 import { mamba2 } from './mamba2.ts';
 import { ministral3 } from './ministral3.ts';
@@ -22,6 +23,8 @@ import { mixtral } from './mixtral.ts';
 import type { Architecture, ModelConfig, ModelGraph } from './model-graph.ts';
 import { nemotronH } from './nemotron-h.ts';
 import { olmo2 } from './olmo2.ts';
+import { olmo3 } from './olmo3.ts';
+import { olmoe } from './olmoe.ts';
 import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
@@ -32,8 +35,27 @@ import { smollm3 } from './smollm3.ts';
 
 const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(
   [
-    ...[bert, cohere2, deepseekV3, ernie45, ernie45Moe, gemma2, gemma3, gemma3Text, glm4, gptOss, granite, graniteMoe, graniteMoeHybrid, lfm2, llama],
-    ...[mamba2, ministral3, mistral, mistral3, mixtral, nemotronH, olmo2, phi3, qwen2, qwen3, qwen35, qwen35Moe, qwen3Moe, qwen3Next, smollm3],
+    ...[bert, cohere2, deepseekV3, ernie45, ernie45Moe, gemma2, gemma3, gemma3Text, glm4, gptOss, granite, graniteMoe, graniteMoeHybrid, lfm2, lfm2Moe],
+    ...[
+      llama,
+      mamba2,
+      ministral3,
+      mistral,
+      mistral3,
+      mixtral,
+      nemotronH,
+      olmo2,
+      olmo3,
+      olmoe,
+      phi3,
+      qwen2,
+      qwen3,
+      qwen35,
+      qwen35Moe,
+      qwen3Moe,
+      qwen3Next,
+      smollm3,
+    ],
   ].map((a) => [a.modelType, a]),
 );
 

@@ -1,40 +1,51 @@
-import { fused, linear, preNorm, rmsNorm } from './blocks.ts';
+import { fused, gated, linear, preNorm, rmsNorm } from './blocks.ts';
 import { flag, integer, positive, wholeNumbers, wrongValue } from './config-keys.ts';
 import { DECODER_KEYS, type DecoderShape, decoder, type LlamaLayer } from './decoder.ts';
-import type { Architecture, ModelConfig, ShortConvolution } from './model-graph.ts';
+import type { Architecture, FeedForward, ModelConfig, ModelGraph, ShortConvolution } from './model-graph.ts';
+
+/** Of the mixers, which the models with experts share. */
+export const LFM2_KEYS: readonly string[] = ['norm_eps', 'conv_bias', 'conv_L_cache', 'layer_types', 'full_attn_idxs', 'theta', 'tie_embedding', 'use_pos_enc'];
 
 /** LFM2: gated short convolutions, and attention with norms of q and k in some layers. */
 export const lfm2: Architecture = {
   modelType: 'lfm2',
   keys: [
-    ...DECODER_KEYS,
-    ...['norm_eps', 'conv_bias', 'conv_L_cache', 'layer_types', 'full_attn_idxs', 'block_ff_dim', 'block_multiple_of', 'block_ffn_dim_multiplier'],
-    'block_auto_adjust_ff_dim',
+    ...[...DECODER_KEYS, ...LFM2_KEYS, 'block_ff_dim', 'block_multiple_of', 'block_ffn_dim_multiplier', 'block_auto_adjust_ff_dim'],
     // Said twice, or of training.
     ...['block_dim', 'block_norm_eps', 'block_mlp_init_scale', 'block_out_init_scale', 'block_use_swiglu', 'block_use_xavier_init', 'conv_dim'],
-    ...['conv_dim_out', 'conv_use_xavier_init', 'use_pos_enc', 'num_heads', 'tie_embedding', 'theta'],
+    ...['conv_dim_out', 'conv_use_xavier_init', 'num_heads'],
   ],
-  graph(config) {
-    const attends = attentionLayers(config);
-    const epsilon = positive(config, 'norm_eps', 1e-5);
-    const made = decoder(
-      { ...config, intermediate_size: networkWidth(config), tie_word_embeddings: true },
-      {
-        theta: 1_000_000,
-        maxPositions: 128_000,
-        tied: true,
-        epsilon,
-        layer(layer, i, path, shape) {
-          const norm = (name: string) => rmsNorm(`${path}.${name}`, shape.hidden, epsilon);
-          const feedForward = preNorm(norm('ffn_norm'), network(`${path}.feed_forward`, layer, shape));
-          const mixer = attends(i) ? attention(`${path}.self_attn`, layer, shape) : convolution(`${path}.conv`, shape, config);
-          return { mixer: preNorm(norm('operator_norm'), mixer), feedForward, parallel: false };
-        },
-      },
-    );
-    return { ...made, finalNorm: { ...made.finalNorm!, path: 'model.embedding_norm' } };
-  },
+  graph: (config) => lfm2Decoder(config, networkWidth(config), network),
 };
+
+/** `feedForward`: the network of layer `index`, under `path`. */
+export function lfm2Decoder(
+  config: ModelConfig,
+  intermediate: number,
+  feedForward: (path: string, index: number, shape: DecoderShape) => FeedForward,
+): ModelGraph {
+  const attends = attentionLayers(config);
+  const epsilon = positive(config, 'norm_eps', 1e-5);
+  const made = decoder(
+    { ...config, intermediate_size: intermediate, tie_word_embeddings: true },
+    {
+      theta: 1_000_000,
+      maxPositions: 128_000,
+      tied: true,
+      epsilon,
+      layer(layer, i, path, shape) {
+        const norm = (name: string) => rmsNorm(`${path}.${name}`, shape.hidden, epsilon);
+        const mixer = attends(i) ? attention(`${path}.self_attn`, layer, shape) : convolution(`${path}.conv`, shape, config);
+        return {
+          mixer: preNorm(norm('operator_norm'), mixer),
+          feedForward: preNorm(norm('ffn_norm'), feedForward(`${path}.feed_forward`, i, shape)),
+          parallel: false,
+        };
+      },
+    },
+  );
+  return { ...made, finalNorm: { ...made.finalNorm!, path: 'model.embedding_norm' } };
+}
 
 function attentionLayers(config: ModelConfig): (layer: number) => boolean {
   const types = config['layer_types'] ?? null;
@@ -55,8 +66,8 @@ function networkWidth(config: ModelConfig): number {
   return unit * Math.ceil(scaled / unit);
 }
 
-const network = (path: string, layer: LlamaLayer, { hidden, intermediate }: DecoderShape) => ({
-  ...layer.feedForward.body,
+const network = (path: string, _: number, { hidden, intermediate }: DecoderShape): FeedForward => ({
+  ...gated(path, hidden, intermediate),
   gate: linear(`${path}.w1`, hidden, intermediate),
   up: linear(`${path}.w3`, hidden, intermediate),
   down: linear(`${path}.w2`, intermediate, hidden),

@@ -18,6 +18,7 @@ export function familyRules(config: Config, tensors: readonly TensorStream[]): r
     keep((name) => !EXTRA.test(name) && (type !== 'ernie4_5_moe' || !name.includes('e_score_correction_bias'))),
     swapConvolutionAxes,
     ...(isRaw && /^qwen3_(next|5|5_moe)(_text)?$/.test(type) ? [wholeNorms] : []),
+    ...(type === 'lfm2_moe' ? [namedNetworks] : []),
     ...(type === 'granitemoehybrid' && !text['num_local_experts'] ? [denseHalves] : []),
     ...(type === 'deepseek_v3' ? [latentMaps(text), keep(withinLayers(text['num_hidden_layers']))] : []),
   ];
@@ -42,6 +43,9 @@ const qwenPrefix = rename((name) =>
 );
 const otherPrefix = rename((name) => inner(name).replace(/^lm_head\./, 'language_model.lm_head.'));
 const PREFIXES: Readonly<Record<string, FormRule>> = { qwen3_5: qwenPrefix, qwen3_5_moe: qwenPrefix, gemma3: otherPrefix, mistral3: otherPrefix };
+
+const NETWORK: Readonly<Record<string, string>> = { w1: 'gate_proj', w2: 'down_proj', w3: 'up_proj' };
+const namedNetworks = rename((name) => name.replace(/\.(w[123])\.weight$/, (_, part: string) => `.${NETWORK[part]}.weight`));
 
 /** [channels, 1, kernel] → [channels, kernel, 1]: the same bytes. */
 const swapConvolutionAxes: FormRule = (tensor) => {
