@@ -173,6 +173,11 @@ export const configSchema = z.strictObject({
             .describe('Refuse requests whose new texts look like a prompt injection (score 5 or more), in place of only telling of them.'),
         })
         .prefault({}),
+      canaryEnv: z
+        .string()
+        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
+        .default('HEARTH_CANARIES')
+        .describe('Environment variable with texts, one a line, of which none may be in an answer: put one into a system prompt to hear when that leaks.'),
     })
     .prefault({}),
   deps: z

@@ -107,7 +107,7 @@ function* knownIn(text: string): Generator<SecretSpan> {
 }
 
 /** Shorter secrets are words that a model may say by chance. */
-const LEAK_CHARACTERS = 16;
+export const LEAK_CHARACTERS = 16;
 
 /** Hears a text in pieces and tells the kind of a secret of this process as soon as one is whole in it, in any of its forms; null as long as none is. */
 export function createLeakWatch(): (piece: string) => string | null {

@@ -189,4 +189,20 @@ describe('a daemon that watches itself', () => {
     expect(await linesOf(home, 'secret.leak')).toMatchObject([{ outcome: 'denied' }, { outcome: 'denied' }]);
     expect((await daemon.ask({ max_tokens: 2 })).status).toBe(200);
   });
+
+  test('a canary of the operator is watched like a secret, and one that is too short keeps the daemon from starting', { timeout: 120_000 }, async () => {
+    await using home = await createTestHome();
+    await installTinyModel(home.hfHome);
+    const canary = 'the red heron of marsh lane';
+    const short = await home.run(['serve', '--port', '0', '--model', 'tiny-llama'], { env: { HEARTH_CANARIES: `${canary}\nheron` } });
+    expect([short.code, short.stderr]).toEqual([1, expect.stringContaining('HEARTH_CANARIES')]);
+    const daemon = await startDaemon(home, { HEARTH_CANARIES: `another one of them\n${canary}\n` });
+    const schema = { type: 'object', properties: { note: { const: canary } }, required: ['note'], additionalProperties: false };
+    const response = await daemon.ask({ max_tokens: 120, response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } });
+    const text = await response.text();
+    expect(text).toContain('secret_in_answer');
+    expect(text).not.toContain(canary);
+    const alert = await until(async () => (await openAlerts(home)).find(({ rule }) => rule === 'R10'));
+    expect(alert).toMatchObject({ severity: 'critical', details: { secret: 'canary' } });
+  });
 });
