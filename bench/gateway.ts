@@ -72,7 +72,7 @@ const key = (name: LoadName, side: Side) => `${name} | ${side.name}`;
 try {
   for (const side of sides) console.error(`  ${side.name}: ready after ${Math.round(readyOf(side))} ms`);
   // Warm: what is compiled on use is compiled.
-  for (const side of sides) await load(side, { clients: 8, seconds: 2, stream: true });
+  for (const side of sides) for (const stream of [false, true]) await load(side, { clients: 16, seconds: 2, stream });
   for (let round = 0; round < rounds; round += 1)
     for (const [name, options] of Object.entries(LOADS)) {
       if (values.only !== undefined && !name.startsWith(values.only)) continue;

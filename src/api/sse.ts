@@ -77,7 +77,7 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
         if (closed) return;
         if (outcome.kind === 'timeout') return write(dialect.heartbeat(source.comment() ?? options.comment() ?? 'keep-alive', begun));
         // Events that are there already go out together: one write for what came in one piece.
-        const turn = nextTurn();
+        const turn = allSettled();
         let now: Outcome<IteratorResult<DataFrame<T>, void>> | null = outcome;
         let text = '';
         while (now?.kind === 'value' && !now.value.done) {
@@ -123,8 +123,8 @@ const outcomeOf = <T>(promise: Promise<T>): Promise<Outcome<T>> =>
     (error: unknown) => ({ kind: 'thrown', error }),
   );
 
-/** null once everything that is ready by now has had its turn. */
-const nextTurn = (): Promise<null> => new Promise((resolve) => setImmediate(resolve, null));
+/** null once all promises that can settle by now have: a tick comes after them, and before the next event of any connection. */
+const allSettled = (): Promise<null> => new Promise((resolve) => process.nextTick(resolve, null));
 
 function raceTimeout<T>(promise: Promise<T>, ms: number): Promise<Outcome<T>> {
   return new Promise((resolve) => {
