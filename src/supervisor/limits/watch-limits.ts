@@ -31,9 +31,7 @@ const FIRST_FOR_MS = 30_000;
 export function watchLimits(options: WatchOptions): LimitWatch {
   const { limits, usage, onOver, now = () => performance.now(), intervalMs = INTERVAL_MS, firstIntervalMs = FIRST_INTERVAL_MS } = options;
   const since = now();
-  let [granted, written, active] = [0, 0, false];
-  let timer: NodeJS.Timeout | undefined;
-  let over: OverLimit | null = null;
+  let [granted, written, active, ended] = [0, 0, false, false];
 
   function judge(): OverLimit | null {
     const { memoryBytes, threads, cpuMs, wallMs, outputBytes } = limits;
@@ -49,12 +47,13 @@ export function watchLimits(options: WatchOptions): LimitWatch {
   }
 
   function look(): void {
-    if (over !== null) return;
-    over = judge();
+    if (ended) return;
+    const over = judge();
+    ended = over !== null;
     if (over !== null) onOver(over);
     else timer = setTimeout(look, now() - since < FIRST_FOR_MS ? firstIntervalMs : intervalMs).unref();
   }
-  timer = setTimeout(look, firstIntervalMs).unref();
+  let timer = setTimeout(look, firstIntervalMs).unref();
 
   return {
     get active() {
@@ -68,8 +67,8 @@ export function watchLimits(options: WatchOptions): LimitWatch {
       written += bytes;
     },
     [Symbol.dispose]() {
+      ended = true;
       clearTimeout(timer);
-      over ??= { reason: 'wall', limit: 0, value: 0 };
     },
   };
 }
