@@ -38,7 +38,7 @@ export interface ConversionReport {
 }
 
 /** Changes when a converter would write other bytes for the same file: part of the key of every cached conversion. */
-export const CONVERTER_VERSION = '1';
+export const CONVERTER_VERSION = '2';
 
 /** Counts how far converted numbers are from the source, over tensors that are not copied as they are. */
 export interface ErrorCounter {

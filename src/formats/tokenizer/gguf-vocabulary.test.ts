@@ -50,6 +50,10 @@ describe('[formats F14] vocabularies of four tokenizers', () => {
     await using file = await openGguf(join(folder, 'm.gguf'));
     const files = vocabularyFromGguf(file.header);
     await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(files.tokenizer));
+    // The reference library gives added tokens that the model does not list the ids behind it, in their order.
+    const { model, added_tokens } = files.tokenizer as { model: { vocab: Record<string, number> }; added_tokens: { id: number; content: string }[] };
+    const size = Object.keys(model.vocab).length;
+    expect(added_tokens.map(({ content }, i) => model.vocab[content] ?? size + i)).toEqual(added_tokens.map(({ id }) => id));
     await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(files.tokenizerConfig));
     const [before, after] = [await loadTokenizer(join(reference, kind)), await loadTokenizer(folder)];
     for (const text of probes) {

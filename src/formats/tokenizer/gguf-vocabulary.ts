@@ -40,13 +40,15 @@ export function vocabularyFromGguf(header: GgufHeader): VocabularyFiles {
   const config = { bos_token: vocabulary.bos, eos_token: token('eos'), unk_token: token('unknown'), pad_token: token('padding') };
   const bosId = ggufNumber(header, 'tokenizer.ggml.bos_token_id');
   const template = ggufString(header, 'tokenizer.chat_template');
+  const added = addedTokens(vocabulary);
   return {
     tokenizer: {
       version: '1.0',
       truncation: null,
       padding: null,
-      added_tokens: addedTokens(vocabulary),
+      added_tokens: added,
       ...parts,
+      model: withAdded(parts.model, added),
       post_processor: vocabulary.addBos && vocabulary.bos !== null ? bosTemplate(vocabulary.bos, bosId!) : null,
     },
     tokenizerConfig: {
@@ -168,6 +170,19 @@ function modelVocabulary(vocabulary: Vocabulary, types: readonly number[]): Reco
     if (types.includes(vocabulary.types[id]!) && !/^\[PAD\d+\]$/.test(token)) vocab[token] = id;
   });
   return vocab;
+}
+
+/**
+ * The reference library numbers added tokens that the model does not list from the model's size on, whatever ids they bring: so where they do not
+ * stand there, the model lists them.
+ */
+function withAdded(model: TokenizerPart, added: readonly AddedTokenEntry[]): TokenizerPart {
+  const vocab = model['vocab'] as Readonly<Record<string, number>>;
+  const size = Object.keys(vocab).length;
+  if (added.every(({ id, content }, i) => id === size + i || vocab[content] === id)) return model;
+  const whole = Object.assign(Object.create(null) as Record<string, number>, vocab);
+  for (const { content, id } of added) whole[content] = id;
+  return { ...model, vocab: whole };
 }
 
 /** Merges have one space between their halves; a half may begin with a space only where it has no byte alphabet. */
