@@ -27,7 +27,8 @@ export async function runMlxkScript(program: string): Promise<ScriptRun> {
     await symlink(program, join(bin, 'mlxk'));
     await writeTinyModel(join(directory, 'models/org/tiny/main'));
     await writeTinyEncoder(join(directory, 'models/org/encoder/main'));
-    await using hub = await startFakeHub(join(directory, 'models'), {});
+    // huggingface_hub takes another port of its host for the hub itself, and would look for a file's facts there: no file is redirected.
+    await using hub = await startFakeHub(join(directory, 'models'), { lfsAtLeastBytes: 2 ** 30 });
     await using pushed = await startWritableHub(join(directory, 'pushed'), {});
     await pushed.repositories.create('tester/model', true);
     const env = {
@@ -40,6 +41,7 @@ export async function runMlxkScript(program: string): Promise<ScriptRun> {
       PUSH_ENDPOINT: pushed.endpoint,
       HF_TOKEN: PUSH_TOKEN,
       HF_HUB_DISABLE_XET: '1',
+      MLXK2_ENABLE_ALPHA_FEATURES: '1',
     };
     const stdout = await new Promise<string>((resolve, reject) => {
       execFile('bash', [script], { cwd: work, env }, (error, out) => (error === null ? resolve(out) : reject(error)));
