@@ -141,6 +141,19 @@ describe('API keys', () => {
     expect(waits).toEqual([1, 2, 4, 8, 16, 32, 60, 60]);
   });
 
+  test('[security G43] a key is looked up by its id alone and compared by hash in constant time, before anything else is known of it', async () => {
+    // No clock of a test is fine enough to see the difference: the source has to say it.
+    const source = await readFile(join(import.meta.dirname, '../../src/security/access/api-keys.ts'), 'utf8');
+    const verify = /\n {4}verify\(key\) \{\n(.*?)\n {4}\},/s.exec(source)![1]!;
+    expect(verify).toMatch(/WHERE id = \?'\)\.get\(id\)/);
+    const [compared, ...judged] = ['timingSafeEqual(sha256(secret), row?.hash ?? NOBODY)', 'revoked_ms', 'expires_ms', 'return'].map((word) =>
+      verify.indexOf(word),
+    );
+    expect(compared).toBeGreaterThan(0);
+    for (const at of judged) expect(at).toBeGreaterThan(compared ?? 0);
+    expect(verify.match(/\bsecret\b/g)).toHaveLength(2);
+  });
+
   test('[security G44] [serving V77] every scope reaches exactly its endpoints; without a key, or with a foreign one, loopback answers inference and health alone', async () => {
     await using box = await guarded({}, { store: emptyStore });
     await using closed = await guarded({}, { store: emptyStore, listen: { access: { requireKey: true } } });
