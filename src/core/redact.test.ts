@@ -1,25 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { randomNumbers } from '../../test/support/random-numbers.ts';
 import { keyRedaction, redact, redactFields, registerSecret, shortenHome } from './redact.ts';
 import { createStreamRedactor } from './stream-redactor.ts';
-
-/** Same numbers each run: mulberry32. */
-function numbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 const UPPER = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 const ALNUM = `${UPPER}${UPPER.toLowerCase()}0123456789`;
 
 function seeded(seed: number) {
-  const random = numbers(seed);
+  const random = randomNumbers(seed);
   const below = (count: number): number => Math.floor(random() * count);
   const pick = <T>(values: readonly T[]): T => values[below(values.length)]!;
   const text = (length: number, letters = ALNUM): string => Array.from({ length }, () => letters[below(letters.length)]!).join('');

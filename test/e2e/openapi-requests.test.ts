@@ -3,7 +3,8 @@ import { type EndpointDefinition, endpoints, openApiDocument } from '../../src/c
 import { createStoreModels } from '../../src/gateway/index.ts';
 import { startHttp } from '../support/http-fixture.ts';
 import { violation } from '../support/json-schema-check.ts';
-import { generateJson, generateOther, randomNumbers, type Schema } from '../support/schema-values.ts';
+import { randomNumbers } from '../support/random-numbers.ts';
+import { generateJson, generateOther, type Schema } from '../support/schema-values.ts';
 import { cacheModel, makeTempStore, mlxModel } from '../support/temp-store.ts';
 
 interface Operation {

@@ -12,18 +12,8 @@ import {
 } from '../../src/contract/index.ts';
 import { createStoreModels } from '../../src/gateway/index.ts';
 import { startHttp } from '../support/http-fixture.ts';
+import { randomNumbers } from '../support/random-numbers.ts';
 import { cacheModel, makeTempStore, mlxModel } from '../support/temp-store.ts';
-
-/** Same numbers each run: mulberry32. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 const NAMES = [
   'org/fake',
@@ -115,7 +105,7 @@ test('random requests to every route get an answer of its schema or an error of 
   await cacheModel(store.cacheDirectory, 'org/fake', mlxModel());
   await cacheModel(store.cacheDirectory, 'org/other', mlxModel());
   await using server = await startHttp({}, { store: store.store, models: createStoreModels(store.store) });
-  const random = randomOf(20_26);
+  const random = randomNumbers(20_26);
   const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!;
 
   const scalar = (): unknown => pick([null, true, false, 0, 1, -1, 2, 0.5, 1e9, 2 ** 53, '', 'x', 'org/fake', '\n', '😀', [], {}]);

@@ -4,6 +4,7 @@ import { PLAIN_TYPE } from '../../src/ember/kernel-interface.ts';
 import { loadKernels } from '../../src/ember/load-kernels.ts';
 import { numberToBfloat16 } from '../../src/ember/reference/bytes.ts';
 import { createReferenceKernels } from '../../src/ember/reference/reference-kernels.ts';
+import { randomNumbers } from './random-numbers.ts';
 
 const memory = new WebAssembly.Memory({ initial: 512, maximum: 65536, shared: true });
 export const wasm = loadKernels(memory);
@@ -13,15 +14,9 @@ export const u32 = new Uint32Array(memory.buffer);
 export const u16 = new Uint16Array(memory.buffer);
 export const bytes = new Uint8Array(memory.buffer);
 
-/** Random numbers of one seed (mulberry32). */
+/** Random numbers of one seed. */
 export function randomOf(seed: number) {
-  let state = seed;
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
+  const next = randomNumbers(seed);
   return {
     next,
     between: (low: number, high: number): number => low + Math.floor(next() * (high - low + 1)),

@@ -1,5 +1,6 @@
 import type { AnswerObservation, RequestEndEvent } from '../../src/contract/index.ts';
 import type { PromptFacts, Signal } from '../../src/security/detect/signal.ts';
+import { randomNumbers } from './random-numbers.ts';
 
 /** Signals of a server that nobody attacks, for tests of rules: the same ones for the same seed. */
 export interface TimedSignal {
@@ -15,17 +16,6 @@ const START_MS = Date.UTC(2027, 0, 4, 6);
 const SLEEP_MS = 20 * MINUTE_MS;
 
 type Random = () => number;
-
-/** mulberry32: small, and good enough to spread requests over a day. */
-export function createRandom(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const normal = (random: Random): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 
@@ -97,7 +87,7 @@ export const promptSignal = (facts: Partial<PromptFacts> = {}): Signal => ({
 
 /** A day of three callers and two models, with what goes wrong on good days: typing errors, a wrong key, a crash, refused tools, a full queue. */
 export function cleanDay(seed: number, hours = 24): TimedSignal[] {
-  const random = createRandom(seed);
+  const random = randomNumbers(seed);
   const signals: { monoMs: number; signal: Signal }[] = [];
   const add = (monoMs: number, signal: Signal) => signals.push({ monoMs, signal });
   const end = hours * HOUR_MS;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { randomNumbers } from '../../../test/support/random-numbers.ts';
 import { HearthError } from '../../core/index.ts';
 import { guardBytes } from './memory-limits.ts';
 import { createScheduler } from './scheduler.ts';
@@ -19,17 +20,6 @@ const OPTIONS: SchedulerOptions = {
   breakerMs: 300_000,
   breakerCapMs: 3_600_000,
 };
-
-/** Always the same numbers: a failure can be looked at again (mulberry32). */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 interface Model {
   readonly bytes: number;
@@ -53,7 +43,7 @@ interface World {
 
 /** A world of fake time around the real scheduler: arrivals, loads, answers, crashes and cancels come as events in order. */
 function live(world: World, seed: number) {
-  const random = createRandom(seed);
+  const random = randomNumbers(seed);
   const exponential = (mean: number) => -Math.log(1 - random()) * mean;
   const agenda: { at: number; order: number; run: () => void }[] = [];
   const timers = new Map<string, number>();

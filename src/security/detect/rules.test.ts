@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { cleanDay, createRandom, lineSignal, promptSignal, requestSignal, type TimedSignal } from '../../../test/support/security-signals.ts';
+import { randomNumbers } from '../../../test/support/random-numbers.ts';
+import { cleanDay, lineSignal, promptSignal, requestSignal, type TimedSignal } from '../../../test/support/security-signals.ts';
 import type { SecurityEvent } from '../../core/index.ts';
 import { type Alert, type AlertCause, createAlertBook } from './alert-book.ts';
 import { createDetector } from './detector.ts';
@@ -69,7 +70,7 @@ const TRACES: Readonly<Record<RuleId, (watch: Watch) => void>> = {
     for (let i = 0; i < 20; i += 1) send(requestSignal({ remoteAddress: '198.51.100.4', status: 400, outcome: 'client_error' }), 500);
   },
   R5: ({ send }) => {
-    const random = createRandom(5);
+    const random = randomNumbers(5);
     for (let i = 0; i < 80; i += 1) send(requestSignal({ model: 'org/slow', answer: { model: 'org/slow', tokensPerS: 40 + random() } }), 20_000);
     for (let i = 0; i < 3; i += 1) send(requestSignal({ model: 'org/slow', answer: { model: 'org/slow', tokensPerS: 4 } }), 20_000);
   },
