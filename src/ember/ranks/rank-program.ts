@@ -8,9 +8,9 @@ import { createForward } from './rank-forward.ts';
 import type { RankQuestion, RankReport, RankRequest, RankStart } from './rank-start.ts';
 
 /**
- * The program of one rank's thread: waits for its part of a model, fills its memory, then waits for commands. It never returns to its event loop while the model is loaded:
- * commands come by an atomic word, rare requests through a port that is read at the command `messages`. It imports nothing of other modules,
- * so that a thread costs little: it reports why it failed, and the control thread makes the error.
+ * The program of one rank's thread: waits for its part of a model, fills its memory, then waits for commands. It never returns to its event loop
+ * while the model is loaded: commands come by an atomic word, rare requests through a port that is read at the command `messages`. It imports
+ * nothing of other modules, so that a thread costs little: it reports why it failed, and the control thread makes the error.
  */
 const PAGE_BYTES = 65_536;
 const MOST_PAGES = 65_535;
