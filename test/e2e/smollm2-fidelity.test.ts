@@ -20,7 +20,7 @@ interface Recorded {
 }
 
 describe.skipIf(model === undefined)(title, () => {
-  it('[engines E43] f32 is mlx-lm’s float32, int16 nearly so, and mixed nearer to it than llama.cpp on the same weights', { timeout: 600_000 }, async () => {
+  it('[engines E43] f32 is mlx-lm’s float32, int16 nearly so, and mixed nearer to it than llama.cpp on the same weights', { timeout: 1_800_000 }, async () => {
     const recorded = JSON.parse(await readFile(join(import.meta.dirname, '../reference/smollm2-fidelity.json'), 'utf8')) as Recorded;
     const text = await readFile(join(import.meta.dirname, '../../bench/fidelity-text.txt'), 'utf8');
     const folder = await mkdtemp(join(tmpdir(), 'hearth-fidelity-'));
