@@ -56,7 +56,7 @@ async function modelEntry(show: ShowData, request: BillRequest): Promise<ModelEn
   const { model, metadata, trust, workspace_metadata: sentinel } = show;
   const directory = await directoryOf(show, request);
   const files = directory === null ? [] : await hashedFiles(directory, request);
-  const card = cardFacts(directory === null ? '' : await readFile(join(directory, 'README.md'), 'utf8').catch(() => ''));
+  const card = await cardOf(directory ?? '', files);
   const source = model.origin ?? null;
   const inCache = model.cached && /^[\w.-]+\/[\w.-]+$/.test(model.name);
   // What came out of a package index is named so that it is no name of the hub.
@@ -94,8 +94,9 @@ async function adapterEntries(request: BillRequest): Promise<ModelEntry[]> {
   const entries: ModelEntry[] = [];
   for (const name of names.sort()) {
     const directory = join(home, name);
-    const config = await readAdapterConfig(directory).catch(() => null);
-    const card = cardFacts(await readFile(join(directory, 'README.md'), 'utf8').catch(() => ''));
+    const files = await hashedFiles(directory, request);
+    const config = has(files, 'adapter_config.json') ? await readAdapterConfig(directory).catch(() => null) : null;
+    const card = await cardOf(directory, files);
     entries.push({
       id: `adapters/${name}`,
       revision: null,
@@ -113,11 +114,16 @@ async function adapterEntries(request: BillRequest): Promise<ModelEntry[]> {
       notes: null,
       rootDigest: null,
       templates: [],
-      files: await hashedFiles(directory, request),
+      files,
     });
   }
   return entries;
 }
+
+/** Of the files that were hashed, so that nothing waits for a pipe of that name. */
+const has = (files: readonly ModelFileEntry[], name: string): boolean => files.some(({ path }) => path === name);
+const cardOf = async (directory: string, files: readonly ModelFileEntry[]) =>
+  cardFacts(has(files, 'README.md') ? await readFile(join(directory, 'README.md'), 'utf8').catch(() => '') : '');
 
 /** null: the cache has the name, and no files. */
 async function directoryOf({ model }: ShowData, request: BillRequest): Promise<string | null> {
