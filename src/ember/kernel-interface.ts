@@ -55,6 +55,11 @@ export interface Kernels {
     k: number,
     tokens: number,
   ): void;
+  /**
+   * Scratch of `matmul`, of `preparedBytes` of no tokens; 0 (default): behind the prepared activations. For threads that share a memory: each has
+   * kernels of its own, and so may multiply rows of the same product.
+   */
+  useRoom(room: number): void;
   /** y[t, r] = Σ w[r, i]·x[t, i] for plain weights w [rows, k] of `type`, x [tokens, k] f32; any k ≥ 1. */
   matmulPlain(type: PlainType, w: number, x: number, y: number, yStride: number, r0: number, r1: number, k: number, tokens: number): void;
   /** y[t, r] += factor·Σ w[r, i]·x[t, i], as matmulPlain (low-rank adapters). */

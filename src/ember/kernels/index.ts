@@ -5,7 +5,7 @@ export { unsettle, zero } from './numbers';
 export { useWideDots } from './cpu';
 export { preparedBytes } from './layout';
 export { prepare } from './prepare';
-export { matmul } from './matmul';
+export { matmul, useRoom } from './matmul';
 export { dequantiseRow } from './dequantise';
 export { matmulPlain, matmulPlainAdd, widen } from './plain';
 export { addLowRank } from './low-rank';

@@ -4,6 +4,10 @@ import { F32, INT16, S_BF16, S_E8M0, S_F16, tileBytes, tileOf, tilesBytes } from
 import { oneTokenRows, tileRows } from './matmul-integer';
 import { matmulFloats, smallFloatTile } from './matmul-f32';
 
+/** Where rows are unpacked and scales widened; 0: behind the activations. */
+let ownRoom: usize = 0;
+export function useRoom(room: usize): void { ownRoom = room; }
+
 /** Rows whose weights stay in the cache while all tiles of tokens pass. */
 const ROWS: u32 = 32;
 
@@ -33,7 +37,7 @@ function rows<W>(activation: i32, bits: u32, group: u32, scaleType: i32, w: usiz
 }
 
 export function matmul(activation: i32, bits: u32, group: u32, scaleType: i32, w: usize, scales: usize, biases: usize, prepared: usize, y: usize, yStride: u32, r0: u32, r1: u32, k: u32, tokens: u32): void {
-  const stride: usize = <usize>yStride << 2, room = prepared + tilesBytes(activation, group, tokens, k);
+  const stride: usize = <usize>yStride << 2, room = ownRoom ? ownRoom : prepared + tilesBytes(activation, group, tokens, k);
   if (activation == F32) {
     matmulFloats(bits, group, scaleType, w, scales, biases, prepared, room, y, stride, r0, r1, k, tokens);
     return;

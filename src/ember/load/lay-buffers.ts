@@ -7,6 +7,7 @@ import type { Buffers, FeedForwardPlacement, HeadPlacement, LayerPlacement, Matr
 
 export interface BufferShape {
   readonly graph: ModelGraph;
+  readonly ranks: number;
   readonly batchTokens: number;
   readonly pageGroups: readonly PageGroup[];
   /** Own rows of the head. */
@@ -20,15 +21,18 @@ type Widths = typeof NOTHING;
 
 /** Buffers of a step, each as wide as its widest layer needs. */
 export function layBuffers(shape: BufferShape, layers: readonly LayerPlacement[], head: HeadPlacement | null, layout: RankLayout): Buffers {
-  const { graph, batchTokens, pageGroups, sizes } = shape;
+  const { graph, ranks, batchTokens, pageGroups, sizes } = shape;
   const { take } = layout;
   const floats = (perToken: number) => take(batchTokens * perToken * 4);
   const widths = layers.map((layer) => widthsOf(layer, batchTokens, graph.hidden));
   const widest = (key: keyof Widths) => floats(Math.max(0, ...widths.map((own) => own[key])));
   const matrices = [...layers.flatMap(matricesOf), head?.matrix ?? null].filter((matrix) => matrix !== null);
-  const preparedBytes = matrices.map((matrix) =>
-    matrix.form === 'affine' ? sizes.preparedBytes(matrix.activation, matrix.bits, matrix.group, batchTokens, matrix.columns) : 0,
-  );
+  const preparedBytes = (tokens: number) =>
+    maximum(
+      matrices.map((matrix) => (matrix.form === 'affine' ? sizes.preparedBytes(matrix.activation, matrix.bits, matrix.group, tokens, matrix.columns) : 0)),
+    );
+  // Behind no tokens lies the room alone.
+  const helperRoomBytes = Math.ceil(preparedBytes(0) / 64) * 64;
   const scratchBytes = layers.map(({ mixer }) => {
     const body = mixer?.body;
     if ((body?.kind !== 'attention' && body?.kind !== 'latent-attention') || body.heads === 0) return 0;
@@ -53,7 +57,9 @@ export function layBuffers(shape: BufferShape, layers: readonly LayerPlacement[]
     headIn: widest('headIn'),
     headOut: widest('headOut'),
     ropes: graph.ropes.map((rope) => ({ cosines: floats(rope.inverseFrequencies.length), sines: floats(rope.inverseFrequencies.length) })),
-    prepared: take(maximum(preparedBytes)),
+    prepared: take(preparedBytes(batchTokens)),
+    helperRooms: take((ranks - 1) * helperRoomBytes),
+    helperRoomBytes,
     attendScratch: take(maximum(scratchBytes)),
     maxAndSum: take(8),
     candidateIds: take(MAX_CANDIDATES * 4),

@@ -295,6 +295,9 @@ export interface Buffers {
   readonly mask: number;
   readonly ropes: readonly RopePlacement[];
   readonly prepared: number;
+  /** Scratch of other ranks that help with this one's products, one room each, `helperRoomBytes` apart. */
+  readonly helperRooms: number;
+  readonly helperRoomBytes: number;
   readonly attendScratch: number;
   /** Copy of the step's words. */
   readonly step: number;

@@ -1,5 +1,5 @@
 /**
- * The only memory that ranks share: words for commands and the barrier, the step, each rank's part of a sum, and their candidates.
+ * What ranks exchange: words for commands and the barrier, the step, each rank's part of a sum, and their candidates.
  * Every word that is waited for has a cache line of its own.
  */
 export interface ExchangeBuffers {
@@ -14,9 +14,14 @@ export interface ExchangeBuffers {
   readonly scores: SharedArrayBuffer;
   /** Words [MAX_MASKS, mask words]: only the pages of masks in use are ever touched. */
   readonly masks: SharedArrayBuffer;
+  /** Words [ranks, PRODUCT_WORDS] (shared-work.ts). */
+  readonly products: SharedArrayBuffer;
 }
 
-const LINE = 16;
+/** Words of a cache line. */
+export const LINE = 16;
+/** Words of a rank's product, in three lines (shared-work.ts). */
+export const PRODUCT_WORDS = 3 * LINE;
 /** Indexes of control words. */
 export const WORD = {
   command: 0,
@@ -50,6 +55,7 @@ export function createExchangeBuffers(sizes: ExchangeSizes): ExchangeBuffers {
     results: new SharedArrayBuffer(sizes.ranks * sizes.resultWords * 4),
     scores: new SharedArrayBuffer(sizes.ranks * sizes.scoreWords * 4),
     masks: new SharedArrayBuffer(sizes.maskWords * 4),
+    products: new SharedArrayBuffer(sizes.ranks * PRODUCT_WORDS * 4),
   };
 }
 
@@ -71,15 +77,25 @@ export interface Meeting {
   barrier(): void;
 }
 
-/** Where `ranks` threads meet. The arrival counter only grows (and wraps): each passage waits for its own multiple of `ranks`. */
-export function createMeeting(control: Int32Array, ranks: number): Meeting {
+/** Throws where another rank has failed: it will never arrive. */
+export function checkOthers(control: Int32Array): void {
+  if (Atomics.load(control, WORD.failed) !== 0) throw new Error('Another compute thread of the model failed.');
+}
+
+/** Ranks that sleep at a barrier look up. */
+export function wakeSleepers(control: Int32Array): void {
+  if (Atomics.load(control, WORD.sleepers) > 0) Atomics.notify(control, WORD.arrived);
+}
+
+/** Where `ranks` threads meet. `help`: does some work of a rank that is late, if there is any. The arrival counter only grows (and wraps): each passage waits for its own multiple of `ranks`. */
+export function createMeeting(control: Int32Array, ranks: number, help: () => boolean = () => false): Meeting {
   let target = 0;
   let spins: number = SPINS.most;
   let shortWaits = 0;
   const behind = (count: number): boolean => ((count - target) | 0) < 0;
   /** Sleeps until the word changes, another rank fails, or it is time to look up. */
   const sleep = (word: number, value: number): void => {
-    if (Atomics.load(control, WORD.failed) !== 0) throw new Error('Another compute thread of the model failed.');
+    checkOthers(control);
     Atomics.wait(control, word, value, LOOK_UP_MS);
   };
   const limited = (): boolean => Atomics.load(control, WORD.limit) !== 0;
@@ -103,11 +119,14 @@ export function createMeeting(control: Int32Array, ranks: number): Meeting {
         spins = Math.min(SPINS.most, spins * 2);
         return;
       }
-      Atomics.pause();
+      if (help()) spin = 0;
+      else Atomics.pause();
     }
     spins = Math.max(SPINS.least, spins >> 1);
     Atomics.add(control, WORD.sleepers, 1);
-    for (let count = Atomics.load(control, WORD.arrived); behind(count); count = Atomics.load(control, WORD.arrived)) sleep(WORD.arrived, count);
+    for (let count = Atomics.load(control, WORD.arrived); behind(count); count = Atomics.load(control, WORD.arrived)) {
+      if (!help()) sleep(WORD.arrived, count);
+    }
     Atomics.sub(control, WORD.sleepers, 1);
   }
 
@@ -118,7 +137,7 @@ export function createMeeting(control: Int32Array, ranks: number): Meeting {
       target = (target + ranks) | 0;
       const count = (Atomics.add(control, WORD.arrived, 1) + 1) | 0;
       if (!behind(count)) {
-        if (Atomics.load(control, WORD.sleepers) > 0) Atomics.notify(control, WORD.arrived);
+        wakeSleepers(control);
         return;
       }
       leave();

@@ -1,6 +1,7 @@
 import type { LowRank } from '../adapters/low-rank.ts';
 import { ACTIVATION, type Activation, type Kernels } from '../kernel-interface.ts';
 import type { MatrixPlacement } from '../load/rank-plan.ts';
+import type { SharedWork } from './shared-work.ts';
 
 export interface MatrixRunner {
   /**
@@ -15,7 +16,7 @@ export interface MatrixRunner {
 }
 
 /** Runs matrices over one input, bringing it into each wanted form only once. */
-export function createMatrixRunner(kernels: Kernels, prepared: number, lowRank: LowRank): MatrixRunner {
+export function createMatrixRunner(kernels: Pick<Kernels, 'prepare' | 'addBias'>, work: SharedWork, prepared: number, lowRank: LowRank): MatrixRunner {
   let x = 0;
   let tokens = 0;
   let form = -1;
@@ -41,14 +42,14 @@ export function createMatrixRunner(kernels: Kernels, prepared: number, lowRank: 
   function base(matrix: MatrixPlacement, y: number, activation: Activation): void {
     const { rows, columns } = matrix;
     if (matrix.form === 'plain') {
-      kernels.matmulPlain(matrix.type, matrix.weight, x, y, rows, 0, rows, columns, tokens);
+      work.matmulPlain(matrix.type, matrix.weight, x, y, rows, columns, tokens);
       return;
     }
     const { bits, group } = matrix;
     const wanted = (activation << 16) | (bits << 8) | group;
     if (wanted !== form) kernels.prepare(activation, bits, group, x, tokens, columns, prepared);
     form = wanted;
-    kernels.matmul(activation, bits, group, matrix.scaleType, matrix.weight, matrix.scales, matrix.biases, prepared, y, rows, 0, rows, columns, tokens);
+    work.matmul(activation, bits, group, matrix.scaleType, matrix.weight, matrix.scales, matrix.biases, prepared, y, rows, columns, tokens);
   }
 
   function finish(matrix: MatrixPlacement, y: number): void {

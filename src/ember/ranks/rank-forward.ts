@@ -11,10 +11,11 @@ import { readRow } from './read-row.ts';
 import { createReport } from './report-rows.ts';
 import { createRotation } from './rotation.ts';
 import { createLayer, type LayerRunner } from './run-layer.ts';
+import type { SharedWork } from './shared-work.ts';
 import { HEADER, RECORD } from './step-words.ts';
 
 /** Evaluates the step that lies in the exchange: the whole forward pass of one rank. */
-export function createForward(start: RankStart, kernels: Kernels, memory: SharedArrayBuffer, lowRank: LowRank): () => void {
+export function createForward(start: RankStart, kernels: Kernels, memory: SharedArrayBuffer, lowRank: LowRank, work: SharedWork): () => void {
   const { plan, model, exchange, ranks, batchTokens } = start;
   const { buffers, vocabulary, embedding } = plan;
   const { hidden, kvType } = model;
@@ -22,8 +23,8 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
   const sharedStep = new Int32Array(exchange.step);
   const step = new Int32Array(memory, buffers.step, sharedStep.length);
   const stepFloats = new Float32Array(memory, buffers.step, sharedStep.length);
-  const matrices = createMatrixRunner(kernels, buffers.prepared, lowRank);
-  const meeting = createMeeting(new Int32Array(exchange.control), ranks);
+  const matrices = createMatrixRunner(kernels, work, buffers.prepared, lowRank);
+  const meeting = createMeeting(new Int32Array(exchange.control), ranks, work.help);
   const sum = createRankSum(start, meeting, kernels, floats);
   const rotation = createRotation(model.ropes, buffers.ropes, kernels, floats, step);
   const report = createReport(start, kernels, memory);
@@ -88,7 +89,10 @@ export function createForward(start: RankStart, kernels: Kernels, memory: Shared
     if (finalNorm) finalNorm(buffers.residual, buffers.normed, rows);
     else floats.copyWithin(buffers.normed / 4, buffers.residual / 4, buffers.residual / 4 + rows * hidden);
     const logitRows = step[HEADER.logitRows]!;
-    if (logitRows > 0) outputHead?.(logitRows, sequences);
+    if (logitRows === 0) return;
+    outputHead?.(logitRows, sequences);
+    // Whoever is done helps the others.
+    meeting.barrier();
   }
 
   const lastLayer = layers.length - 1;

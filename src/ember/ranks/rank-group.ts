@@ -1,7 +1,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { HearthError } from '../../core/index.ts';
 import { COMMAND, WORD } from './exchange.ts';
-import type { RankQuestion, RankReport, RankRequest, RankStart } from './rank-start.ts';
+import type { NeighbourMemory, RankQuestion, RankReport, RankRequest, RankStart } from './rank-start.ts';
 import { createRankThreads, type RankThreads } from './rank-threads.ts';
 
 export interface RankGroup extends AsyncDisposable {
@@ -49,6 +49,7 @@ export async function startRanks(options: RankGroupOptions): Promise<RankGroup> 
     for (const peek of peeks.values()) peek.reject(error);
   };
 
+  const memories: WebAssembly.Memory[] = [];
   const threads = options.threads ?? createRankThreads(0);
   const workers = starts.map((start) => {
     const { port1, port2 } = new MessageChannel();
@@ -58,6 +59,7 @@ export async function startRanks(options: RankGroupOptions): Promise<RankGroup> 
     worker.on('message', (message: RankReport) => {
       if (message.kind === 'progress') options.onProgress(message.bytes);
       else if (message.kind === 'loaded') {
+        memories[start.plan.rank] = message.memory;
         loaded++;
         if (loaded === starts.length) ready.resolve();
       } else if (message.kind === 'bytes') {
@@ -124,6 +126,24 @@ export async function startRanks(options: RankGroupOptions): Promise<RankGroup> 
       if (answer.status === 'rejected') throw answer.reason;
       return answer.value;
     });
+  }
+
+  /** Each rank learns the memories of the others, where it helps when it waits. */
+  async function introduce(): Promise<void> {
+    const seenBy = (rank: number): NeighbourMemory[] =>
+      starts
+        .filter(({ plan }) => plan.rank !== rank)
+        .map(({ plan: { rank: other, buffers } }) => {
+          const room = buffers.helperRooms + (rank < other ? rank : rank - 1) * buffers.helperRoomBytes;
+          return { rank: other, memory: memories[other]!, room };
+        });
+    await ask(starts.map(({ plan: { rank } }) => ({ rank, question: { kind: 'neighbours', neighbours: seenBy(rank) } })));
+  }
+  try {
+    if (starts.length > 1) await introduce();
+  } catch (error) {
+    await endAll();
+    throw error;
   }
 
   return {

@@ -5,7 +5,8 @@ import type { Kernels } from '../kernel-interface.ts';
 import { readPieces } from '../load/read-pieces.ts';
 import { COMMAND, WORD } from './exchange.ts';
 import { createForward } from './rank-forward.ts';
-import type { RankQuestion, RankReport, RankRequest, RankStart } from './rank-start.ts';
+import type { NeighbourMemory, RankQuestion, RankReport, RankRequest, RankStart } from './rank-start.ts';
+import { createSharedWork, type SharedWork } from './shared-work.ts';
 
 /**
  * The program of one rank's thread: waits for its part of a model, fills its memory, then waits for commands. It never returns to its event loop
@@ -23,20 +24,26 @@ try {
   // Adapters come later and make it grow; the room for that is only reserved.
   const memory = new WebAssembly.Memory({ initial: pages, maximum: MOST_PAGES, shared: true });
   const { buffer } = memory;
-  const kernels = await bindKernels(memory, start.kernels);
+  const bind = await kernelsOver(start.kernels);
+  const kernels = bind(memory);
   load(new Uint8Array(buffer), kernels);
-  report({ kind: 'loaded' });
+  const work = createSharedWork({ rank: start.plan.rank, kernels }, start.exchange);
+  report({ kind: 'loaded', memory });
   const lowRank = createLowRank(kernels, memory);
-  serve(createForward(start, kernels, buffer, lowRank), createAnswers(new Uint8Array(buffer), lowRank));
+  serve(createForward(start, kernels, buffer, lowRank, work), createAnswers(new Uint8Array(buffer), lowRank, work, bind));
 } catch (error) {
   Atomics.store(control, WORD.failed, 1);
   Atomics.notify(control, WORD.arrived);
   report({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
 }
 
-async function bindKernels(memory: WebAssembly.Memory, module: WebAssembly.Module | null): Promise<Kernels> {
-  if (module !== null) return (await import('../load-kernels.ts')).loadKernels(memory, module);
-  return (await import('../reference/reference-kernels.ts')).createReferenceKernels(memory.buffer);
+async function kernelsOver(module: WebAssembly.Module | null): Promise<(memory: WebAssembly.Memory) => Kernels> {
+  if (module === null) {
+    const { createReferenceKernels } = await import('../reference/reference-kernels.ts');
+    return (memory) => createReferenceKernels(memory.buffer);
+  }
+  const { loadKernels } = await import('../load-kernels.ts');
+  return (memory) => loadKernels(memory, module);
 }
 
 function load(bytes: Uint8Array, kernels: Kernels): void {
@@ -80,7 +87,17 @@ function answerRequests(answer: (question: RankQuestion) => Uint8Array<ArrayBuff
 }
 
 /** What a rank does between steps. */
-function createAnswers(bytes: Uint8Array, lowRank: LowRank): (question: RankQuestion) => Uint8Array<ArrayBuffer> {
+function createAnswers(
+  bytes: Uint8Array,
+  lowRank: LowRank,
+  work: SharedWork,
+  bind: (memory: WebAssembly.Memory) => Kernels,
+): (question: RankQuestion) => Uint8Array<ArrayBuffer> {
+  const neighbour = ({ rank, memory, room }: NeighbourMemory) => {
+    const kernels = bind(memory);
+    kernels.useRoom(room);
+    return { rank, kernels };
+  };
   return (question) => {
     if (question.kind === 'peek') {
       const copy = new Uint8Array(question.bytes);
@@ -88,7 +105,8 @@ function createAnswers(bytes: Uint8Array, lowRank: LowRank): (question: RankQues
       return copy;
     }
     if (question.kind === 'adapter-measure') return new Uint8Array(lowRank.measure(question.slot, question.placement, question.first, question.rows).buffer);
-    if (question.kind === 'adapter-load') lowRank.load(question.slot, question.adapter, question.block);
+    if (question.kind === 'neighbours') work.join(question.neighbours.map(neighbour));
+    else if (question.kind === 'adapter-load') lowRank.load(question.slot, question.adapter, question.block);
     else if (question.kind === 'adapter-norms') lowRank.setNorms(question.slot, question.placement, question.norms);
     else lowRank.drop(question.slot);
     return new Uint8Array();

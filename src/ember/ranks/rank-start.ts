@@ -28,7 +28,7 @@ export interface RankStart {
 /** From a rank to the control thread. */
 export type RankReport =
   | { readonly kind: 'progress'; readonly bytes: number }
-  | { readonly kind: 'loaded' }
+  | { readonly kind: 'loaded'; readonly memory: WebAssembly.Memory }
   | { readonly kind: 'bytes'; readonly request: number; readonly bytes: Uint8Array }
   | { readonly kind: 'refused'; readonly request: number; readonly message: string }
   | { readonly kind: 'failed'; readonly message: string };
@@ -39,8 +39,16 @@ export interface RankRequest {
   readonly question: RankQuestion;
 }
 
+/** The memory of another rank, and where in it there is scratch for whoever is asked. */
+export interface NeighbourMemory {
+  readonly rank: number;
+  readonly memory: WebAssembly.Memory;
+  readonly room: number;
+}
+
 /** Answered by bytes, none where nothing is asked for, or refused. */
 export type RankQuestion =
+  | { readonly kind: 'neighbours'; readonly neighbours: readonly NeighbourMemory[] }
   | { readonly kind: 'peek'; readonly offset: number; readonly bytes: number }
   | { readonly kind: 'adapter-load'; readonly slot: number; readonly block: number; readonly adapter: RankAdapter }
   | { readonly kind: 'adapter-measure'; readonly slot: number; readonly placement: number; readonly first: number; readonly rows: number }

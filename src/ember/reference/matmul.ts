@@ -37,12 +37,14 @@ function valueAt(bytes: Bytes, bits: number, scaleType: number, row: number, ind
 const biasAt = (bytes: Bytes, scaleType: number, biases: number, index: number): number =>
   isSmallFloat(scaleType) ? 0 : readPlain(bytes, scaleType, biases, index);
 
-type MatmulKernels = Pick<Kernels, 'preparedBytes' | 'prepare' | 'matmul' | 'matmulPlain' | 'matmulPlainAdd' | 'dequantiseRow' | 'widen'>;
+type MatmulKernels = Pick<Kernels, 'preparedBytes' | 'prepare' | 'matmul' | 'useRoom' | 'matmulPlain' | 'matmulPlainAdd' | 'dequantiseRow' | 'widen'>;
 
 export function createMatmulReference(bytes: Bytes): MatmulKernels {
   const { f32, i8, i16 } = bytes;
   return {
     preparedBytes: (activation, _bits, group, tokens, k) => layout(activation, group, tokens, k).size,
+
+    useRoom: () => {},
 
     prepare(activation, _bits, group, x, tokens, k, prepared) {
       const parts = layout(activation, group, tokens, k);
