@@ -70,15 +70,13 @@ export function findCodePointers(file: string, value: unknown): KeyFindings {
 function strangeShards(file: string, value: unknown): IntakeFinding[] {
   const map = isJsonObject(value) && isJsonObject(value['weight_map']) ? value['weight_map'] : {};
   const strange = [...new Set(Object.values(map))].filter((name) => typeof name !== 'string' || !isShardName(name));
-  return strange
-    .slice(0, 10)
-    .map((name) => ({
-      stage: 'config',
-      code: 'st_index_name',
-      file,
-      key: 'weight_map',
-      message: `names ${JSON.stringify(name).slice(0, 200)} as a file of weights`,
-    }));
+  return strange.slice(0, 10).map((name) => ({
+    stage: 'config',
+    code: 'st_index_name',
+    file,
+    key: 'weight_map',
+    message: `names ${JSON.stringify(name).slice(0, 200)} as a file of weights`,
+  }));
 }
 
 /** The same value without the keys that are stripped, at any depth. */
