@@ -104,7 +104,12 @@ export function createAnswers(text: ModelText, vocabularySize: number): Answers 
         const guide =
           matcher === null && budget === null
             ? null
-            : createAnswerGuide({ matcher, budget, reasoning: () => ({ tokens: answer.reasoningTokens, open: answer.inReasoning }) });
+            : createAnswerGuide({
+                matcher,
+                budget,
+                reasoning: () => ({ tokens: answer.reasoningTokens, open: answer.inReasoning }),
+                onClosed: () => answer.closedForModel(),
+              });
         return { answer, guide, ...(request.logprobs === undefined ? {} : { rawCandidates: Math.max(1, request.logprobs) }) };
       };
     },

@@ -19,6 +19,8 @@ export interface AnswerText {
   push(id: number, scores?: TokenScores): AnswerOutput;
   /** What is still held when the answer ends for another reason. */
   flush(): AnswerOutput;
+  /** The reasoning part was closed for the model, which may still write its own mark: that is no content. */
+  closedForModel(): void;
   /** The text is inside the reasoning part. */
   readonly inReasoning: boolean;
   /** Tokens of the reasoning part, its marks included. */
@@ -72,6 +74,7 @@ export function createAnswerText(
       const rest = told(reader.flush());
       return { ...rest, parts: joined([...last.parts, ...rest.parts]) };
     },
+    closedForModel: () => reader.closedForModel(),
     get inReasoning() {
       return reader.inReasoning;
     },

@@ -22,22 +22,26 @@ export interface GuideOptions {
   readonly budget: { readonly tokens: number; closing(): readonly number[] } | null;
   /** Tokens of the reasoning part so far, and whether it is open. */
   readonly reasoning: () => { readonly tokens: number; readonly open: boolean };
+  /** The forced tokens have closed the part; the model may still write a mark of its own. */
+  readonly onClosed?: () => void;
 }
 
-export function createAnswerGuide({ matcher, budget, reasoning }: GuideOptions): AnswerGuide {
+export function createAnswerGuide({ matcher, budget, reasoning, onClosed }: GuideOptions): AnswerGuide {
   let closing: readonly number[] | null = null;
   let closed = 0;
   const forced = (): number | null => {
     if (budget === null) return null;
     const { tokens, open } = reasoning();
     if (closing === null && open && tokens >= budget.tokens) closing = budget.closing();
+    // A token that was drawn before the end was asked for has closed the part: a second mark would be content.
+    if (closing !== null && closed === 0 && !open) closing = [];
     return closing?.[closed] ?? null;
   };
   return {
     mask: () => (forced() === null ? (matcher?.mask() ?? null) : null),
     forced,
     accept(id) {
-      if (closing?.[closed] === id) closed++;
+      if (closing?.[closed] === id && ++closed === closing.length) onClosed?.();
       return matcher?.accept(id) ?? true;
     },
     endReasoning() {

@@ -106,6 +106,52 @@ describe('reasoning parts', () => {
     expect(given).toEqual([0, 1, 2, 1, 3]);
     expect(answer.inReasoning).toBe(false);
   });
+
+  /** Tokens as an engine draws them: the forced one goes before the model's, and `askAt` ends the part when that token is drawn but not yet taken. */
+  function answered(texts: readonly string[], drawn: readonly number[], { budget = Number.POSITIVE_INFINITY, askAt = -1 }) {
+    const answer = createAnswerText({ push: (id) => texts[id]!, flush: () => '' }, [], { reasoning: think });
+    const guide = createAnswerGuide({
+      matcher: null,
+      budget: { tokens: budget, closing: () => [1, 2, 3] },
+      reasoning: () => ({ tokens: answer.reasoningTokens, open: answer.inReasoning }),
+      onClosed: () => answer.closedForModel(),
+    });
+    let content = '';
+    let reasoning = '';
+    const take = ({ parts }: ReturnType<typeof answer.push>): void => {
+      for (const part of parts) {
+        if (part.kind === 'text-delta') content += part.text;
+        if (part.kind === 'reasoning-delta') reasoning += part.text;
+      }
+    };
+    for (let i = 0; i < drawn.length; ) {
+      const forced = guide.forced();
+      const id = forced ?? drawn[i]!;
+      if (forced === null && i++ === askAt) expect(guide.endReasoning()).toBe(true);
+      take(answer.push(id));
+      guide.accept(id);
+    }
+    take(answer.flush());
+    return { content, reasoning };
+  }
+  const TEXTS = ['<think>', '\n', '</think>', '\n\n', 'Hm', ' so', 'Yes', '</', 'think>', '.'];
+
+  test('[serving V26] a mark that the model writes after the budget closed its part is swallowed once, whole or split, at once or later', () => {
+    for (const [drawn, content] of [
+      [[0, 4, 2, 3, 6, 9], 'Yes.'],
+      [[0, 4, 7, 8, 3, 6, 9], 'Yes.'],
+      [[0, 4, 6, 1, 2, 3, 6, 9], 'Yes\nYes.'],
+      [[0, 4, 6, 9], 'Yes.'],
+      // The second one was written on purpose.
+      [[0, 4, 2, 6, 2, 9], 'Yes</think>.'],
+    ] as const)
+      expect(answered(TEXTS, drawn, { budget: 2 }), drawn.join(' ')).toEqual({ content, reasoning: 'Hm' });
+  });
+
+  test('[serving V26] a part that the model closes while it is asked to end is not closed again', () => {
+    expect(answered(TEXTS, [0, 4, 2, 3, 6, 9], { askAt: 2 })).toEqual({ content: 'Yes.', reasoning: 'Hm' });
+    expect(answered(TEXTS, [0, 4, 5, 6, 9], { askAt: 2 })).toEqual({ content: 'Yes.', reasoning: 'Hm so' });
+  });
 });
 
 describe('log probabilities beside text', () => {

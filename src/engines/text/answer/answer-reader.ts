@@ -39,6 +39,8 @@ export interface AnswerReader {
   push(text: string): { readonly parts: readonly ReaderOutput[]; readonly stopString?: string };
   /** What is held, when the answer ends for another reason. */
   flush(): { readonly parts: readonly ReaderOutput[]; readonly stopString?: string };
+  /** The reasoning part was closed for the model: the next mark that closes one is the model's own end of it, and no content. */
+  closedForModel(): void;
   readonly inReasoning: boolean;
   readonly calls: number;
   readonly invalidToolCalls: readonly InvalidToolCall[];
@@ -64,6 +66,8 @@ export function createAnswerReader(options: ReaderOptions): AnswerReader {
   let open = '';
   let told: { readonly name: string; sent: number; done: boolean }[] = [];
   let calls = 0;
+  /** What the model may write to end a part that was closed for it. */
+  let late: string | null = null;
   let parts: ReaderOutput[] = [];
   let stopString: string | undefined;
 
@@ -112,7 +116,8 @@ export function createAnswerReader(options: ReaderOptions): AnswerReader {
     if (mode === 'start') return start(ended);
     if (mode === 'tools') return readCalls(ended);
     const pairs = headers.length > 0 && mode === 'content' ? reasoning!.pairs : [];
-    const close = mode === 'reasoning' ? [marks!.close] : [...(tools?.family.opens ?? []), ...headers, ...pairs.map((pair) => pair.open)];
+    const between = late === null ? headers : [...headers, late];
+    const close = mode === 'reasoning' ? [marks!.close] : [...(tools?.family.opens ?? []), ...between, ...pairs.map((pair) => pair.open)];
     const { found, safe } = scanMarks(held, [...close, ...stops], ended);
     write(take(safe));
     if (found === null) return false;
@@ -127,6 +132,7 @@ export function createAnswerReader(options: ReaderOptions): AnswerReader {
       dropSpace = true;
     } else if (tools?.family.opens.includes(found.mark)) enterTools(found.mark);
     else {
+      if (found.mark === late) late = null;
       skip(take(found.mark.length).length);
       const pair = pairs.find(({ open: mark }) => mark === found.mark);
       if (pair !== undefined) {
@@ -239,6 +245,9 @@ export function createAnswerReader(options: ReaderOptions): AnswerReader {
       while (stopString === undefined && advance(true));
       finish();
       return result();
+    },
+    closedForModel() {
+      if (headers.length === 0) late = marks?.close ?? null;
     },
     get inReasoning() {
       return mode === 'reasoning';
