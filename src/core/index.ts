@@ -6,6 +6,7 @@ export * from './boot-id.ts';
 export * from './canonical-json.ts';
 export * from './crash-report.ts';
 export * from './file-lock.ts';
+export { formatSize } from './format-size.ts';
 export * from './hearth-error.ts';
 export * from './helper-pool.ts';
 export * from './helper-program.ts';

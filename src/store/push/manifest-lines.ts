@@ -1,4 +1,4 @@
-import { sizeText } from '../size-text.ts';
+import { formatSize } from '../../core/index.ts';
 import type { PushPlan } from './plan.ts';
 import type { PushRun } from './push-run.ts';
 
@@ -10,14 +10,14 @@ export function manifestLines(plan: PushPlan, run: Pick<PushRun, 'repository' | 
   const bytes = sent.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const deleted = plan.deleted.length === 0 ? '' : `, and deletes ${plan.deleted.length}`;
   const lines = [
-    ...plan.added.map(({ path, sizeBytes }) => `  + ${path} (${sizeText(sizeBytes)})`),
-    ...plan.modified.map(({ path, sizeBytes }) => `  ~ ${path} (${sizeText(sizeBytes)})`),
+    ...plan.added.map(({ path, sizeBytes }) => `  + ${path} (${formatSize(sizeBytes)})`),
+    ...plan.modified.map(({ path, sizeBytes }) => `  ~ ${path} (${formatSize(sizeBytes)})`),
     ...plan.deleted.map((path) => `  - ${path}`),
   ];
   const shown = run.parameters.verbose === true ? lines : lines.slice(0, SHOWN);
   const more = lines.length - shown.length;
   return [
-    `Sends ${sent.length} ${sent.length === 1 ? 'file' : 'files'} (${sizeText(bytes)}) to ${run.repository} (${run.branch})${deleted}:`,
+    `Sends ${sent.length} ${sent.length === 1 ? 'file' : 'files'} (${formatSize(bytes)}) to ${run.repository} (${run.branch})${deleted}:`,
     ...shown,
     ...(more > 0 ? [`  and ${more} more; --verbose lists all`] : []),
   ];
