@@ -16,7 +16,11 @@ export function createStoreModels(store: Store): ModelSource {
   return {
     async resolve(name, signal) {
       if (isPath(name))
-        throw new HearthError('model_not_found', 'A path is not a model name; over the API models go by name.', { details: { param: 'model' } });
+        throw new HearthError(
+          'model_not_found',
+          'A path is not a model name; over the API models go by name. `hearth serve --model PATH` serves a directory under its last part.',
+          { details: { param: 'model' } },
+        );
       const known = fresh.get(name);
       if (known && performance.now() - known.at < FRESH_MS && (await isThere(known.model))) return known.model;
       const model = usable(await store.open({ reference: name, signal }), name);

@@ -7,7 +7,7 @@ import { socketFetch } from '../../src/app/index.ts';
 import { serverDataSchema } from '../../src/contract/index.ts';
 import { createTestHome, type Started, type TestHome } from '../support/hearth-process.ts';
 import { hasEnded } from '../support/process-state.ts';
-import { installTinyModel, TINY_COMMIT, TINY_MODEL } from '../support/tiny-model.ts';
+import { installTinyModel, TINY_COMMIT, TINY_MODEL, writeTinyModel } from '../support/tiny-model.ts';
 
 /** The start document of `serve --json`, once it is there. */
 async function started(server: Started): Promise<ReturnType<typeof serverDataSchema.parse>> {
@@ -89,6 +89,21 @@ describe('hearth serve', () => {
     expect((await server.ended).code).toBe(0);
     for (const pid of children) expect(await hasEnded(pid)).toBe(true);
     expect(await healthy(port)).toBe(false);
+  });
+
+  it('takes a directory by its path, which answers under its last part', async () => {
+    await using home = await createTestHome();
+    await writeTinyModel(join(home.directory, 'mine'));
+    const server = home.start(['serve', '--json', '--port', '0', '--model', './mine']);
+    const { port } = await started(server);
+    const answer = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'mine', messages: [{ role: 'user', content: 'hello' }], max_tokens: 4 }),
+    });
+    expect([answer.status, await answer.json()]).toMatchObject([200, { model: 'mine' }]);
+    server.child.kill('SIGTERM');
+    expect((await server.ended).code).toBe(0);
   });
 
   it('[store K109] a model that cannot be loaded ends it with the reason', async () => {

@@ -5,6 +5,7 @@ import type { Listener } from '../../api/index.ts';
 import { createClient } from '../../client/index.ts';
 import { type DaemonState, endpoints } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
+import { expandPath, parseReference } from '../../store/index.ts';
 import type { LogFile } from '../../telemetry/index.ts';
 import type { Hearth, HearthOptions } from '../hearth-options.ts';
 import { watchConfig } from '../watch-config.ts';
@@ -55,7 +56,7 @@ export async function runDaemon(options: DaemonOptions): Promise<DaemonStart> {
     parts = await construct(options, lock, socket);
     const { hearth, listener, control, stop } = parts;
     for (const path of tightened) hearth.logger.warning('Other users could enter a directory of the home; it is closed to them now.', { path });
-    if (mode === 'serve' && config.serve.model !== null) await preload(hearth, config.serve.model, stop.first);
+    if (mode === 'serve' && config.serve.model !== null) await preload(hearth, options, stop.first);
     if (control.desired() === 'up') await raise(control, hearth, mode);
     const stopped = untilStopped(parts, config.gateway.drainTimeoutMs);
     const { url, port } = control.state().gateway;
@@ -257,9 +258,16 @@ const aborted = (signal: AbortSignal): Promise<void> =>
 
 const clientOf = (hearth: Hearth) => createClient({ fetch: (request) => hearth.request(request), baseUrl: 'http://localhost' });
 
-async function preload(hearth: Hearth, model: string, signal: AbortSignal): Promise<void> {
+/** The model of `serve.model`: a name, or a path as the user writes it. */
+async function preload(hearth: Hearth, { config, userHome, cwd }: DaemonOptions, signal: AbortSignal): Promise<void> {
+  const model = config.serve.model!;
+  const isPath = parseReference(model).kind === 'path';
   const loaded = await clientOf(hearth)
-    .call(endpoints.loadModel, { body: { model, ttlSeconds: null } }, { signal })
+    .call(
+      endpoints.loadModel,
+      { body: { ...(isPath ? { path: expandPath({ userHome, workingDirectory: cwd }, model) } : { model }), ttlSeconds: null } },
+      { signal },
+    )
     .catch((error: unknown) => {
       throw signal.aborted ? new HearthError('cancelled', `Stopped while ${model} was loading.`, { cause: error }) : error;
     });
