@@ -129,6 +129,8 @@ describe('hearth doctor', () => {
     );
     expect(findings.filter(({ severity }) => severity === 'fail')).toEqual([]);
     for (const { severity, fix } of findings) expect(fix === null).toBe(severity === 'ok');
+    const never = { severity: 'warn', message: expect.stringContaining('never checked'), fix: expect.stringContaining('hearth deps check') };
+    expect(findings.find(({ id }) => id === 'dependencies')).toMatchObject(never);
     expect(() => lstatSync(home.home)).toThrow(expect.objectContaining({ code: 'ENOENT' }));
   });
 

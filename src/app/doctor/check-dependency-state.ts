@@ -3,12 +3,14 @@ import { type Finding, fail, ok, warn } from './finding.ts';
 
 const DAY_MS = 86_400_000;
 const OLD_DAYS = 14;
+const FIRST =
+  '`hearth deps check --online` asks the OSV service, to which names and versions of packages are sent. Without that: fetch the exports of its database, `hearth deps update FILE...`, then `hearth deps check`.';
 const AGAIN = 'Fetch the exports of the OSV database, `hearth deps update FILE...`, then `hearth deps check`.';
 
-/** What the last check of dependencies found, and how long ago. A home that never had one is no fault: nothing is fetched unasked. */
+/** What the last check of dependencies found, and how long ago. No check is no failure, since nothing is fetched unasked, but not known to be well either. */
 export function checkDependencyState(home: string, nowMs: number): Finding {
   const state = readDependencyState(home);
-  if (state === null) return ok('dependencies', 'Known vulnerabilities were never looked for; `hearth deps check` does.');
+  if (state === null) return warn('dependencies', 'Dependencies were never checked for known vulnerabilities.', FIRST);
   const { low, medium, high, critical } = state.counts;
   const found = `${low + medium + high + critical} known vulnerabilities`;
   const days = Math.floor((nowMs - Date.parse(state.checkedAt)) / DAY_MS);
