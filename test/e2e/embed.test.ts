@@ -218,7 +218,13 @@ describe('/v1/embeddings', () => {
     expect(usage.prompt_tokens).toBeGreaterThan(30);
     for (const path of ['/rerank', '/v1/reranking', '/reranking']) {
       const short = rerankReply.parse((await post(path, { ...body, top_n: 2, return_documents: false })).json);
-      expect(short.results).toEqual(results.slice(0, 2).map(({ index, relevance_score }) => ({ index, relevance_score })));
+      expect(short.results.map(({ index }) => index)).toEqual(results.slice(0, 2).map(({ index }) => index));
+      expect(short.results.every((row) => !('document' in row))).toBe(true);
+      // How many rows one step evaluates follows the speed of the machine, and with it the last bits of a score.
+      expectNear(
+        short.results.map((row) => row.relevance_score),
+        scores.slice(0, 2),
+      );
     }
     expect(codeOf(await post('/v1/rerank', { ...body, model: 'tiny-llama' }))).toEqual([400, 'not_an_embedder']);
   });
