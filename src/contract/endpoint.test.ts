@@ -9,6 +9,7 @@ import { endpoints } from './endpoints.ts';
 import { ERRORS } from './errors.ts';
 import { openApiDocument } from './openapi.ts';
 
+const typeRoots = fileURLToPath(new URL('../../node_modules/@types', import.meta.url));
 const tsc = fileURLToPath(new URL('../../node_modules/.bin/tsc', import.meta.url));
 
 /** Error lines of the compiler for one file. */
@@ -18,7 +19,7 @@ async function compile(source: string): Promise<string[]> {
     await writeFile(join(directory, 'check.mts'), source);
     const options = {
       extends: fileURLToPath(new URL('../../tsconfig.json', import.meta.url)),
-      compilerOptions: { types: [], rewriteRelativeImportExtensions: false },
+      compilerOptions: { types: ['node'], typeRoots: [typeRoots], rewriteRelativeImportExtensions: false },
       include: [],
       files: ['check.mts'],
     };
