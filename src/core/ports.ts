@@ -35,6 +35,8 @@ export interface ModelFacts {
   readonly weightFiles: readonly string[];
   readonly weightBytes: number;
   readonly hasChatTemplate: boolean;
+  /** Its text, and the parser of tool calls that the files name; absent where nobody read them, or the text is over 1 MiB. */
+  readonly chatTemplate?: { readonly source: string; readonly toolParser: string | null };
 }
 
 export interface FeatureVerdict {

@@ -20,4 +20,4 @@ export { type FaultMeaning, UpstreamFault } from './remote/fault.ts';
 export { listPeerModels, probeRemote, type RemoteHealth } from './remote/health.ts';
 export { createRemoteEngine } from './remote/remote-engine.ts';
 export type { RemoteModel, RemoteOptions } from './remote/remote-options.ts';
-export { checkAnswerWishes, enforceableSchema } from './text/index.ts';
+export { checkAnswerWishes, enforceableSchema, templateFeatures } from './text/index.ts';

@@ -12,6 +12,7 @@ import { createMemoryGuard } from './memory/memory-guard.ts';
 import { projectedTokens } from './memory/projected-tokens.ts';
 import { type ListedModel, modelKey, type ResolvedModel } from './model-source.ts';
 import { createOpenRequests } from './open-requests.ts';
+import { reachableCapabilities } from './reachable-capabilities.ts';
 import { checkReconfiguration, type Reconfiguration, reconfigure } from './reconfigure.ts';
 import { engineOptionsOf, type Resident, type ResidentPlan } from './resident.ts';
 import { createRouting, type Routing } from './routing/create-routing.ts';
@@ -253,7 +254,11 @@ export function createGateway(options: GatewayOptions): Gateway {
       return ended.includes(true);
     },
 
-    list: (signal) => listWithAdapters(settings, signal, (model) => loop.find(modelKey(model))?.loaded?.adapters.loaded() ?? []),
+    async list(signal) {
+      const loadedOf = (model: ListedModel) => loop.find(modelKey(model))?.loaded;
+      const listed = await listWithAdapters(settings, signal, (model) => loadedOf(model)?.adapters.loaded() ?? []);
+      return listed.map((model) => ({ ...model, capabilities: reachableCapabilities(settings, model, loadedOf(model)?.capabilities) }));
+    },
 
     snapshot: () => loop.snapshot(),
 

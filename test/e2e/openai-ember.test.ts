@@ -176,10 +176,26 @@ describe('the chat API over real weights', () => {
     const { capabilities } = data[0] as unknown as { capabilities: string[] };
     expect(capabilities).toContain('text-generation');
     expect(capabilities).not.toContain('vision');
+    expect(capabilities).toContain('json_schema');
+    expect(capabilities).not.toContain('tools');
     const answer = await server.openai.chat.completions.create({ model: 'a-workspace', messages: user('Hello'), max_tokens: 4 });
     expect(answer.model).toBe('a-workspace');
     expect((await server.openai.models.list()).data.map(({ id }) => id)).toEqual(['a-workspace', model]);
     await rm(join(store.workspaceHome, 'a-workspace'), { recursive: true });
+  });
+
+  test('[serving V40] capabilities name tools and reasoning where the template has them, before a load as after it', async () => {
+    const directory = join(store.workspaceHome, 'thinker');
+    await writeTinyModel(directory);
+    const template =
+      "{% if tools %}<tool_call>{{ tools }}{% endif %}{% for message in messages %}{{ message['content'].split('</think>')[-1] }}{% endfor %}{% if add_generation_prompt %}:{% endif %}";
+    await writeFile(join(directory, 'chat_template.jinja'), template);
+    const of = async (): Promise<unknown> => (await server.openai.models.retrieve('thinker')) as unknown;
+    const expected = { capabilities: ['text-generation', 'chat', 'tools', 'reasoning', 'json_schema'] };
+    expect(await of()).toMatchObject({ status: 'unloaded', ...expected });
+    await server.openai.chat.completions.create({ model: 'thinker', messages: user('Hello'), max_tokens: 2 });
+    expect(await of()).toMatchObject({ status: 'ready', ...expected });
+    await rm(directory, { recursive: true });
   });
 
   test('the model list shows the model of the cache with what its files say', async () => {

@@ -2,7 +2,15 @@
 // Refuses: models, processes, files; everything here is pure.
 // Called by: engines and their worker programs.
 export { type AnswerGuide, createAnswerGuide } from './answer/answer-guide.ts';
-export { type AnswerDialect, type AnswerPlan, answerDialect, checkAnswerWishes, enforceableSchema, planAnswer } from './answer/answer-plan.ts';
+export {
+  type AnswerDialect,
+  type AnswerPlan,
+  answerDialect,
+  checkAnswerWishes,
+  enforceableSchema,
+  planAnswer,
+  templateFeatures,
+} from './answer/answer-plan.ts';
 export type { TokenScores } from './answer/logprob-queue.ts';
 export { type AnswerOutput, type AnswerText, createAnswerText, type TokenToText } from './answer-text.ts';
 export { type ChatRenderer, type ChatRendererOptions, createChatRenderer, type PromptSegment } from './chat-template.ts';

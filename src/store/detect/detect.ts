@@ -2,7 +2,7 @@ import type { ModelFacts } from '../../core/index.ts';
 import { isObject } from '../health/json-value.ts';
 import { weightFilesOf } from '../health/weight-files.ts';
 import type { ModelView } from '../model-view.ts';
-import { hasChatTemplate } from './chat-template.ts';
+import { chatTemplateOf, toolParserOf } from './chat-template.ts';
 import { detectFramework, type Framework } from './framework.ts';
 import { type AudioRoute, audioRoute, declaresVision, modelTypeOf, translatesToEnglish, VISION_TYPES } from './media.ts';
 import { type GgufSummary, summariseGguf } from './weight-headers.ts';
@@ -21,6 +21,9 @@ export interface Detection {
   readonly facts: ModelFacts;
 }
 
+/** Facts are kept for many models: a longer template, which none needs, is not carried with them. */
+const MOST_TEMPLATE = 1024 * 1024;
+
 /** `nameHint`: the repository; for a workspace its origin, else its basename; so that a snapshot and its clone get one answer. */
 export async function detectModel(view: ModelView, nameHint: string): Promise<Detection> {
   const framework = await detectFramework(view, nameHint);
@@ -30,11 +33,11 @@ export async function detectModel(view: ModelView, nameHint: string): Promise<De
   const firstGguf = weights.find((file) => file.path.endsWith('.gguf'));
   const gguf = framework === 'GGUF' && firstGguf !== undefined ? await summariseGguf(firstGguf) : null;
   const config = json.kind === 'value' && isObject(json.value) ? json.value : (gguf?.config ?? {});
-  const template = await hasChatTemplate(view, gguf);
+  const template = await chatTemplateOf(view, gguf);
   const embedder = embedderOf(config, nameHint, gguf);
   const audio = await audioRoute(view, config, nameHint);
   const vision = await declaresVision(view, config);
-  const modelType = modelTypeFor({ config, nameHint, embedder, template });
+  const modelType = modelTypeFor({ config, nameHint, embedder, template: template !== null });
   return {
     framework,
     modelType,
@@ -49,7 +52,8 @@ export async function detectModel(view: ModelView, nameHint: string): Promise<De
       config,
       weightFiles: weights.map((file) => file.path),
       weightBytes: weights.reduce((sum, file) => sum + file.sizeBytes, 0),
-      hasChatTemplate: template,
+      hasChatTemplate: template !== null,
+      ...(template === null || template.length > MOST_TEMPLATE ? {} : { chatTemplate: { source: template, toolParser: await toolParserOf(view) } }),
     },
   };
 }

@@ -9,7 +9,7 @@ export interface GgufSummary {
   readonly architecture: string;
   /** The header in the words of a config.json, for metadata and estimates. */
   readonly config: Readonly<Record<string, unknown>>;
-  readonly chatTemplate: boolean;
+  readonly chatTemplate: string | null;
   readonly pooling: boolean;
 }
 
@@ -25,7 +25,7 @@ export async function summariseGguf(file: ModelFile): Promise<GgufSummary | null
   return {
     architecture,
     config: configOf(metadata, architecture),
-    chatTemplate: typeof template === 'string' && template !== '',
+    chatTemplate: typeof template === 'string' && template !== '' ? template : null,
     pooling: metadata.has(`${architecture}.pooling_type`),
   };
 }

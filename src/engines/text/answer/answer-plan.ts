@@ -46,6 +46,12 @@ export function answerDialect(template: string | null, toolParser?: string | nul
   return { template: source, hasToolSlot: slot, family, reasoning, harmony, marks: harmony ? [...marks, ...HARMONY_TOKENS] : marks };
 }
 
+/** What a load will say of a model with this template. */
+export function templateFeatures({ source, toolParser }: { readonly source: string; readonly toolParser: string | null }) {
+  const { family, reasoning } = answerDialect(source, toolParser);
+  return { tools: family !== null, reasoning: reasoning.length > 0 };
+}
+
 export interface AnswerWishes {
   readonly tools?: ToolUse;
   readonly format?: AnswerFormat;
