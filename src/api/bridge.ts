@@ -25,7 +25,7 @@ async function answer(api: Api, incoming: IncomingMessage, outgoing: ServerRespo
   const response = await respond(api, incoming, outgoing, gone.signal, originOf);
   // Refused before its body was there: nobody reads the rest of it, so no other request can follow on this connection.
   if (!incoming.complete) outgoing.setHeader('connection', 'close');
-  await write(response, outgoing);
+  await write(response, outgoing, () => (incoming.complete || outgoing.destroyed ? Promise.resolve() : linger(incoming)));
 }
 
 async function respond(
@@ -57,7 +57,33 @@ function inviteBody({ headers }: IncomingMessage, outgoing: ServerResponse): () 
 
 const malformed = (): HearthError => new HearthError('invalid_value', 'The request line or the Host header is malformed.');
 
-async function write(response: Response, outgoing: ServerResponse): Promise<void> {
+/** How long, and how much, a client that was refused may go on sending. */
+const LINGER_MS = 1_000;
+const LINGER_BYTES = 16 * 1024 * 1024;
+
+/** Drops what a refused client still sends: a connection that is closed with bytes unread is reset, and the reset can overtake the answer. */
+function linger(incoming: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    let dropped = 0;
+    const settle = (): void => {
+      clearTimeout(timer);
+      incoming.pause();
+      resolve();
+    };
+    const timer = setTimeout(settle, LINGER_MS);
+    incoming.unpipe();
+    incoming.removeAllListeners('data');
+    incoming.on('data', (bytes: Buffer) => {
+      dropped += bytes.length;
+      if (dropped > LINGER_BYTES) settle();
+    });
+    incoming.once('close', settle).once('end', settle);
+    incoming.resume();
+  });
+}
+
+/** `beforeEnd` is waited for when the client has the whole answer, before its connection may be closed. */
+async function write(response: Response, outgoing: ServerResponse, beforeEnd: () => Promise<void>): Promise<void> {
   const { body } = response instanceof WholeResponse ? { body: null } : response;
   if (outgoing.destroyed) return void (await body?.cancel().catch(ignore));
   const head: string[] = [];
@@ -69,7 +95,10 @@ async function write(response: Response, outgoing: ServerResponse): Promise<void
     const bytes = typeof whole === 'string' ? Buffer.from(whole) : whole;
     if (!response.headers.has('content-length')) head.push('content-length', String(bytes.length));
     outgoing.writeHead(response.status, head);
-    outgoing.end(bytes);
+    if (outgoing.getHeader('connection') !== 'close') return void outgoing.end(bytes);
+    outgoing.write(bytes);
+    await beforeEnd();
+    outgoing.end();
     return;
   }
   outgoing.writeHead(response.status, head);

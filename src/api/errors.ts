@@ -1,6 +1,7 @@
 import { type AnthropicErrorReply, anthropicErrorType, anthropicStatus, type ErrorReply, openAiErrorType } from '../contract/index.ts';
 import { HearthError, isHearthError } from '../core/index.ts';
 import type { Caller } from '../security/index.ts';
+import { WholeResponse } from './text-response.ts';
 
 /**
  * The error as the API tells it: one that we did not foresee says nothing of its inside, and callers on TCP see no paths
@@ -92,7 +93,7 @@ export function errorResponse(error: HearthError, requestId: string, headers: Re
   if (status === 401) all.set('www-authenticate', 'Bearer');
   const { attempts } = error.details;
   if (Array.isArray(attempts)) all.set('x-hearth-attempts', encodeURI(attempts.map(({ upstream, outcome }) => `${upstream}=${outcome}`).join(',')));
-  return new Response(told.body, { status: told.status, headers: all });
+  return new WholeResponse(told.body, { status: told.status, headers: all });
 }
 
 function retryAfterSeconds(error: HearthError): number {

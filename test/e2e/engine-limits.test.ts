@@ -57,7 +57,8 @@ describe('engines that take too much', () => {
       const { pid } = server.gateway.snapshot().models.find(({ id }) => id === 'org/greedy')!;
       const response = await ask(server.baseUrl, 'org/greedy', LONG);
       codes.push(`${response.status} ${((await response.json()) as { error: { code: string } }).error.code}`);
-      expect(isRunning(pid!)).toBe(false);
+      // The answer does not wait for the end of the process.
+      await expect.poll(() => isRunning(pid!), { timeout: 10_000 }).toBe(false);
       const state = server.gateway.snapshot().models.find(({ id }) => id === 'org/greedy')!;
       expect(state.crashes).toBe(crash);
     }
