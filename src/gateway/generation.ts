@@ -50,7 +50,7 @@ export function startGeneration(order: GenerationOrder): Generation {
     try {
       for (;;) {
         order.onWait(true);
-        const next = await Promise.race([source.next(), interruption.promise]).finally(() => order.onWait(false));
+        const next = await interruption.before(source.next()).finally(() => order.onWait(false));
         if (next.done) {
           if (!ended) yield { kind: 'error', code: 'engine_crashed', message: 'The engine ended the answer without finishing it.' };
           return;
@@ -104,16 +104,32 @@ export function startGeneration(order: GenerationOrder): Generation {
   };
 }
 
-/** Rejects when the client is gone or the child is; `dispose` takes the listeners off, so that nothing outlives the request. */
-function interrupted({ signal, onDeath }: GenerationOrder): { readonly promise: Promise<never>; dispose(): void } {
-  const { promise, reject } = Promise.withResolvers<never>();
-  promise.catch(() => {});
-  const onAbort = () => reject(isHearthError(signal.reason) ? signal.reason : new HearthError('client_closed_request', 'The client went away.'));
+interface Interruption {
+  /** What the promise gives; rejects when the client or the child is gone before that. One promise at a time. */
+  before<T>(promise: Promise<T>): Promise<T>;
+  /** Takes the listeners off, so that nothing outlives the request. */
+  dispose(): void;
+}
+
+/** A race with one promise that is pending for the whole answer would keep each of its events until the end: here only the last wait is known. */
+function interrupted({ signal, onDeath }: GenerationOrder): Interruption {
+  let failure: HearthError | null = null;
+  let wake: (error: HearthError) => void = () => {};
+  const interrupt = (error: HearthError): void => {
+    failure ??= error;
+    wake(failure);
+  };
+  const onAbort = () => interrupt(isHearthError(signal.reason) ? signal.reason : new HearthError('client_closed_request', 'The client went away.'));
   if (signal.aborted) onAbort();
   else signal.addEventListener('abort', onAbort, { once: true });
-  const off = onDeath((reason, code = 'engine_crashed') => reject(new HearthError(code, `The engine ended while it answered: ${reason}`)));
+  const off = onDeath((reason, code = 'engine_crashed') => interrupt(new HearthError(code, `The engine ended while it answered: ${reason}`)));
   return {
-    promise,
+    before: (promise) =>
+      new Promise((resolve, reject) => {
+        wake = reject;
+        if (failure !== null) reject(failure);
+        promise.then(resolve, reject);
+      }),
     dispose() {
       signal.removeEventListener('abort', onAbort);
       off();
