@@ -285,3 +285,24 @@ describe('explain', () => {
     expect(upstreams[3]!.calls).toHaveLength(0);
   });
 });
+
+describe('names that clients make up', () => {
+  it('leave no more than a bounded trace at an upstream that answers to every name, and close no breaker that is open', async () => {
+    const loose = fakeUpstream({
+      name: 'a',
+      respond({ model }) {
+        if (model === 'broken') throw fault(500);
+        return textAnswer('a', model);
+      },
+    });
+    const { routing } = routingOf([loose], { maxAttempts: 1, clock: clockAt(1_000_000) });
+    for (let count = 0; count < 5; count += 1) await failure(routing, 'a/broken');
+    for (let count = 0; count < 1_200; count += 1) await ask(routing, `a/made-up-${count}`);
+    const { breakers } = routing.upstreams()[0]!;
+    expect(breakers).toHaveLength(1_000);
+    expect(breakers[0]).toMatchObject({ model: 'broken', phase: 'open' });
+    expect(breakers.at(-1)!.model).toBe('made-up-1199');
+    expect(routing.control('a', 'reset-breaker')).toBe(true);
+    expect((await ask(routing, 'a/made-up-0')).text).toBe('hello');
+  });
+});

@@ -11,9 +11,26 @@ export interface SharedCells {
 }
 
 const FRESH_MS = 1000;
+/** Above it, what is over is forgotten. */
+const MAX_CELLS = 2_000;
+
+interface Cell {
+  readonly value: unknown;
+  readonly untilMs: number;
+  /** Of the clock that never goes back. */
+  readonly readAt: number;
+  readonly version: number;
+}
 
 export function createSharedCells(store: () => StateStore, clock: Clock): SharedCells {
-  const cells = new Map<string, { value: unknown; untilMs: number; readAt: number; version: number }>();
+  const cells = new Map<string, Cell>();
+
+  function put(key: string, cell: Cell): void {
+    cells.set(key, cell);
+    if (cells.size <= MAX_CELLS) return;
+    const now = clock.now();
+    for (const [other, { untilMs }] of cells) if (untilMs <= now && other !== key) cells.delete(other);
+  }
 
   async function publish(key: string, value: unknown, ttlMs: number): Promise<void> {
     const text = JSON.stringify({ value, untilMs: clock.now() + ttlMs });
@@ -30,7 +47,7 @@ export function createSharedCells(store: () => StateStore, clock: Clock): Shared
       return cell.value as T;
     },
     set(key, value, ttlMs) {
-      cells.set(key, { value, untilMs: clock.now() + ttlMs, readAt: clock.monotonic(), version: 0 });
+      put(key, { value, untilMs: clock.now() + ttlMs, readAt: clock.monotonic(), version: 0 });
       if (store().shared) void publish(key, value, ttlMs).catch(() => {});
     },
     async refresh(keys) {
@@ -44,8 +61,8 @@ export function createSharedCells(store: () => StateStore, clock: Clock): Shared
             .catch(() => null);
           const cell = cells.get(key);
           if (found !== null && found.version !== cell?.version)
-            cells.set(key, { ...(JSON.parse(found.value) as { value: unknown; untilMs: number }), readAt: now, version: found.version });
-          else cells.set(key, { value: null, untilMs: 0, version: 0, ...cell, readAt: now });
+            put(key, { ...(JSON.parse(found.value) as { value: unknown; untilMs: number }), readAt: now, version: found.version });
+          else put(key, { value: null, untilMs: 0, version: 0, ...cell, readAt: now });
         }),
       );
     },

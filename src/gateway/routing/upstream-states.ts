@@ -18,6 +18,8 @@ export interface UpstreamState {
 /** A probe must have an outcome within this time, else the next request is one. */
 const PROBE_LEASE_MS = 120_000;
 const SHARED_MS = 3_600_000;
+/** Clients name the models of an upstream, and a loose one answers to every name: of more than these, the one that was quiet for longest is forgotten. */
+const MAX_BREAKERS = 1_000;
 
 /** What is known of all upstreams between requests: places, breakers, cool-downs, health. */
 export interface UpstreamStates {
@@ -84,8 +86,22 @@ export function createUpstreamStates(options: UpstreamStatesOptions): UpstreamSt
     return told !== null && told.openUntilMs > mine.openUntilMs ? told : mine;
   }
 
+  /** One that is open keeps requests from a server that fails: it goes only where all are. */
+  function forgetOne(): void {
+    let quietest = breakers.keys().next().value!;
+    for (const [id, { openUntilMs }] of breakers) {
+      if (openUntilMs !== 0) continue;
+      quietest = id;
+      break;
+    }
+    breakers.delete(quietest);
+    heldElsewhereUntil.delete(quietest);
+  }
+
   function change(id: string, before: BreakerState, after: BreakerState): void {
+    breakers.delete(id);
     breakers.set(id, after);
+    if (breakers.size > MAX_BREAKERS) forgetOne();
     if (before.openUntilMs === after.openUntilMs) return;
     cells.set(`breaker:${id}`, after, SHARED_MS);
     const phase = after.openUntilMs === 0 ? 'closed' : 'open';
@@ -124,7 +140,7 @@ export function createUpstreamStates(options: UpstreamStatesOptions): UpstreamSt
     },
 
     reset(upstream) {
-      for (const id of breakers.keys()) if (id.startsWith(`${upstream.name}/`)) change(id, breaker(id), CLOSED);
+      for (const id of [...breakers.keys()]) if (id.startsWith(`${upstream.name}/`)) change(id, breaker(id), CLOSED);
       cells.set(`cool:${upstream.name}`, 0, 1);
       of(upstream).misconfigured = null;
     },
