@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DAEMON_ENVIRONMENT, DAEMON_FLAGS } from '../../src/app/daemon/small-memory.ts';
 
 /** A server under measurement, and all processes that it consists of. */
 export interface Side extends AsyncDisposable {
@@ -81,8 +82,6 @@ export async function startMock(firstMs: number, tokens: number): Promise<Side> 
 
 /** Tells of the event loop at SIGUSR2. */
 const WATCHED = ['--import', join(here, 'loop-lag.ts')];
-/** As `hearth up` starts it (src/app/daemon/launcher.ts). */
-const SMALL_HEAP = '--max-semi-space-size=4';
 
 /** The daemon of a built package as `hearth up` and services start it, with the mock behind it. */
 export async function startHearth(packageDirectory: string, mock: Side): Promise<Side> {
@@ -93,13 +92,17 @@ export async function startHearth(packageDirectory: string, mock: Side): Promise
   const port = await freePort();
   const env = {
     ...process.env,
+    ...DAEMON_ENVIRONMENT,
     HOME: home,
     HEARTH_HOME: join(home, 'home'),
     HF_HOME: join(home, 'hf'),
     HEARTH_GATEWAY_PORT: String(port),
     HEARTH_LOG_LEVEL: 'info',
   };
-  const program = await startProgram(process.execPath, [SMALL_HEAP, ...WATCHED, join(packageDirectory, 'bin/hearthd.js'), '--service'], { env, quiet: true });
+  const program = await startProgram(process.execPath, [...DAEMON_FLAGS, ...WATCHED, join(packageDirectory, 'bin/hearthd.js'), '--service'], {
+    env,
+    quiet: true,
+  });
   return side('hearth', program, port, 'mock/mock', () => rm(home, { recursive: true, force: true }));
 }
 

@@ -87,6 +87,17 @@ describe('the daemon on demand', () => {
     expect([again.code, again.stdout]).toEqual([0, 'Nothing is running.\n']);
   });
 
+  it.skipIf(process.platform !== 'linux')('leaves its garbage little room, unless its user has set another one (reads /proc: Linux)', async () => {
+    await using home = await daemonHome();
+    expect((await home.run(['up'], { env: { ...env, MALLOC_ARENA_MAX: '3' } })).code).toBe(0);
+    const { pid } = (await statusOf(home))!;
+    const wordsOf = (file: string): string[] => readFileSync(`/proc/${pid}/${file}`, 'utf8').split('\0');
+    expect(wordsOf('cmdline')).toContain('--max-semi-space-size=4');
+    expect(wordsOf('environ').filter((each) => each.startsWith('MALLOC_'))).toEqual(
+      expect.arrayContaining(['MALLOC_ARENA_MAX=3', 'MALLOC_MMAP_THRESHOLD_=32768', 'MALLOC_TRIM_THRESHOLD_=65536']),
+    );
+  });
+
   it('status and logs start no daemon and change no file; they tell of one that runs', async () => {
     await using home = await daemonHome();
     const none = JSON.parse((await home.run(['status', '--json'])).stdout);

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { DaemonLauncher } from '../../client/index.ts';
 import { checkManagedFile } from '../../core/index.ts';
 import { prepareHome } from './prepare-home.ts';
+import { DAEMON_ENVIRONMENT, DAEMON_FLAGS } from './small-memory.ts';
 import { socketFetch } from './socket-fetch.ts';
 import { socketPath } from './socket-path.ts';
 
@@ -20,8 +21,6 @@ export interface LauncherOptions {
 /** `bin/hearthd.js` of this package: as far from the sources as from the built code. */
 const PROGRAM = fileURLToPath(new URL('../../../bin/hearthd.js', import.meta.url));
 const LAST_LINES = 20;
-/** Young objects die at once here: room for more of them is memory that the models lack. */
-const SMALL_HEAP = ['--max-semi-space-size=4'];
 
 /** Starts `hearthd --on-demand` in a session of its own, with what it says in `logs/hearthd.log`. */
 export function createDaemonLauncher({ home, env, onTightened = () => {} }: LauncherOptions): DaemonLauncher {
@@ -36,9 +35,9 @@ export function createDaemonLauncher({ home, env, onTightened = () => {} }: Laun
       const log = openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
       const from = fstatSync(log).size;
       try {
-        const child = spawn(process.execPath, [...SMALL_HEAP, PROGRAM, '--on-demand'], {
+        const child = spawn(process.execPath, [...DAEMON_FLAGS, PROGRAM, '--on-demand'], {
           cwd: home,
-          env: { ...env },
+          env: { ...DAEMON_ENVIRONMENT, ...env },
           detached: true,
           stdio: ['ignore', log, log],
           windowsHide: true,

@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream';
 import type { Listener } from '../../api/index.ts';
 import { createClient } from '../../client/index.ts';
 import { type DaemonState, endpoints } from '../../contract/index.ts';
-import { HearthError } from '../../core/index.ts';
+import { HearthError, keepOldHeapSmall } from '../../core/index.ts';
 import { expandPath, parseReference } from '../../store/index.ts';
 import type { LogFile } from '../../telemetry/index.ts';
 import type { Hearth, HearthOptions } from '../hearth-options.ts';
@@ -45,6 +45,7 @@ const IDLE_EXIT_MS = 300_000;
 export async function runDaemon(options: DaemonOptions): Promise<DaemonStart> {
   const { config, home, env, mode } = options;
   process.umask(0o077);
+  keepOldHeapSmall();
   const socket = socketPath(home, env);
   const tightened: string[] = [];
   prepareHome(home, socket, (path) => tightened.push(path));
