@@ -75,10 +75,14 @@ const bwrap = findProgram('bwrap');
 const mounts = bwrap !== null && spawnSync(bwrap, ['--unshare-user', '--dev-bind', '/', '/', '--tmpfs', '/mnt', '/bin/true']).status === 0;
 const hearth = join(import.meta.dirname, '../../bin/hearth.js');
 
-/** Runs the command line with its home on a file system of one's own. */
+/** Runs the command line with its home on a file system of one's own. A daemon that comes up there ends with the shell, as all its processes. */
 function onOwnFileSystem(mount: readonly string[], home: string, script: string) {
   const env = { PATH: process.env['PATH'], HOME: home, HEARTH_HOME: home, NODE: process.execPath, HEARTH: hearth };
-  return spawnSync(bwrap!, ['--unshare-user', '--dev-bind', '/', '/', ...mount, '/bin/sh', '-c', script], { encoding: 'utf8', env: env as NodeJS.ProcessEnv });
+  return spawnSync(
+    bwrap!,
+    ['--unshare-user', '--unshare-pid', '--die-with-parent', '--dev-bind', '/', '/', '--proc', '/proc', ...mount, '/bin/sh', '-c', script],
+    { encoding: 'utf8', env: env as NodeJS.ProcessEnv },
+  );
 }
 
 test.skipIf(!mounts)(
