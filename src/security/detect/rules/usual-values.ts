@@ -65,7 +65,8 @@ export function createMedian(least: number): UsualValues {
 }
 
 export function median(values: readonly number[]): number {
-  const ordered = [...values].sort((a, b) => a - b);
+  // By numbers, without a call for each pair: this is asked for with each request.
+  const ordered = Float64Array.from(values).sort();
   const middle = ordered.length >> 1;
   return ordered.length % 2 === 1 ? ordered[middle]! : (ordered[middle - 1]! + ordered[middle]!) / 2;
 }
