@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DAEMON_ENVIRONMENT, DAEMON_FLAGS } from '../../src/app/daemon/small-memory.ts';
 import { childrenOf, groupUsage } from '../../src/supervisor/limits/group-usage.ts';
 import { createTestHome } from '../../test/support/hearth-process.ts';
 import { installTinyModel } from '../../test/support/tiny-model.ts';
@@ -9,6 +10,9 @@ import { installTinyModel } from '../../test/support/tiny-model.ts';
 /** What a daemon and all that it started hold. */
 export interface Holdings {
   readonly descriptors: number;
+  /** Objects of the daemon that live: its heap after a collection. What leaks shows here, whatever the collector lets lie. */
+  readonly liveMib: number;
+  /** Resident memory of the daemon, the least of several looks: between collections it holds garbage too, how much of it is chance. */
   readonly daemonMib: number;
   /** Of all that the daemon started. */
   readonly childrenMib: number;
@@ -30,6 +34,9 @@ const MODELS = ['hearth-test/one', 'hearth-test/two'];
 /** Each model in turn, so that one of them falls less often than three times in ten minutes, which would be a crash loop. */
 const KILL_EVERY_MS = 301_000 / MODELS.length;
 const SETTLE_MS = 3_000;
+const LOOKS = 5;
+/** As `hearth up` starts it, and with a probe of its heap. */
+const NODE_OPTIONS = [...DAEMON_FLAGS, '--expose-gc', `--import=${new URL('./heap-probe.ts', import.meta.url).href}`].join(' ');
 
 /** A real daemon with two tiny models: clients that stay, leave, cut and break their requests; unloads; and engines killed as often as is no crash loop. */
 export async function soakFaults(minutes: number, onProgress: (line: string) => void = () => {}): Promise<FaultSoakReport> {
@@ -37,7 +44,7 @@ export async function soakFaults(minutes: number, onProgress: (line: string) => 
   for (const model of MODELS) await installTinyModel(home.hfHome, model);
   const temporaries = join(home.directory, 'temporary');
   mkdirSync(temporaries);
-  const server = home.start(['serve', '--json', '--port', '0', '--model', MODELS[0]!], { env: { TMPDIR: temporaries } });
+  const server = home.start(['serve', '--json', '--port', '0', '--model', MODELS[0]!], { env: { TMPDIR: temporaries, ...DAEMON_ENVIRONMENT, NODE_OPTIONS } });
   const { port } = (JSON.parse(await server.waitFor('stdout', /\n\}\n/)) as { data: { port: number } }).data;
   const pid = server.child.pid!;
   const faults: Record<string, number> = {};
@@ -72,17 +79,30 @@ export async function soakFaults(minutes: number, onProgress: (line: string) => 
   const order = ['answer', 'stream', 'answer', 'leave', 'answer', 'broken', 'stream', 'unknown', 'cut', 'wrong'];
   const UNLOAD_EVERY = 500;
 
+  const residentMib = (): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
+  const liveMib = async (): Promise<number> => {
+    const told = () => [...server.stdout().matchAll(/\{"liveMib":([\d.]+)\}\n/g)].map(([, mib]) => Number(mib));
+    const before = told().length;
+    server.child.kill('SIGUSR2');
+    while (told().length === before) await sleep(20);
+    return told().at(-1)!;
+  };
   const holdings = async (): Promise<Holdings> => {
     for (const model of MODELS) while ((await send(body({ model }))) !== 200) await sleep(SETTLE_MS);
-    await sleep(SETTLE_MS);
-    const daemonMib = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
+    const looks: number[] = [];
+    for (let look = 0; look < LOOKS; look += 1) {
+      await sleep(SETTLE_MS / LOOKS);
+      looks.push(residentMib());
+    }
     const group = groupUsage(pid)!;
+    const residentNow = residentMib();
     const named = (directory: string): readonly string[] =>
       readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) => !name.startsWith('hearth-code-'));
     return {
       descriptors: readdirSync(`/proc/${pid}/fd`).length,
-      daemonMib,
-      childrenMib: group.residentBytes / 1024 ** 2 - daemonMib,
+      liveMib: await liveMib(),
+      daemonMib: Math.min(...looks),
+      childrenMib: group.residentBytes / 1024 ** 2 - residentNow,
       processes: group.pids.length,
       temporaries: named(home.home).filter((name) => name.endsWith('.tmp')).length + named(temporaries).length,
     };
@@ -123,11 +143,12 @@ export async function soakFaults(minutes: number, onProgress: (line: string) => 
   return { minutes, requests, faults, first, last: await holdings() };
 }
 
-/** What may grow: a pool of idle connections, and the heaps within their usual play. */
+/** What may grow: a pool of idle connections, what is known of the last requests, and the memory of processes within its usual play. */
 export const keepsBounds = ({ first, last }: FaultSoakReport): boolean =>
   last.descriptors <= first.descriptors + 8 &&
   last.processes <= first.processes &&
   last.temporaries === 0 &&
+  last.liveMib < first.liveMib * 1.1 &&
   last.daemonMib < first.daemonMib * 1.25 &&
   last.childrenMib < first.childrenMib * 1.25;
 
