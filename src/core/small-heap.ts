@@ -9,9 +9,9 @@ export function keepYoungHeapSmall(): void {
 }
 
 /**
- * From now on garbage among the objects that lived for a while is collected once it is a fifth of what lives; otherwise there may be three times
- * as much of it. For a program that is always there and holds little: each collection costs it some milliseconds.
+ * From now on garbage among the objects that lived for a while is collected once it is half of what lives; otherwise there may be three times as
+ * much of it as life. For a program that is always there and holds little: each collection costs it some milliseconds.
  */
 export function keepOldHeapSmall(): void {
-  setFlagsFromString('--heap-growing-percent=20');
+  setFlagsFromString('--heap-growing-percent=50');
 }
