@@ -48,7 +48,12 @@ export function openRemoteSession(remote: Remote, described: (name: string) => R
     async *generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
       try {
         const answer = await remote.send({ model: current().ownName, request, stream: true, signal }, current());
-        if (answer.kind === 'events') yield* answer.events;
+        if (answer.kind !== 'events') return;
+        for await (const event of answer.events) {
+          // Events that came together are here already: those behind a cancel are not told.
+          signal.throwIfAborted();
+          yield event;
+        }
       } catch (error) {
         const told = signal.aborted ? new HearthError('cancelled', 'The request was cancelled.') : error;
         if (!isHearthError(told)) throw error;
