@@ -24,8 +24,9 @@ async function answer(api: Api, incoming: IncomingMessage, outgoing: ServerRespo
   });
   const response = await respond(api, incoming, outgoing, gone.signal, originOf);
   // Refused before its body was there: nobody reads the rest of it, so no other request can follow on this connection.
-  if (!incoming.complete) outgoing.setHeader('connection', 'close');
-  await write(response, outgoing, () => (incoming.complete || outgoing.destroyed ? Promise.resolve() : linger(incoming)));
+  const rest = incoming.complete ? null : incoming;
+  if (rest !== null) outgoing.setHeader('connection', 'close');
+  await write(response, outgoing, rest);
 }
 
 async function respond(
@@ -82,8 +83,8 @@ function linger(incoming: IncomingMessage): Promise<void> {
   });
 }
 
-/** `beforeEnd` is waited for when the client has the whole answer, before its connection may be closed. */
-async function write(response: Response, outgoing: ServerResponse, beforeEnd: () => Promise<void>): Promise<void> {
+/** `rest`: a request whose body nobody reads further. */
+async function write(response: Response, outgoing: ServerResponse, rest: IncomingMessage | null): Promise<void> {
   const { body } = response instanceof WholeResponse ? { body: null } : response;
   if (outgoing.destroyed) return void (await body?.cancel().catch(ignore));
   const head: string[] = [];
@@ -95,9 +96,9 @@ async function write(response: Response, outgoing: ServerResponse, beforeEnd: ()
     const bytes = typeof whole === 'string' ? Buffer.from(whole) : whole;
     if (!response.headers.has('content-length')) head.push('content-length', String(bytes.length));
     outgoing.writeHead(response.status, head);
-    if (outgoing.getHeader('connection') !== 'close') return void outgoing.end(bytes);
+    if (rest === null) return void outgoing.end(bytes);
     outgoing.write(bytes);
-    await beforeEnd();
+    await linger(rest);
     outgoing.end();
     return;
   }
