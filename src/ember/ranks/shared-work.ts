@@ -83,7 +83,12 @@ export function createSharedWork(own: { rank: number; kernels: Kernels }, exchan
   let product = 0;
   Atomics.store(words, base + TICKET, CLOSED);
 
-  function run(rows: number, k: number, tokens: number): void {
+  /** What is common to both kinds of products. */
+  function run(type: number, w: number, x: number, y: number, rows: number, k: number, tokens: number): void {
+    what[SCALE_TYPE] = type;
+    what[W] = w;
+    what[X] = x;
+    what[Y] = y;
     what[ROWS] = rows;
     what[K] = k;
     what[TOKENS] = tokens;
@@ -126,21 +131,13 @@ export function createSharedWork(own: { rank: number; kernels: Kernels }, exchan
       what[KIND] = activation;
       what[BITS] = bits;
       what[GROUP] = group;
-      what[SCALE_TYPE] = scaleType;
-      what[W] = w;
       what[SCALES] = scales;
       what[BIASES] = biases;
-      what[X] = prepared;
-      what[Y] = y;
-      run(rows, k, tokens);
+      run(scaleType, w, prepared, y, rows, k, tokens);
     },
     matmulPlain(type, w, x, y, rows, k, tokens) {
       what[KIND] = PLAIN;
-      what[SCALE_TYPE] = type;
-      what[W] = w;
-      what[X] = x;
-      what[Y] = y;
-      run(rows, k, tokens);
+      run(type, w, x, y, rows, k, tokens);
     },
     help() {
       for (const { kernels, at, what: theirs } of others) {
