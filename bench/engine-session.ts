@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +6,7 @@ import type { ModelFacts } from '../src/core/index.ts';
 import type * as Engines from '../src/engines/index.ts';
 import { createEmberEngine, type EngineSession, type LoadReport } from '../src/engines/index.ts';
 import { createSupervisor } from '../src/supervisor/index.ts';
+import { builtPackage } from './built-package.ts';
 
 export const never = new AbortController().signal;
 
@@ -36,10 +36,7 @@ type CreateEngine = typeof createEmberEngine;
 
 /** The engine as the published package has it: compiled, since reading TypeScript sources takes a child longer than all else before the weights. */
 export async function compiledEngine(): Promise<CreateEngine> {
-  const root = join(import.meta.dirname, '..');
-  const output = join(root, '.env-peers/compiled');
-  execFileSync(process.execPath, [join(root, 'tools/build.mjs'), output], { stdio: 'inherit' });
-  const { createEmberEngine: create } = (await import(pathToFileURL(join(output, 'engines/index.js')).href)) as typeof Engines;
+  const { createEmberEngine: create } = (await import(pathToFileURL(join(builtPackage(), 'dist/engines/index.js')).href)) as typeof Engines;
   return create;
 }
 

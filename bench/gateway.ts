@@ -8,8 +8,8 @@
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { builtPackage } from './built-package.ts';
 import { measureHttpDecode } from './gateway/http-decode.ts';
-import { builtPackage } from './gateway/package.ts';
 import { type LoadResult, litellmProgram, load, nginxProgram, type Side, startHearth, startLitellm, startMock, startNginx } from './gateway/sides.ts';
 import { median, resultTable, type Verdict, verdictTable } from './measure.ts';
 import { writeBetween } from './write-between.ts';

@@ -1,15 +1,16 @@
 // What the store costs: cold starts and lists against MLX Knife, memory of each verb, then what bench/store/*.ts measure: pull, hash, convert.
 //   npm run bench:store [-- --package DIRECTORY] [--megabytes 2048] [--mebibytes 1024] [--write]
-// --package: a compiled one; without it the sources are compiled into a temporary one. --megabytes: weights that are converted; --mebibytes: file
+// --package: a compiled one; without it the sources are compiled anew. --megabytes: weights that are converted; --mebibytes: file
 // that is pulled. --write replaces the tables of docs/benchmarks-store.md between their marks.
 // MLX Knife is looked for in .env-peers/mlx-knife (bench/mlx-knife.ts says how to install it); without it ratios are left out.
-import { execFile, execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cacheModel } from '../test/support/temp-store.ts';
+import { builtPackage } from './built-package.ts';
 import { figure, interleave, median, type Row, type Verdict, verdictTable } from './measure.ts';
 import { measureConversions } from './store/convert.ts';
 import { measurePull } from './store/pull.ts';
@@ -28,14 +29,6 @@ const root = join(import.meta.dirname, '..');
 const directory = mkdtempSync(join(tmpdir(), 'hearth_test_bench_store_'));
 const mlxk = join(root, '.env-peers/mlx-knife/bin/mlxk');
 const withPeer = existsSync(mlxk);
-
-function compiledPackage(): string {
-  const target = join(directory, 'package');
-  execFileSync(process.execPath, [join(root, 'tools/build.mjs'), join(target, 'dist')], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
-  for (const name of ['package.json', 'bin']) cpSync(join(root, name), join(target, name), { recursive: true });
-  symlinkSync(join(root, 'node_modules'), join(target, 'node_modules'));
-  return target;
-}
 
 interface Ran {
   readonly seconds: number;
@@ -61,7 +54,7 @@ function run(file: string, args: readonly string[], env: Readonly<Record<string,
 const rows: Row[] = [];
 const verdicts: Verdict[] = [];
 try {
-  const packed = values.package ?? compiledPackage();
+  const packed = values.package ?? builtPackage();
   const bin = join(packed, 'bin/hearth.js');
   const places = (name: string) => ({ HOME: directory, HF_HOME: join(directory, name), HEARTH_HOME: join(directory, 'home', name) });
   const hearth = (args: readonly string[], name: string) => run(process.execPath, [bin, ...args], places(name));

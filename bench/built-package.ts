@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 
-const root = join(import.meta.dirname, '../..');
+const root = join(import.meta.dirname, '..');
 
 /** The package as users install it, built anew from the sources of this checkout; inside of it, so that its dependencies are found. */
 export function builtPackage(): string {
