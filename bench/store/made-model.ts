@@ -14,6 +14,8 @@ import {
   writeGguf,
   writeShardedCheckpoint,
 } from '../../src/formats/index.ts';
+import { keepFinite } from '../../test/support/gguf-bytes.ts';
+import { repeatedTensor } from '../../test/support/llama-checkpoint.ts';
 
 const [HIDDEN, INNER, VOCABULARY] = [2048, 8192, 32_000];
 
@@ -28,15 +30,7 @@ function makeNumbers(): Uint8Array {
 
 function tensorsOf(megabytes: number): TensorSource[] {
   const numbers = makeNumbers();
-  const tensor = (name: string, shape: readonly number[]): TensorSource => ({
-    name,
-    dtype: 'BF16',
-    shape,
-    data: function* () {
-      for (let left = shape.reduce((product, dimension) => product * dimension, 2); left > 0; left -= numbers.length)
-        yield numbers.subarray(0, Math.min(left, numbers.length));
-    },
-  });
+  const tensor = (name: string, shape: readonly number[]): TensorSource => repeatedTensor(name, shape, numbers);
   const layers = Math.max(1, Math.round((megabytes * 1e6 - VOCABULARY * HIDDEN * 2) / (2 * (2.5 * HIDDEN * HIDDEN + 3 * HIDDEN * INNER))));
   const list = [tensor('model.embed_tokens.weight', [VOCABULARY, HIDDEN]), tensor('model.norm.weight', [HIDDEN])];
   for (let layer = 0; layer < layers; layer++) {
@@ -79,19 +73,6 @@ export async function makeModel(directory: string, megabytes: number): Promise<v
   await writeShardedCheckpoint(directory, tensors);
 }
 
-/** Where the fp16 numbers of a block lie: kept finite, all else is random. */
-const HALVES: Readonly<Partial<Record<GgufTypeName, readonly number[]>>> = {
-  Q4_0: [0],
-  Q4_1: [0, 2],
-  Q5_0: [0],
-  Q5_1: [0, 2],
-  Q8_0: [0],
-  Q4_K: [0, 2],
-  Q5_K: [0, 2],
-  Q6_K: [208],
-  BF16: [0],
-};
-
 /** The model of a GGUF file with random blocks of another type as its matrices. */
 export async function retyped(source: string, target: string, type: GgufTypeName): Promise<void> {
   await using file = await openGguf(source);
@@ -100,7 +81,7 @@ export async function retyped(source: string, target: string, type: GgufTypeName
   );
   const block = ggufTypeByName(type);
   const blocks = randomFillSync(new Uint8Array(block.bytes * 2 ** 17));
-  for (let at = 0; at < blocks.length; at += block.bytes) for (const offset of HALVES[type] ?? []) blocks[at + offset + 1]! &= 0xbb;
+  keepFinite(type, blocks);
   const again = function* (length: number) {
     for (let left = length; left > 0; left -= blocks.length) yield blocks.subarray(0, Math.min(left, blocks.length));
   };

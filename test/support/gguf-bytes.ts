@@ -1,4 +1,5 @@
 import { GGUF_VALUE_TYPES, type GgufValueType } from '../../src/formats/gguf/header.ts';
+import { type GgufTypeName, ggufTypeByName } from '../../src/formats/gguf/index.ts';
 
 /** Raw parts of GGUF files for tests: nothing is checked, so that broken files can be made. */
 export const u32 = (value: number): Buffer => {
@@ -62,4 +63,26 @@ export function rawFile(file: RawFile = {}): Buffer {
   const alignment = file.alignment ?? 32;
   const padding = (alignment - (head.length % alignment)) % alignment;
   return Buffer.concat([head, Buffer.alloc(padding + (file.dataBytes ?? 32))]);
+}
+
+/** Where the fp16 or bf16 numbers of a block lie. */
+const HALVES: Readonly<Partial<Record<GgufTypeName, readonly number[]>>> = {
+  Q4_0: [0],
+  Q4_1: [0, 2],
+  Q5_0: [0],
+  Q5_1: [0, 2],
+  Q8_0: [0],
+  Q4_K: [0, 2],
+  Q5_K: [0, 2],
+  Q2_K: [80, 82],
+  Q3_K: [108],
+  Q6_K: [208],
+  F16: [0],
+  BF16: [0],
+};
+
+/** Makes random bytes sound blocks of a type: their numbers of 16 bits are finite, all else is as it was. */
+export function keepFinite(type: GgufTypeName, blocks: Uint8Array): void {
+  const { bytes } = ggufTypeByName(type);
+  for (let at = 0; at < blocks.length; at += bytes) for (const offset of HALVES[type] ?? []) blocks[at + offset + 1]! &= 0xbb;
 }

@@ -118,3 +118,14 @@ export async function makeCheckpoint(options: FixtureOptions): Promise<string> {
   await writeFile(join(folder, 'generation_config.json'), JSON.stringify({ bos_token_id: 1, eos_token_id: 2 }));
   return folder;
 }
+
+/** A BF16 tensor of any size that takes little memory: the same bytes again and again. */
+export const repeatedTensor = (name: string, shape: readonly number[], numbers: Uint8Array): TensorSource => ({
+  name,
+  dtype: 'BF16',
+  shape,
+  data: function* () {
+    for (let left = shape.reduce((product, dimension) => product * dimension, 2); left > 0; left -= numbers.length)
+      yield numbers.subarray(0, Math.min(left, numbers.length));
+  },
+});

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, expect, test } from 'vitest';
+import { repeatedTensor } from '../../../test/support/llama-checkpoint.ts';
 import { type TensorSource, writeShardedCheckpoint } from '../safetensors/index.ts';
 
 const root = await mkdtemp(join(tmpdir(), 'hearth-limits-'));
@@ -26,15 +27,7 @@ async function peakOf(job: string, source: string, target: string, threads = 0):
 }
 
 const numbers = new Uint8Array(Uint16Array.from({ length: 2 ** 20 }, (_, i) => 0x3c00 + ((i * 40_503) & 0x83ff)).buffer);
-const tensor = (name: string, shape: readonly number[]): TensorSource => ({
-  name,
-  dtype: 'BF16',
-  shape,
-  data: function* () {
-    for (let left = shape.reduce((product, dimension) => product * dimension, 2); left > 0; left -= numbers.length)
-      yield numbers.subarray(0, Math.min(left, numbers.length));
-  },
-});
+const tensor = (name: string, shape: readonly number[]): TensorSource => repeatedTensor(name, shape, numbers);
 
 test('a model of 600 MB with one matrix of 400 MB is quantised in less than 250 MB of memory, exported and imported in as little memory', async () => {
   const source = join(root, 'plain');

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { keepFinite } from '../../../test/support/gguf-bytes.ts';
 import { CONFIG, createRandom, MATRICES, makeCheckpoint, NORMS, TEMPLATE } from '../../../test/support/llama-checkpoint.ts';
 import { decodeBlocks, type GgufKey, type GgufTensorSource, type GgufTypeName, ggufRowBytes, ggufTypeByName, openGguf, writeGguf } from '../gguf/index.ts';
 import { dequantise, openCheckpoint, toWords } from '../mlx/index.ts';
@@ -17,28 +18,12 @@ const readJson = async (path: string): Promise<Record<string, unknown>> => JSON.
 const probes = JSON.parse(await readFile(join(import.meta.dirname, '../../../test/reference/tokenizer/probe-texts.json'), 'utf8')) as string[];
 const source = await makeCheckpoint({ quantization: { mode: 'affine', bits: 4, group: 32 }, dtype: 'F16' });
 
-/** Offsets of fp16 numbers in a block; they are kept finite, the other bytes are random. */
-const HALVES: Partial<Record<GgufTypeName, readonly number[]>> = {
-  Q4_0: [0],
-  Q4_1: [0, 2],
-  Q5_0: [0],
-  Q5_1: [0, 2],
-  Q8_0: [0],
-  Q4_K: [0, 2],
-  Q5_K: [0, 2],
-  Q2_K: [80, 82],
-  Q3_K: [108],
-  Q6_K: [208],
-  F16: [0],
-  BF16: [0],
-};
-
 function randomTensor(type: GgufTypeName, columns: number, rows: number, random: () => number): Uint8Array {
   const block = ggufTypeByName(type);
   const bytes = Uint8Array.from({ length: ggufRowBytes(block, columns) * rows }, () => random() & 255);
   if (type === 'F32') return new Uint8Array(Float32Array.from({ length: columns * rows }, () => random() / 2 ** 32 - 0.5).buffer);
+  keepFinite(type, bytes);
   for (let at = 0; at < bytes.length; at += block.bytes) {
-    for (const offset of HALVES[type] ?? []) bytes[at + offset + 1]! &= 0xbb;
     if (type === 'NVFP4') for (let s = 0; s < 4; s += 1) bytes[at + s]! &= 0x7f;
     if (type === 'MXFP4') bytes[at] = 117 + (random() % 20);
   }
