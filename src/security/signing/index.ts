@@ -11,6 +11,7 @@ export { comparePaths } from './path-order.ts';
 export { createTokenSigner } from './pkcs11-signer.ts';
 export { readSignature, type Signature, type SignatureMaterial } from './read-signature.ts';
 export { type SignDirectoryOptions, type SignedModel, signDirectory } from './sign-directory.ts';
+export { signedPaths } from './signed-paths.ts';
 export { createKeySigner, type ModelSigner, parsePrivateKey, readPrivateFile, requireCurve, type SignerMaterial, withCertificates } from './signer.ts';
 export type * from './types.ts';
 export { readSignatureFile, type VerifyDirectoryOptions, verifyDirectory } from './verify-directory.ts';

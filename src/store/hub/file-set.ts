@@ -1,5 +1,5 @@
 import { HearthError } from '../../core/index.ts';
-import { isAllowedFile } from '../../security/index.ts';
+import { fileKind, isAllowedFile } from '../../security/index.ts';
 import { type GgufVariant, ggufVariants, pickVariant, variantRequired } from '../variants.ts';
 
 /** One file of a repository at a commit. */
@@ -21,6 +21,8 @@ export interface FileSetOptions {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly variant: string | null;
+  /** Paths that the signature of the repository lists: files of unknown kinds are fetched when it does, since it would not hold without them. */
+  readonly signed?: ReadonlySet<string>;
 }
 
 /**
@@ -28,8 +30,9 @@ export interface FileSetOptions {
  * Errors: variant_required, model_not_found and ambiguous_match for a variant, invalid_argument when nothing is left.
  */
 export function chooseFiles(listed: readonly HubFile[], options: FileSetOptions): FileSet {
-  const skipped = listed.filter((file) => !isAllowedFile(file.path)).map((file) => file.path);
-  let files = listed.filter((file) => isAllowedFile(file.path));
+  const isFetched = ({ path }: HubFile): boolean => isAllowedFile(path) || (fileKind(path) === 'other' && options.signed?.has(path) === true);
+  const skipped = listed.filter((file) => !isFetched(file)).map((file) => file.path);
+  let files = listed.filter(isFetched);
   const variants = ggufVariants(files);
   if (options.variant !== null) files = onlyVariant(files, pickVariant(options.model, variants, options.variant));
   else if (variants.length > 1 && options.include.length === 0 && !files.some((file) => file.path.endsWith('.safetensors'))) {
