@@ -60,11 +60,7 @@ const withoutHomeMessage = (data: unknown, short: (value: unknown) => unknown): 
 export function renderError(command: string | null, error: CliError): string {
   if (error.code === 'cancelled') return `${command === null ? '' : `${command}: `}${plain(error.message)}\n`;
   const prefix = command === null ? 'Error' : `${command}: Error`;
-  const lists = [
-    listed(error.details['matches'], 'Matches'),
-    listed(error.details['keys'], 'Keys'),
-    listed(error.details['available_hashes'], 'Revisions here'),
-  ].join('');
+  const lists = [listed(error.details['matches'], 'Matches'), listed(error.details['available_hashes'], 'Revisions here')].join('');
   return `${prefix}: ${plain(error.message)}\n${lists}Hint: ${error.hint}\n`;
 }
 

@@ -25,7 +25,8 @@ function wanted(name: string): ConfigKey {
   const key = findKey(name);
   if (key !== undefined) return key;
   const near = nearestKey(name);
-  throw new HearthError('invalid_argument', `There is no key "${name}". ${near === undefined ? '`hearth config list` shows all.' : `Did you mean ${near}?`}`, {
+  const guess = near === undefined ? '' : ` Did you mean ${near}?`;
+  throw new HearthError('invalid_argument', `There is no key "${name}".${guess} \`hearth config list\` shows all.`, {
     details: { keys: CONFIG_KEYS.map((entry) => entry.name) },
   });
 }
