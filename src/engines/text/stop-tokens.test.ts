@@ -7,7 +7,11 @@ function source(eosIds: number[], special: string[], plain: string[] = []): Stop
   return {
     eosIds,
     specialTokens: new Map(special.map((text, id) => [text, id])),
-    encode: (text) => (words.includes(text) ? [words.indexOf(text)] : [...text].map((_, i) => 1_000 + i)),
+    idOf: (text) => (words.includes(text) ? words.indexOf(text) : null),
+    encode(text) {
+      if (!words.includes(text)) throw new Error(`${text} is no token: encoding it would make the tables of the merges.`);
+      return [words.indexOf(text)];
+    },
     decode: (ids) => ids.map((id) => words[id] ?? '?').join(''),
   };
 }

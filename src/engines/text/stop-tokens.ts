@@ -2,6 +2,7 @@
 export interface StopTokenSource {
   readonly eosIds: readonly number[];
   readonly specialTokens: ReadonlyMap<string, number>;
+  idOf(text: string): number | null;
   encode(text: string, options: { readonly special: boolean }): number[];
   decode(ids: readonly number[], options: { readonly skipSpecial: boolean }): string;
 }
@@ -19,6 +20,8 @@ export function stopTokenIds(tokenizer: StopTokenSource): ReadonlySet<number> {
     if (PADDING.test(text) || (ENDING.test(text) && !NOT_AN_END.test(text))) ids.add(id);
   }
   for (const text of [...COMMON_ENDS, '<|end|>']) {
+    // A tokenizer makes its tables with the first text that it encodes, and a load should not wait for them.
+    if (tokenizer.idOf(text) === null) continue;
     const [id, ...more] = tokenizer.encode(text, { special: true });
     if (id !== undefined && more.length === 0 && tokenizer.decode([id], { skipSpecial: false }) === text) ids.add(id);
   }

@@ -32,9 +32,8 @@ export function createModel(part: TokenizerPart, special: ReadonlySet<string>): 
 
 function bpe(part: TokenizerPart, special: ReadonlySet<string>): TokenizerModel {
   if (part['continuing_subword_prefix']) throw invalid('BPE with a prefix for continued words is not supported.');
-  const vocabulary = readVocabulary(part);
+  const { vocabulary, ids, tokens } = readVocabulary(part);
   if (!Array.isArray(part['merges'])) throw invalid('The BPE model has no merges.');
-  const ids = new Map(Object.entries(vocabulary));
   const lengths = new Set(Array.from(special, (token) => token.length));
   const merges: (readonly [string, string])[] = [];
   for (const merge of part['merges'] as unknown[]) {
@@ -51,14 +50,13 @@ function bpe(part: TokenizerPart, special: ReadonlySet<string>): TokenizerModel 
     model ??= build();
     return model([...words]);
   };
-  return { tokens: tokensById(ids), kind: 'BPE', encode: (words) => toIds(merge(words), ids, part['unk_token']) };
+  return { tokens, kind: 'BPE', encode: (words) => toIds(merge(words), ids, part['unk_token']) };
 }
 
 function wordPiece(part: TokenizerPart, special: ReadonlySet<string>): TokenizerModel {
-  const vocabulary = readVocabulary(part);
+  const { vocabulary, ids, tokens } = readVocabulary(part);
   const model = new WordPiece({ continuing_subword_prefix: '##', ...part, vocab: without(vocabulary, special) });
-  const ids = new Map(Object.entries(vocabulary));
-  return { tokens: tokensById(ids), kind: 'WordPiece', encode: (words) => toIds(model([...words]), ids, part['unk_token']) };
+  return { tokens, kind: 'WordPiece', encode: (words) => toIds(model([...words]), ids, part['unk_token']) };
 }
 
 function unigram(part: TokenizerPart, special: ReadonlySet<string>): TokenizerModel {
@@ -112,14 +110,25 @@ export const byteToken = (byte: number): string => `<0x${byte.toString(16).toUpp
 /** Far above every vocabulary; a larger id would only make tables of holes. */
 const MAX_ID = 2 ** 24;
 
-function readVocabulary(part: TokenizerPart): Record<string, number> {
+interface Vocabulary {
+  readonly vocabulary: Readonly<Record<string, number>>;
+  readonly ids: ReadonlyMap<string, number>;
+  readonly tokens: readonly (string | undefined)[];
+}
+
+/** Walks over the vocabulary once: lists of the entries of an object of a hundred thousand keys take longer to make than all else here. */
+function readVocabulary(part: TokenizerPart): Vocabulary {
   const vocabulary = part['vocab'];
   if (!isJsonObject(vocabulary)) throw invalid(`The ${part.type} model has no vocabulary.`);
+  const ids = new Map<string, number>();
+  const tokens: (string | undefined)[] = [];
   for (const token in vocabulary) {
-    const id = vocabulary[token];
-    if (!Number.isInteger(id) || (id as number) < 0 || (id as number) >= MAX_ID) throw invalid(`The token ${JSON.stringify(token)} has no usable id.`);
+    const id = vocabulary[token] as number;
+    if (!Number.isInteger(id) || id < 0 || id >= MAX_ID) throw invalid(`The token ${JSON.stringify(token)} has no usable id.`);
+    ids.set(token, id);
+    tokens[id] = token;
   }
-  return vocabulary as Record<string, number>;
+  return { vocabulary: vocabulary as Record<string, number>, ids, tokens };
 }
 
 function readMerge(merge: unknown): [string, string] {
@@ -131,12 +140,6 @@ function readMerge(merge: unknown): [string, string] {
 
 const without = (vocabulary: Readonly<Record<string, number>>, special: ReadonlySet<string>): Record<string, number> =>
   Object.fromEntries(Object.entries(vocabulary).filter(([token]) => !special.has(token)));
-
-function tokensById(ids: ReadonlyMap<string, number>): (string | undefined)[] {
-  const tokens: (string | undefined)[] = [];
-  for (const [token, id] of ids) tokens[id] = token;
-  return tokens;
-}
 
 function toIds(tokens: readonly string[], ids: ReadonlyMap<string, number>, unknownToken: unknown): number[] {
   const unknown = typeof unknownToken === 'string' ? ids.get(unknownToken) : undefined;

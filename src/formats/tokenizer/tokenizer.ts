@@ -24,6 +24,8 @@ export interface Tokenizer {
     readonly shown?: ReadonlySet<number>;
   }): Detokenizer;
   isSpecial(id: number): boolean;
+  /** The token that the vocabulary writes so; null: none. */
+  idOf(text: string): number | null;
   readonly specialTokens: ReadonlyMap<string, number>;
   readonly bosId: number | null;
   /** Ids that end an answer: of generation_config.json, config.json and tokenizer_config.json together. */
@@ -50,11 +52,14 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   const encoder = createEncoder(files.json);
   const decoder = createDecoder(files.json.decoder);
   const added = new Map(files.json.added_tokens.map((entry) => [entry.id, entry]));
-  const idOf = (text: string): number => files.json.added_tokens.find((entry) => entry.content === text)?.id ?? encoder.model.tokens.indexOf(text);
+  const idOf = (text: string): number | null => {
+    const id = files.json.added_tokens.find((entry) => entry.content === text)?.id ?? encoder.model.tokens.indexOf(text);
+    return id < 0 ? null : id;
+  };
   const vocabularySize = Math.max(encoder.model.tokens.length, ...[...added.keys()].map((id) => id + 1));
   const resolve = (token: string | number): number | null => {
     const id = typeof token === 'number' ? token : idOf(token);
-    return id < 0 || id >= vocabularySize ? null : id;
+    return id === null || id >= vocabularySize ? null : id;
   };
   const bosId = files.bos === null ? null : resolve(files.bos);
   const specialTokens = new Map(files.json.added_tokens.filter((entry) => entry.special).map((entry) => [entry.content, entry.id]));
@@ -87,6 +92,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     },
     createDetokenizer: (options) => detokenizer(options.skipSpecial, options.shown),
     isSpecial,
+    idOf,
     specialTokens,
     bosId,
     eosIds: [...new Set(files.eos.map(resolve).filter((id) => id !== null))],
