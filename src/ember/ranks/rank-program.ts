@@ -15,6 +15,8 @@ import { createSharedWork, type SharedWork } from './shared-work.ts';
  */
 const PAGE_BYTES = 65_536;
 const MOST_PAGES = 65_535;
+/** Progress is told this far apart, at least: each report is a message to the control thread, and one to the parent. */
+const REPORT = { bytes: 4 * 1024 * 1024, milliseconds: 50 } as const;
 const [start] = (await once(parentPort!, 'message')) as [RankStart];
 const control = new Int32Array(start.exchange.control);
 const report = (message: RankReport, transfer: ArrayBuffer[] = []): void => parentPort!.postMessage(message, transfer);
@@ -48,11 +50,14 @@ async function kernelsOver(module: WebAssembly.Module | null): Promise<(memory: 
 
 function load(bytes: Uint8Array, kernels: Kernels): void {
   let unreported = 0;
+  let reportedAt = 0;
   readPieces(start.plan.reads, { bytes, kernels, staging: start.plan.buffers.staging }, (count) => {
     unreported += count;
-    if (unreported < 4 * 1024 * 1024) return;
+    const now = performance.now();
+    if (unreported < REPORT.bytes || now - reportedAt < REPORT.milliseconds) return;
     report({ kind: 'progress', bytes: unreported });
     unreported = 0;
+    reportedAt = now;
   });
   report({ kind: 'progress', bytes: unreported });
 }
