@@ -69,19 +69,22 @@ if (litellmProgram() !== null && !values['no-litellm'])
 const results = new Map<string, LoadResult[]>();
 const lagsMs: number[] = [];
 const key = (name: LoadName, side: Side) => `${name} | ${side.name}`;
+/** What a side that ended in the middle said last. */
+const failures: string[] = [];
 try {
   for (const side of sides) console.error(`  ${side.name}: ready after ${Math.round(readyOf(side))} ms`);
   // Warm: what is compiled on use is compiled.
-  for (const side of sides) for (const stream of [false, true]) await load(side, { clients: 16, seconds: 2, stream });
+  for (const place of sides.keys()) for (const stream of [false, true]) await measure(place, { clients: 16, seconds: 2, stream });
   for (let round = 0; round < rounds; round += 1)
     for (const [name, options] of Object.entries(LOADS)) {
       if (values.only !== undefined && !name.startsWith(values.only)) continue;
-      for (const side of sides) {
+      for (const [place, side] of sides.entries()) {
         // A side that cannot keep up with the rate only queues: its figure says nothing.
         if (options.rate !== undefined && side.name === 'litellm') continue;
         const watched = side === hearth && options.rate === rate;
         if (watched) await hearth.ask();
-        const result = await load(side, { ...options, seconds, tokens: TOKENS });
+        const result = await measure(place, { ...options, seconds, tokens: TOKENS });
+        if (result === null) continue;
         if (watched) lagsMs.push((await hearth.ask())['lagP99Ms']!);
         results.set(key(name, side), [...(results.get(key(name, side)) ?? []), result]);
         console.error(
@@ -92,6 +95,24 @@ try {
   report();
 } finally {
   for (const side of sides.slice(2)) await side[Symbol.asyncDispose]();
+}
+
+/** The load of one side. litellm, where it ended meanwhile, is started again, once for each load; null: it failed again. Any other side ends the run. */
+async function measure(place: number, options: Parameters<typeof load>[1]): Promise<LoadResult | null> {
+  for (let again = false; ; again = true) {
+    const side = sides[place]!;
+    const result = side.ended() === null ? await load(side, options) : null;
+    if (result !== null && result.requests > 0) return result;
+    const reason = `${side.name} ${side.ended() ?? `answered nothing: ${result?.lastError}`}`;
+    console.error(`  ${reason}`);
+    if (side.name !== 'litellm') throw new Error(reason);
+    failures.push(reason);
+    if (again) return null;
+    await side[Symbol.asyncDispose]();
+    const fresh = await startLitellm(mock).catch(() => null);
+    if (fresh === null) return null;
+    sides[place] = fresh;
+  }
 }
 
 /** The last of several daemons, and the median of their starts; the first one fills the cache of compiled code. */
@@ -117,7 +138,7 @@ function of(name: LoadName, side: Side | undefined, value: (result: LoadResult) 
 /** Of each round by itself: the machine changes between two rounds more than within one. */
 function ratioOf(name: LoadName, side: Side, to: Side | undefined, value: (result: LoadResult) => number): number {
   const [own, other] = [side, to].map((each) => (each === undefined ? [] : (results.get(key(name, each)) ?? [])).map(value)) as [number[], number[]];
-  return other.length === 0 ? Number.NaN : median(own.map((each, round) => each / other[round]!));
+  return other.length === 0 ? Number.NaN : median(other.map((each, round) => own[round]! / each));
 }
 
 function report(): void {
@@ -163,9 +184,10 @@ function report(): void {
     '',
     '| Side | Ready after, ms | Resident after the load, MiB |',
     '|---|---|---|',
-    ...sides.map((side) => `| ${side.name} | ${readyOf(side).toFixed(0)} | ${side.residentMib().toFixed(0)} |`),
+    ...sides.map((side) => `| ${side.name} | ${readyOf(side).toFixed(0)} | ${Number.isNaN(side.residentMib()) ? '–' : side.residentMib().toFixed(0)} |`),
     '',
     ...verdictTable(verdicts.filter((verdict) => !Number.isNaN(verdict.value))),
+    ...failures.map((reason) => `In the middle of the run ${reason.replaceAll(/\s+/g, ' ')}; it was started again, and what it did not answer is left out.`),
     ...(Number.isNaN(beside)
       ? []
       : [

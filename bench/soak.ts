@@ -12,6 +12,7 @@ import { groupUsage } from '../src/supervisor/limits/group-usage.ts';
 import { createTestHome } from '../test/support/hearth-process.ts';
 import { installTinyModel } from '../test/support/tiny-model.ts';
 import { benchmarkModels } from './models.ts';
+import { servedPort } from './served-port.ts';
 import { keepsBounds, soakFaults } from './soak/fault-soak.ts';
 import { soakMock } from './soak/mock-soak.ts';
 
@@ -62,7 +63,7 @@ async function soakReal(requests: number): Promise<boolean> {
   const model = values.smollm2 ? await installSmolLm2(home.hfHome) : 'tiny-llama';
   if (!values.smollm2) await installTinyModel(home.hfHome);
   const server = home.start(['serve', '--json', '--port', '0', '--model', model]);
-  const { port } = (JSON.parse(await server.waitFor('stdout', /\n\}\n/)) as { data: { port: number } }).data;
+  const port = servedPort(await server.waitFor('stdout', /\n\}\n/));
   const ask = async (i: number): Promise<void> => {
     const response = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
       method: 'POST',

@@ -12,6 +12,7 @@ import { startRunner } from '../ember-runner.ts';
 import { interleave, median, type Row, ratio, type Verdict } from '../measure.ts';
 import { benchmarkModels } from '../models.ts';
 import { ensurePeers } from '../peers/peer-process.ts';
+import { servedPort } from '../served-port.ts';
 import { cpuOf } from './sides.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -41,13 +42,14 @@ async function startHearth(packageDirectory: string, directory: string): Promise
   const program = join(packageDirectory, 'bin/hearth.js');
   const child = spawn(process.execPath, [program, 'serve', '--port', '0', '--model', MODEL, '--json'], { env, stdio: ['ignore', 'pipe', 'ignore'] });
   let text = '';
-  const port = await new Promise<number>((resolve, reject) => {
+  await new Promise<void>((resolve, reject) => {
     child.once('exit', (code) => reject(new Error(`hearth serve ended with ${code}: ${text}`)));
     child.stdout.setEncoding('utf8').on('data', (piece: string) => {
       text += piece;
-      if (/\n\}\n/.test(text)) resolve((JSON.parse(text) as { data: { port: number } }).data.port);
+      if (/\n\}\n/.test(text)) resolve();
     });
   });
+  const port = servedPort(text);
   return {
     url: `http://127.0.0.1:${port}`,
     model: MODEL,

@@ -18,8 +18,10 @@ export interface Side extends AsyncDisposable {
   residentMib(): number;
   /** Processor time that they have taken so far. */
   cpuMs(): number;
-  /** What loop-lag.ts says since the last time; for hearth alone. */
+  /** Begins to watch its event loop, or tells what loop-lag.mjs saw since, and stops; for hearth alone. */
   ask(): Promise<Record<string, number>>;
+  /** Why it is gone, with its last words; null while it runs. */
+  ended(): string | null;
 }
 
 export interface LoadResult {
@@ -80,8 +82,8 @@ export async function startMock(firstMs: number, tokens: number): Promise<Side> 
   return side('mock itself', program, (await program.line())['port'] as number, 'mock');
 }
 
-/** Tells of the event loop at SIGUSR2. */
-const WATCHED = ['--import', join(here, 'loop-lag.ts')];
+/** Watches the event loop between two SIGUSR2. Plain JavaScript: with a source in TypeScript the daemon would hold the compiler as well. */
+const WATCHED = ['--import', join(here, 'loop-lag.mjs')];
 
 /** The daemon of a built package as `hearth up` and services start it, with the mock behind it. */
 export async function startHearth(packageDirectory: string, mock: Side): Promise<Side> {
@@ -164,6 +166,7 @@ server { listen 127.0.0.1:${port}; keepalive_requests 1000000; location / { prox
 interface Program {
   readonly child: ChildProcess;
   readonly startedAt: number;
+  ended(): string | null;
   line(): Promise<Record<string, number>>;
 }
 
@@ -173,8 +176,16 @@ async function startProgram(
   options: { readonly env?: NodeJS.ProcessEnv; readonly quiet?: boolean } = {},
 ): Promise<Program> {
   const startedAt = performance.now();
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', options.quiet ? 'ignore' : 'inherit'], ...(options.env ? { env: options.env } : {}) });
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', options.quiet ? 'pipe' : 'inherit'], ...(options.env ? { env: options.env } : {}) });
   await once(child, 'spawn');
+  let said = '';
+  child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
+    said = (said + piece).slice(-2_000);
+  });
+  let ended: string | null = null;
+  child.once('exit', (code, signal) => {
+    ended = `ended ${signal === null ? `with code ${code}` : `by ${signal}`}`;
+  });
   let text = '';
   const waiting: ((line: string) => void)[] = [];
   child.stdout!.setEncoding('utf8').on('data', (piece: string) => {
@@ -188,6 +199,7 @@ async function startProgram(
   return {
     child,
     startedAt,
+    ended: () => (ended === null ? null : [ended, lastLine(said)].filter((part) => part !== '').join(': ')),
     line: () =>
       new Promise((resolve, reject) => {
         waiting.push((line) => resolve(JSON.parse(line) as Record<string, number>));
@@ -196,15 +208,13 @@ async function startProgram(
   };
 }
 
+const lastLine = (text: string): string => text.trim().split('\n').at(-1)!.slice(0, 300);
+
 async function side(name: string, program: Program, port: number, model: string, clean: () => Promise<void> = async () => {}): Promise<Side> {
-  const { child, startedAt } = program;
-  let exited = false;
-  child.once('exit', () => {
-    exited = true;
-  });
+  const { child, startedAt, ended } = program;
   const until = performance.now() + 300_000;
   for (;;) {
-    if (exited) throw new Error(`${name} ended while it started`);
+    if (ended() !== null) throw new Error(`${name} ${ended()} while it started`);
     if (performance.now() > until) throw new Error(`${name} gave no answer within 300 s`);
     const reply = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
       method: 'POST',
@@ -226,7 +236,8 @@ async function side(name: string, program: Program, port: number, model: string,
     port,
     model,
     readyMs,
-    residentMib: () => processes().reduce((sum, pid) => sum + Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024, 0),
+    ended,
+    residentMib: () => (ended() === null ? processes().reduce((sum, pid) => sum + residentMibOf(pid), 0) : Number.NaN),
     cpuMs: () => processes().reduce((sum, pid) => sum + cpuOf(pid), 0),
     ask() {
       const line = program.line();
@@ -234,15 +245,17 @@ async function side(name: string, program: Program, port: number, model: string,
       return line;
     },
     async [Symbol.asyncDispose]() {
-      const ended = exited ? Promise.resolve() : once(child, 'exit');
+      const gone = ended() === null ? once(child, 'exit') : Promise.resolve();
       child.kill('SIGTERM');
       const late = setTimeout(() => child.kill('SIGKILL'), 5_000);
-      await ended;
+      await gone;
       clearTimeout(late);
       await clean();
     },
   };
 }
+
+const residentMibOf = (pid: number): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
 
 function childrenOf(pid: number): number[] {
   try {

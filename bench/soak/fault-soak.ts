@@ -6,6 +6,7 @@ import { DAEMON_ENVIRONMENT, DAEMON_FLAGS } from '../../src/app/daemon/small-mem
 import { childrenOf, groupUsage } from '../../src/supervisor/limits/group-usage.ts';
 import { createTestHome } from '../../test/support/hearth-process.ts';
 import { installTinyModel } from '../../test/support/tiny-model.ts';
+import { servedPort } from '../served-port.ts';
 
 /** What a daemon and all that it started hold. */
 export interface Holdings {
@@ -45,7 +46,7 @@ export async function soakFaults(minutes: number, onProgress: (line: string) => 
   const temporaries = join(home.directory, 'temporary');
   mkdirSync(temporaries);
   const server = home.start(['serve', '--json', '--port', '0', '--model', MODELS[0]!], { env: { TMPDIR: temporaries, ...DAEMON_ENVIRONMENT, NODE_OPTIONS } });
-  const { port } = (JSON.parse(await server.waitFor('stdout', /\n\}\n/)) as { data: { port: number } }).data;
+  const port = servedPort(await server.waitFor('stdout', /\n\}\n/));
   const pid = server.child.pid!;
   const faults: Record<string, number> = {};
   let requests = 0;
