@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { HearthError, makePrivateDirectory } from '../../core/index.ts';
-import { decodeBlocks, type GgufKey, type GgufTensorSource, ggufRowBytes, ggufTypeByName, openGguf, writeGguf } from '../gguf/index.ts';
+import { decodeBlocks, type GgufKey, type GgufTensorSource, openGguf, writeGguf } from '../gguf/index.ts';
 import { createFormatKernels, type FormatKernels } from '../kernels.ts';
 import { type Checkpoint, openCheckpoint } from '../mlx/index.ts';
 import { checkVocabulary, placeholderVocabulary, vocabularyToGguf } from '../tokenizer/index.ts';
@@ -11,12 +11,12 @@ import { refuseExisting, requireSpace } from './directory.ts';
 import { rowRanges, withExactTypes } from './exact-types.ts';
 import { type ExportStep, layerRows, planExport } from './export-plan.ts';
 import { encodeRows, valuesOf } from './export-type.ts';
-import { countScaleErrors } from './layer-scales.ts';
 import { rowOrder } from './names.ts';
 import { poolingKeys } from './pooling.ts';
+import { release } from './release.ts';
 import { CONVERTER_VERSION, type ConversionReport, createErrorCounter, type ErrorCounter, sumReports } from './report.ts';
 import { describeLlama3, LLAMA3_KEY, llama3Divisors } from './rope.ts';
-import { copiesNibbles, streamQ41 } from './stream-q41.ts';
+import { type EncodedRows, streamRows } from './stream-blocks.ts';
 import { verifyExport } from './verify-export.ts';
 
 export interface ExportOptions {
@@ -193,18 +193,27 @@ function ropeTensors({ rope, ropeBase, headDim, rotaryDim }: ExportedConfig): Gg
   return [tensor('rope_factors_long.weight', Float32Array.from(long)), tensor('rope_factors_short.weight', Float32Array.from(short))];
 }
 
-async function* encodeStep(
-  checkpoint: Checkpoint,
-  step: ExportStep,
-  { counter, kernels }: { readonly counter: ErrorCounter; readonly kernels: FormatKernels },
-  signal?: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  const columns = step.dims[0]!;
-  if (copiesNibbles(step)) {
-    for await (const { blocks, rows } of streamQ41(checkpoint, step, kernels, (lost) => countScaleErrors(lost, counter), signal))
-      yield step.heads === 0 ? blocks : permuteRows(blocks, blocks.length / rows, (rows * step.heads * columns) / step.elements);
-    return;
+interface EncodeContext {
+  readonly counter: ErrorCounter;
+  readonly kernels: FormatKernels;
+}
+
+async function* encodeStep(checkpoint: Checkpoint, step: ExportStep, context: EncodeContext, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  const total = step.dims.length === 1 ? 1 : step.elements / step.dims[0]!;
+  for await (const { bytes, rows } of streamRows(checkpoint, step, context, signal) ?? encodedRows(checkpoint, step, context.counter, signal)) {
+    if (step.heads === 0) {
+      yield bytes;
+      continue;
+    }
+    // Of a vector, the numbers are what is permuted.
+    const permuted = permuteRows(bytes, bytes.length / (step.dims.length === 1 ? step.elements : rows), (step.heads * rows) / total);
+    yield permuted;
+    release(permuted);
   }
+}
+
+/** What the kernels have no loop for: plain numbers that change their type, codes of fp modes, `q4_0`. */
+async function* encodedRows(checkpoint: Checkpoint, step: ExportStep, counter: ErrorCounter, signal?: AbortSignal): AsyncGenerator<EncodedRows> {
   for (const range of rowRanges(step)) {
     signal?.throwIfAborted();
     const source = await layerRows(checkpoint, step, range);
@@ -213,13 +222,9 @@ async function* encodeStep(
       values ??= valuesOf(source);
       return values;
     };
-    const encoded = encodeRows(source, step.type, step.keepCodes, numbers);
-    const shifted = () => (step.shift === 0 ? numbers() : numbers().map((value) => value + step.shift));
-    if (step.mayDiffer && step.keepCodes && source.kind === 'quantised' && source.biases !== undefined) countScaleErrors(source, counter);
-    else if (step.mayDiffer) counter.add(shifted(), decodeBlocks(step.type, encoded), 32);
-    if (step.heads === 0) yield encoded;
-    else if (range === undefined) yield permuteRows(encoded, encoded.length / columns, step.heads);
-    else yield permuteRows(encoded, ggufRowBytes(ggufTypeByName(step.type), columns), ((range[1] - range[0]) * step.heads * columns) / step.elements);
+    const bytes = encodeRows(source, step.type, step.keepCodes, numbers);
+    if (step.mayDiffer) counter.add(step.shift === 0 ? numbers() : numbers().map((value) => value + step.shift), decodeBlocks(step.type, bytes), 32);
+    yield { bytes, rows: range === undefined ? 1 : range[1] - range[0] };
   }
 }
 

@@ -10,7 +10,7 @@ import { fillDirectory, refuseExisting, requireSpace } from './directory.ts';
 import { type ImportPlan, type ImportStep, planImport } from './import-plan.ts';
 import { writePooling } from './pooling.ts';
 import { quantizationBlock } from './quantization-block.ts';
-import { CONVERTER_VERSION, type ConversionReport, sumReports } from './report.ts';
+import { CONVERTER_VERSION, type ConversionReport, createErrorCounter, type ErrorCounter, sumReports } from './report.ts';
 import { requireFinite } from './require-finite.ts';
 import { rowChunks } from './row-chunks.ts';
 import { verifyImport } from './verify-import.ts';
@@ -65,12 +65,14 @@ async function run(file: GgufFile, destination: string, options: ImportOptions):
     await loadTokenizer(temporary);
     await writePooling(file.header, imported.family, temporary);
     const progress = { ...progressOf(options, bytesAfter), kernels };
+    const counters = new Map(plan.steps.map((step) => [step, createErrorCounter()]));
     await writeShardedCheckpoint(
       temporary,
-      plan.steps.flatMap((step) => tensorSources(file, step, progress)),
+      plan.steps.flatMap((step) => tensorSources(file, step, counters.get(step)!, progress)),
     );
-    const verified = await verifyImport(file, temporary, plan.steps, options.verify ?? 'sample', options.signal);
-    const report = makeReport(file, plan, verified, options);
+    const errorsOf = (step: ImportStep): StepErrors => counters.get(step)!.result(step.source.elements);
+    const verifiedRows = await verifyImport(file, temporary, plan.steps, errorsOf, options);
+    const report = makeReport(file, plan, errorsOf, verifiedRows, options);
     const finished = {
       ...report,
       target: { format: 'mlx' as const, sizeBytes: await sizeOf(temporary, bytesAfter) },
@@ -90,6 +92,7 @@ const sizeOf = async (directory: string, fallback: number): Promise<number> =>
     () => fallback,
   );
 
+type StepErrors = ReturnType<ErrorCounter['result']>;
 type Advance = (bytes: Uint8Array) => Uint8Array;
 
 interface Context {
@@ -112,7 +115,7 @@ function progressOf(options: ImportOptions, totalBytes: number): Omit<Context, '
 }
 
 /** The tensors of an MLX layer; each reads the rows again when its turn comes, so that none has to be kept. */
-function tensorSources(file: GgufFile, step: ImportStep, { signal, advance, kernels }: Context): TensorSource[] {
+function tensorSources(file: GgufFile, step: ImportStep, counter: ErrorCounter, { signal, advance, kernels }: Context): TensorSource[] {
   const { source, module, leaf, heads, shift, layout } = step;
   const stream = (convert: (rows: Uint8Array) => Uint8Array) =>
     async function* () {
@@ -120,23 +123,29 @@ function tensorSources(file: GgufFile, step: ImportStep, { signal, advance, kern
     };
   const shape = source.dims.toReversed();
   if (shift !== 0) {
-    const lower = (rows: Uint8Array) =>
-      encodeFloats(
-        'F32',
-        decodeFloats(source.type as FloatDtype, requireFinite(source.type, rows, source.name)).map((x) => x - shift),
-      );
+    const lower = (rows: Uint8Array) => {
+      const numbers = Float64Array.from(decodeFloats(source.type as FloatDtype, requireFinite(source.type, rows, source.name)), (x) => x - shift);
+      const lowered = Float32Array.from(numbers);
+      counter.add(numbers, lowered, 32);
+      return encodeFloats('F32', lowered);
+    };
     return [{ name: `${module}.${leaf}`, dtype: 'F32', shape, data: stream(lower) }];
   }
   if (layout === null) {
     return [{ name: `${module}.${leaf}`, dtype: source.type as Dtype, shape, data: stream((rows) => requireFinite(source.type, rows, source.name)) }];
   }
   const { type, scaleDtype } = layout;
+  const codes = (rows: Uint8Array) => {
+    const made = type.codes(rows, kernels);
+    if (type.inexact === true) counter.addCounts(kernels.takeCounts());
+    return made;
+  };
   const { bits, group } = type.quantization;
   const columns = source.dims[0]!;
   const packed = [...shape.slice(0, -1), (columns * bits) / 32];
   const groups = [...shape.slice(0, -1), columns / group];
   return [
-    { name: `${module}.weight`, dtype: 'U32', shape: packed, data: stream((rows) => type.codes(rows, kernels)) },
+    { name: `${module}.weight`, dtype: 'U32', shape: packed, data: stream(codes) },
     { name: `${module}.scales`, dtype: scaleDtype, shape: groups, data: stream((rows) => type.scales(rows, scaleDtype, kernels)) },
     ...(type.biases === undefined
       ? []
@@ -147,16 +156,16 @@ function tensorSources(file: GgufFile, step: ImportStep, { signal, advance, kern
 function makeReport(
   file: GgufFile,
   plan: ImportPlan,
-  verified: Awaited<ReturnType<typeof verifyImport>>,
+  errorsOf: (step: ImportStep) => StepErrors,
+  verifiedRows: number,
   options: ImportOptions,
 ): Omit<ConversionReport, 'target' | 'seconds'> {
   const tensors = plan.steps.map((step) => {
-    const errors = verified.errors.get(step.source.name) ?? { inexactElements: 0, maxAbsError: 0, rmsError: 0, maxBlockRelError: 0 };
     const to =
       step.layout === null
         ? step.source.type
         : `${step.layout.type.quantization.mode}-${step.layout.type.quantization.bits}-g${step.layout.type.quantization.group}`;
-    return { name: `${step.module}.${step.leaf}`, source: step.source.name, from: step.source.type, to, elements: step.source.elements, ...errors };
+    return { name: `${step.module}.${step.leaf}`, source: step.source.name, from: step.source.type, to, elements: step.source.elements, ...errorsOf(step) };
   });
   const { verdict, totals } = sumReports(tensors);
   const bytes = (pick: (step: ImportStep) => number) => plan.steps.reduce((sum, step) => sum + pick(step), 0);
@@ -169,6 +178,6 @@ function makeReport(
     tensors,
     dropped: plan.dropped,
     warnings: [],
-    verification: { mode: options.verify ?? 'sample', rows: verified.rows },
+    verification: { mode: options.verify ?? 'sample', rows: verifiedRows },
   };
 }

@@ -1,9 +1,9 @@
 import { HearthError } from '../../core/index.ts';
-import { canDecode, type GgufFile, type GgufTensor, ggufNumber, ggufString, ggufTypeByName } from '../gguf/index.ts';
+import { type GgufFile, type GgufTensor, ggufNumber, ggufString, ggufTypeByName } from '../gguf/index.ts';
 import type { FormatKernels } from '../kernels.ts';
 import { DTYPE_BITS, type Dtype } from '../safetensors/index.ts';
 import type { ImportedConfig } from './config-from-gguf.ts';
-import { K_IMPORT_TYPES, requantisedType } from './import-k-type.ts';
+import { K_IMPORT_TYPES } from './import-k-type.ts';
 import { fitsHalf, IMPORT_TYPES, type ImportType, type ScaleDtype } from './import-type.ts';
 import { isStack, normShift, permutedHeads, splitLeaf, toMlxTensor } from './names.ts';
 import { LLAMA3_KEY, recogniseLlama3 } from './rope.ts';
@@ -21,7 +21,7 @@ export interface ImportStep {
   /** Taken away from every number: a norm that MLX keeps as its distance from one. */
   readonly shift: 0 | 1;
   /** null: plain numbers, copied as they are unless they are shifted. */
-  readonly layout: { readonly type: ImportType; readonly scaleDtype: ScaleDtype; readonly exact: boolean } | null;
+  readonly layout: { readonly type: ImportType; readonly scaleDtype: ScaleDtype } | null;
   /** Of the tensors written for this one. */
   readonly bytesAfter: number;
 }
@@ -74,21 +74,20 @@ async function planStep(
   kernels: FormatKernels,
 ): Promise<ImportStep> {
   if (PLAIN.includes(source.type)) return { source, ...target, layout: null, bytesAfter: target.shift === 0 ? source.bytes : source.elements * 4 };
-  const exact = IMPORT_TYPES[source.type] ?? K_IMPORT_TYPES[source.type];
-  if (exact === undefined && !canDecode(source.type)) {
+  const type = IMPORT_TYPES[source.type] ?? K_IMPORT_TYPES[source.type];
+  if (type === undefined) {
     throw new HearthError('convert_type_unsupported', `The tensor ${source.name} has type ${source.type}, which cannot be imported yet.`);
   }
   if (source.dims.length < 2 || target.leaf !== 'weight' || target.shift !== 0) {
     throw new HearthError('convert_type_unsupported', `The tensor ${source.name} has type ${source.type}, but only matrices may be quantised.`);
   }
-  const type = exact ?? requantisedType(source.type);
   const scaleDtype = await chooseScaleDtype(file, source, type, kernels);
   const groups = source.elements / type.quantization.group;
   const scaleBytes = scaleDtype === 'U8' ? groups : (groups * 2 * DTYPE_BITS[scaleDtype as Dtype]) / 8;
   return {
     source,
     ...target,
-    layout: { type, scaleDtype, exact: exact !== undefined },
+    layout: { type, scaleDtype },
     bytesAfter: (source.elements * type.quantization.bits) / 8 + scaleBytes,
   };
 }

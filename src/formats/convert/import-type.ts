@@ -6,13 +6,15 @@ import type { Quantization } from '../mlx/index.ts';
 export type ScaleDtype = 'F16' | 'F32' | 'U8';
 
 /**
- * How blocks of one GGML type become an MLX layer, without a change of any number (docs/spec/formats.md §8.4). What is given back may lie in the
- * kernels' memory: it is good until their next use.
+ * How blocks of one GGML type become an MLX layer (docs/spec/formats.md §8.4). What is given back may lie in the kernels' memory: it is good until
+ * their next use.
  */
 export interface ImportType {
   readonly quantization: Quantization;
   /** Factor between the block's d and the bias where the block has no minimum of its own. */
   readonly biasFactor?: number;
+  /** Numbers change: the kernels count how far when they make the codes. */
+  readonly inexact?: true;
   /** Packed codes of whole blocks. */
   codes(blocks: Uint8Array, kernels: FormatKernels): Uint8Array;
   /** One scale per group, little-endian in the given dtype. */
@@ -58,7 +60,7 @@ export const IMPORT_TYPES: Partial<Record<GgufTypeName, ImportType>> = {
   },
 };
 
-const notFinite = (): HearthError => new HearthError('convert_not_finite', 'A scale of the GGUF file is infinite or not a number.');
+export const notFinite = (): HearthError => new HearthError('convert_not_finite', 'A scale of the GGUF file is infinite or not a number.');
 
 /** Where the codes of a block lie, and which loop moves them to how many bytes. */
 interface CodePlace {
@@ -82,7 +84,7 @@ function withMinimum(blockBytes: number, bits: number, codes: CodePlace): Import
 }
 
 /** Blocks in the kernels' memory, with room for what is made of them. */
-function place(blocks: Uint8Array, outBytes: number, kernels: FormatKernels): { readonly from: number; readonly to: number; readonly out: Uint8Array } {
+export function place(blocks: Uint8Array, outBytes: number, kernels: FormatKernels): { readonly from: number; readonly to: number; readonly out: Uint8Array } {
   const { places, memory } = kernels.room([blocks.length, outBytes]);
   const [from, to] = places as [number, number];
   new Uint8Array(memory, from, blocks.length).set(blocks);

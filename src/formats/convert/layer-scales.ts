@@ -1,10 +1,8 @@
 import { HearthError } from '../../core/index.ts';
 import { type FormatKernels, KERNEL_DTYPES, SCALE_FACTS } from '../kernels.ts';
 import type { Checkpoint } from '../mlx/index.ts';
-import { type Quantization, toWords, unpackCodes } from '../mlx/index.ts';
-import { decodeFloats, encodeFloats, type FloatDtype } from '../safetensors/index.ts';
-import type { LayerRows, ScaleSummary } from './export-type.ts';
-import type { ErrorCounter } from './report.ts';
+import type { FloatDtype } from '../safetensors/index.ts';
+import type { ScaleSummary } from './export-type.ts';
 
 const SCALES_AT_ONCE = 2 ** 18;
 
@@ -38,28 +36,4 @@ export async function readLayerScales(checkpoint: Checkpoint, module: string, ke
   }
   const has = (fact: number): boolean => (facts & fact) !== 0;
   return { fitsHalf: !has(SCALE_FACTS.beyondHalf), centred: !has(SCALE_FACTS.notCentred), areHalves: !has(SCALE_FACTS.notHalves), subnormalGroups };
-}
-
-const toHalves = (numbers: Float32Array): Float32Array => decodeFloats('F16', encodeFloats('F16', numbers));
-
-/**
- * Counts what codes that are copied lose with their scales in fp16: scale·q + bias against d·q + m, in float64. Groups whose scale and bias
- * fp16 holds are exact for every code, and are not looked at.
- */
-export function countScaleErrors(rows: Extract<LayerRows, { kind: 'quantised' }>, counter: ErrorCounter): void {
-  const { bits, group } = rows.quantization as Quantization;
-  const scales = rows.scales as Float32Array;
-  const biases = rows.biases!;
-  const [d, m] = [toHalves(scales), toHalves(biases)];
-  const groupBytes = (group * bits) / 8;
-  const [wanted, found] = [new Float64Array(group), new Float64Array(group)];
-  for (let g = 0; g < scales.length; g++) {
-    if (scales[g] === d[g] && biases[g] === m[g]) continue;
-    const codes = unpackCodes(bits, toWords(rows.weight.subarray(g * groupBytes, (g + 1) * groupBytes)));
-    for (let i = 0; i < group; i++) {
-      wanted[i] = scales[g]! * codes[i]! + biases[g]!;
-      found[i] = d[g]! * codes[i]! + m[g]!;
-    }
-    counter.add(wanted, found, 32);
-  }
 }

@@ -1,3 +1,5 @@
+import type { Counts } from '../kernels.ts';
+
 /** One tensor of a conversion. */
 export interface TensorReport {
   readonly name: string;
@@ -44,6 +46,8 @@ export const CONVERTER_VERSION = '2';
 export interface ErrorCounter {
   /** `block`: neighbours that share a scale; the relative error is of the block's largest value. */
   add(source: ArrayLike<number>, target: ArrayLike<number>, block: number): void;
+  /** What was counted elsewhere. */
+  addCounts(counts: Counts): void;
   result(elements: number): Pick<TensorReport, 'inexactElements' | 'maxAbsError' | 'rmsError' | 'maxBlockRelError'>;
 }
 
@@ -68,6 +72,12 @@ export function createErrorCounter(): ErrorCounter {
         maxAbsError = Math.max(maxAbsError, worst);
         if (worst > 0) maxBlockRelError = Math.max(maxBlockRelError, largest === 0 ? 1 : worst / largest);
       }
+    },
+    addCounts(counts) {
+      inexactElements += counts.inexactElements;
+      squares += counts.squares;
+      maxAbsError = Math.max(maxAbsError, counts.maxAbsError);
+      maxBlockRelError = Math.max(maxBlockRelError, counts.maxBlockRelError);
     },
     result: (elements) => ({ inexactElements, maxAbsError, rmsError: Math.sqrt(squares / elements), maxBlockRelError }),
   };

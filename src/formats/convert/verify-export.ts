@@ -1,23 +1,17 @@
-import { createHash } from 'node:crypto';
-import { HearthError } from '../../core/index.ts';
 import { decodeBlocks, type GgufFile } from '../gguf/index.ts';
 import type { Checkpoint } from '../mlx/index.ts';
+import { comparedRows, requireAsTold, type ToldErrors, type VerifyMode } from './compared-rows.ts';
 import { type ExportStep, layerRows } from './export-plan.ts';
 import { valuesOf } from './export-type.ts';
 import { rowOrder } from './names.ts';
 import { release } from './release.ts';
-import { createErrorCounter, type TensorReport } from './report.ts';
-
-type Errors = Pick<TensorReport, 'inexactElements' | 'maxAbsError'>;
+import { createErrorCounter } from './report.ts';
 
 export interface VerifyExportOptions {
-  readonly verify?: 'none' | 'sample' | 'full';
+  readonly verify?: VerifyMode;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: { readonly step: 'verify'; readonly doneBytes: number; readonly totalBytes: number }) => void;
 }
-
-const SAMPLED_ROWS = 64;
-const ELEMENTS = 2 ** 18;
 
 /**
  * Reads rows of the written file and compares them with the source's: blocks by the block decoders, layers by the formulas of MLX
@@ -28,7 +22,7 @@ export async function verifyExport(
   file: GgufFile,
   checkpoint: Checkpoint,
   steps: readonly ExportStep[],
-  errorsOf: (step: ExportStep) => Errors,
+  errorsOf: (step: ExportStep) => ToldErrors,
   { verify = 'none', signal, onProgress }: VerifyExportOptions,
 ): Promise<number> {
   if (verify === 'none') return 0;
@@ -40,7 +34,7 @@ export async function verifyExport(
     const columns = step.dims[0]!;
     const total = step.dims.length === 1 ? 1 : step.elements / columns;
     const order = step.heads === 0 || step.dims.length === 1 ? null : rowOrder(total, step.heads);
-    for (const [from, to] of verify === 'full' ? wholeTensor(total, columns) : sampleRuns(step.name, total)) {
+    for (const [from, to] of comparedRows(verify, step.name, total, columns)) {
       signal?.throwIfAborted();
       const bytes = await file.readTensor(step.name, { rows: [from, to] });
       const found = decodeBlocks(step.type, bytes);
@@ -49,11 +43,7 @@ export async function verifyExport(
       for (const done of [bytes, found, wanted]) release(done);
       rows += to - from;
     }
-    const { inexactElements, maxAbsError } = counter.result(step.elements);
-    const told = errorsOf(step);
-    const asTold = verify === 'full' ? inexactElements === told.inexactElements && maxAbsError === told.maxAbsError : maxAbsError <= told.maxAbsError;
-    if (!asTold || inexactElements > told.inexactElements)
-      throw new HearthError('internal_error', `${step.name} was not converted as it was counted: ${inexactElements} checked numbers differ. Nothing was kept.`);
+    requireAsTold(step.name, counter.result(step.elements), errorsOf(step), verify);
     doneBytes += step.bytesAfter;
     onProgress?.({ step: 'verify', doneBytes, totalBytes });
   }
@@ -75,21 +65,4 @@ async function sourceNumbers(checkpoint: Checkpoint, step: ExportStep, order: Ui
   const out = new Float64Array((to - from) * columns);
   for (let row = from; row < to; row++) out.set(await read([order[row]!, order[row]! + 1]), (row - from) * columns);
   return out;
-}
-
-function* wholeTensor(rows: number, columns: number): Generator<readonly [number, number]> {
-  const step = Math.max(1, Math.floor(ELEMENTS / columns));
-  for (let from = 0; from < rows; from += step) yield [from, Math.min(rows, from + step)];
-}
-
-/** First row, last row, and 64 at places that the name decides, in runs of 8. */
-function* sampleRuns(name: string, rows: number): Generator<readonly [number, number]> {
-  if (rows <= SAMPLED_ROWS + 2) return yield [0, rows];
-  yield [0, 1];
-  const hash = createHash('sha256').update(name).digest();
-  for (let run = 0; run < 8; run++) {
-    const from = hash.readUInt32LE(4 * run) % (rows - 8);
-    yield [from, from + 8];
-  }
-  yield [rows - 1, rows];
 }

@@ -1,41 +1,31 @@
-import { createHash } from 'node:crypto';
-import { HearthError } from '../../core/index.ts';
 import { decodeBlocks, type GgufFile } from '../gguf/index.ts';
 import { type Checkpoint, dequantise, openCheckpoint, toWords } from '../mlx/index.ts';
 import { decodeFloats, type FloatDtype } from '../safetensors/index.ts';
+import { comparedRows, requireAsTold, type ToldErrors, type VerifyMode } from './compared-rows.ts';
 import type { ImportStep } from './import-plan.ts';
 import { rowOrder } from './names.ts';
 import { release } from './release.ts';
-import { createErrorCounter, type TensorReport } from './report.ts';
-
-export interface ImportVerification {
-  readonly rows: number;
-  /** By GGUF tensor name, for tensors that are not exact by construction; counted over all their rows. */
-  readonly errors: ReadonlyMap<string, Pick<TensorReport, 'inexactElements' | 'maxAbsError' | 'rmsError' | 'maxBlockRelError'>>;
-}
-
-const RUN = 8;
+import { createErrorCounter } from './report.ts';
 
 /**
- * Opens what was written and compares rows with the source: blocks decoded by the block decoders, layers by the formulas of MLX.
+ * Opens what was written and compares rows with the source: blocks decoded by the block decoders, layers by the formulas of MLX. What was counted as
+ * exact may not differ; the rest no more and no farther than was counted. Gives how many rows were compared.
  * Throws `convert_unknown_tensor` for a tensor that is missing, `internal_error` for numbers that differ where they must not.
  */
 export async function verifyImport(
   file: GgufFile,
   directory: string,
   steps: readonly ImportStep[],
-  mode: 'none' | 'sample' | 'full',
-  signal?: AbortSignal,
-): Promise<ImportVerification> {
+  errorsOf: (step: ImportStep) => ToldErrors,
+  { verify = 'sample', signal }: { readonly verify?: VerifyMode; readonly signal?: AbortSignal },
+): Promise<number> {
   await using checkpoint = await openCheckpoint(directory);
-  const errors = new Map<string, ReturnType<ReturnType<typeof createErrorCounter>['result']>>();
+  if (verify === 'none') return 0;
   let rows = 0;
   for (const step of steps) {
-    const exact = step.layout === null ? step.shift === 0 : step.layout.exact;
-    if (mode === 'none' && exact) continue;
     const total = step.source.elements / step.source.dims[0]!;
     const counter = createErrorCounter();
-    for (const [from, to] of mode === 'full' || !exact ? wholeTensor(step, total) : sampleRuns(step.source.name, total)) {
+    for (const [from, to] of comparedRows(verify, step.source.name, total, step.source.dims[0]!)) {
       signal?.throwIfAborted();
       const read = await sourceRows(file, step, total, from, to);
       const source = step.shift === 0 ? read : read.map((value) => value - step.shift);
@@ -44,33 +34,9 @@ export async function verifyImport(
       for (const done of new Set([read, source, target])) release(done);
       rows += to - from;
     }
-    const result = counter.result(step.source.elements);
-    if (!exact) errors.set(step.source.name, result);
-    else if (result.inexactElements > 0) {
-      throw new HearthError(
-        'internal_error',
-        `${step.source.name} was not converted exactly: ${result.inexactElements} checked numbers differ. Nothing was kept.`,
-      );
-    }
+    requireAsTold(step.source.name, counter.result(step.source.elements), errorsOf(step), verify);
   }
-  return { rows, errors };
-}
-
-function* wholeTensor(step: ImportStep, rows: number): Generator<readonly [number, number]> {
-  const step1 = Math.max(1, Math.floor(2 ** 18 / step.source.dims[0]!));
-  for (let from = 0; from < rows; from += step1) yield [from, Math.min(rows, from + step1)];
-}
-
-/** First row, last row, and 64 rows in eight runs at places that the name decides. */
-function* sampleRuns(name: string, rows: number): Generator<readonly [number, number]> {
-  if (rows <= 8 * RUN + 2) return yield [0, rows];
-  yield [0, 1];
-  const hash = createHash('sha256').update(name).digest();
-  for (let run = 0; run < 8; run += 1) {
-    const from = hash.readUInt32LE(4 * run) % (rows - RUN);
-    yield [from, from + RUN];
-  }
-  yield [rows - 1, rows];
+  return rows;
 }
 
 /** Rows `[from, to)` in MLX order; where rows are interleaved each is looked up by itself. */

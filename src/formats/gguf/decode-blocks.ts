@@ -131,8 +131,6 @@ const DECODERS: Partial<Record<GgufTypeName, DecodeBlock>> = {
   },
 };
 
-export const canDecode = (type: GgufTypeName): boolean => DECODERS[type] !== undefined;
-
 /**
  * The real numbers that encoded blocks stand for, exactly (docs/spec/formats.md §6; K types as llama.cpp's reference decodes them).
  * Throws `convert_type_unsupported` for a type without a decoder.

@@ -1,6 +1,5 @@
 import { formatKernels, KERNEL_DTYPES } from '../kernels.ts';
 import { encodeFloats, type FloatDtype } from '../safetensors/float-codec.ts';
-import { packCodes } from './packing.ts';
 
 /** MLX's affine rule over the bytes of a file: the same numbers as `quantiseWords`, made by the kernels. */
 
@@ -22,8 +21,8 @@ export function quantiseBytes({ bits, group }: AffineLayout, dtype: FloatDtype, 
   const groupBytes = group * (dtype === 'F32' ? 4 : 2);
   const groups = bytes.length / groupBytes;
   if (!Number.isInteger(groups) || group % 16 !== 0) throw new RangeError(`${bytes.length} bytes of ${dtype} are not whole groups of ${group}`);
-  const codeBytes = bits === 4 ? group / 2 : group;
-  const codes = new Uint8Array(groups * codeBytes);
+  const codeBytes = (group * bits) / 8;
+  const words = new Uint8Array(groups * codeBytes);
   const scales = new Float32Array(groups);
   const biases = new Float32Array(groups);
   const most = Math.max(1, Math.floor(PART_BYTES / groupBytes));
@@ -36,12 +35,11 @@ export function quantiseBytes({ bits, group }: AffineLayout, dtype: FloatDtype, 
     if (kernels.quantise(source, KERNEL_DTYPES[dtype], count, group, bits, scaleAt, biasAt, codeAt) === 0) return { kind: 'not-finite', of: 'source' };
     scales.set(new Float32Array(memory, scaleAt, count), from);
     biases.set(new Float32Array(memory, biasAt, count), from);
-    codes.set(new Uint8Array(memory, codeAt, count * codeBytes), from * codeBytes);
+    words.set(new Uint8Array(memory, codeAt, count * codeBytes), from * codeBytes);
   }
   const roundedScales = encodeFloats(scaleDtype, scales);
   const roundedBiases = encodeFloats(scaleDtype, biases);
   if (!areFinite(roundedScales, scaleDtype) || !areFinite(roundedBiases, scaleDtype)) return { kind: 'not-finite', of: 'scale' };
-  const words = bits === 4 || bits === 8 ? codes : new Uint8Array(packCodes(bits, codes).buffer as ArrayBuffer);
   return { kind: 'made', words, scales: roundedScales, biases: roundedBiases };
 }
 
