@@ -139,11 +139,11 @@ describe('connections that do nothing', () => {
     const unread = await open(server.port);
     unread.pause();
     unread.write(requestText(server.port, body({ stream: true, max_tokens: 200_000 })));
-    await expect.poll(async () => (await server.facts()).running, { timeout: 10_000 }).toBe(1);
+    await expect.poll(async () => (await server.facts()).running).toBe(1);
     expect((await ask(server)).status).toBe(200);
     expect(await (await ask(server, { stream: true })).text()).toContain('data: [DONE]');
     await Promise.all([closed(slowHead), closed(slowBody), ...sockets.map(closed)]);
-    await expect.poll(async () => (await server.facts()).running, { timeout: 10_000 }).toBe(0);
+    await expect.poll(async () => (await server.facts()).running).toBe(0);
     unread.destroy();
     expect((await ask(server)).status).toBe(200);
     expect((await server.facts()).unhandled).toBe(0);
@@ -159,14 +159,14 @@ describe('slow and broken readers', () => {
     slow.pause();
     slow.write(requestText(server.port, body({ stream: true, max_tokens: 1_000_000 })));
     const sip = setInterval(() => void slow.read(1), 1000);
-    await expect.poll(async () => (await server.facts()).running, { timeout: 10_000 }).toBe(1);
+    await expect.poll(async () => (await server.facts()).running).toBe(1);
     const others = await Promise.all(Array.from({ length: 20 }, async () => (await ask(server, { stream: true, max_tokens: 2000 })).text()));
     for (const text of others) expect([text.split('\n\n').length > 2000, text.endsWith('data: [DONE]\n\n')]).toEqual([true, true]);
     const { running, rssBytes } = await server.facts();
     expect(running).toBe(1);
     // The whole answer would be 400 MB.
     expect(rssBytes - before).toBeLessThan(150 * 1024 * 1024);
-    await expect.poll(async () => (await server.facts()).running, { timeout: 15_000 }).toBe(0);
+    await expect.poll(async () => (await server.facts()).running).toBe(0);
     clearInterval(sip);
     slow.destroy();
   }, 60_000);

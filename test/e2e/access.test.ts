@@ -260,7 +260,7 @@ describe('API keys', () => {
       expect(await cancel(id, null)).toBe('request_not_found');
       expect(box.server.gateway.snapshot().models[0]?.inFlight).toBe(1);
       expect(await cancel(id, by)).toBe(true);
-      await expect.poll(() => box.server.gateway.snapshot().models[0]?.inFlight, { timeout: 1000, interval: 10 }).toBe(0);
+      await expect.poll(() => box.server.gateway.snapshot().models[0]?.inFlight, { interval: 10 }).toBe(0);
       expect(await response.text()).toContain('"code":"cancelled"');
     }
   });

@@ -165,7 +165,7 @@ describe('[serving V63] SIGTERM', () => {
     const running = await post(server, { ...chat, ...UNREAD }, '/v1/chat/completions');
     expect(running.status).toBe(200);
     daemon.child.kill('SIGTERM');
-    await expect.poll(async () => (await post(server, chat, '/v1/chat/completions')).status, { timeout: 20_000 }).toBe(503);
+    await expect.poll(async () => (await post(server, chat, '/v1/chat/completions')).status).toBe(503);
     const refused = await post(server, { ...chat, max_tokens: 5 });
     expect(refused.status).toBe(529);
     expect(await refused.json()).toMatchObject({ type: 'error', error: { type: 'overloaded_error' } });

@@ -21,11 +21,11 @@ describe('slow readers', () => {
     socket.write(
       `POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:${server.listener.port}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
     );
-    await expect.poll(() => server.gateway.snapshot().models[0]?.inFlight, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => server.gateway.snapshot().models[0]?.inFlight).toBe(1);
     const others = await Promise.all([1, 2, 3].map((index) => server.openai.chat.completions.create({ model, messages: user(`other ${index}`) })));
     expect(others.map(({ choices }) => choices[0]?.message.content)).toEqual(['echo: other 1', 'echo: other 2', 'echo: other 3']);
     expect(server.gateway.snapshot().models[0]?.inFlight).toBe(1);
-    await expect.poll(() => server.gateway.snapshot().models[0]?.inFlight, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => server.gateway.snapshot().models[0]?.inFlight).toBe(0);
     socket.resume();
     await ended;
   });

@@ -74,14 +74,14 @@ describe('the configuration of a running daemon', () => {
     await expect.poll(async () => (await resident()).inFlight).toBe(1);
 
     await daemon.write('access:\n  requireKey: true\n');
-    await expect.poll(daemon.lastReload, { timeout: 10_000 }).toMatchObject({ cause: 'file', ok: true, changed: ['access.requireKey'], needRestart: [] });
+    await expect.poll(daemon.lastReload).toMatchObject({ cause: 'file', ok: true, changed: ['access.requireKey'], needRestart: [] });
     expect((await models(daemon.port)).status).toBe(401);
     expect(whole(await Promise.all(first))).toEqual([
       [4, true],
       [4, true],
     ]);
     await daemon.write('access: {}\n');
-    await expect.poll(async () => (await models(daemon.port)).status, { timeout: 10_000 }).toBe(200);
+    await expect.poll(async () => (await models(daemon.port)).status).toBe(200);
 
     // Engine options: the model lets its request end, and is loaded again with the new ones.
     const second = streams(3);
@@ -98,7 +98,7 @@ describe('the configuration of a running daemon', () => {
     expect((await models(daemon.port)).status).toBe(200);
 
     await daemon.write('access:\n  requireKey: perhaps\nsampling:\n  temperature: 9\n');
-    await expect.poll(daemon.lastReload, { timeout: 10_000 }).toMatchObject({ cause: 'file', ok: false, changed: [] });
+    await expect.poll(daemon.lastReload).toMatchObject({ cause: 'file', ok: false, changed: [] });
     const problems = [...(await daemon.lastReload()).problems].sort();
     expect(problems).toHaveLength(2);
     expect(problems[0]).toMatch(/config\.yaml:2: access\.requireKey must be true, false/);
@@ -113,14 +113,14 @@ describe('the configuration of a running daemon', () => {
       [4, true],
       [4, true],
     ]);
-    await expect.poll(resident, { timeout: 20_000 }).toMatchObject({ state: 'ready', parallelSequences: 2, inFlight: 0 });
+    await expect.poll(resident).toMatchObject({ state: 'ready', parallelSequences: 2, inFlight: 0 });
     expect((await resident()).pid).not.toBe(before.pid);
     expect((await chat({ max_tokens: 2 })).status).toBe(200);
 
     await daemon.write('# all as it was\n');
-    await expect.poll(daemon.lastReload, { timeout: 10_000 }).toMatchObject({ cause: 'file', ok: true });
+    await expect.poll(daemon.lastReload).toMatchObject({ cause: 'file', ok: true });
     daemon.hangUp();
-    await expect.poll(daemon.lastReload, { timeout: 10_000 }).toMatchObject({ cause: 'signal', ok: true, changed: [] });
+    await expect.poll(daemon.lastReload).toMatchObject({ cause: 'signal', ok: true, changed: [] });
   });
 
   it('[security G39] [serving V77] listens on 127.0.0.1 and ::1 alone; another address needs an API key, and with one every route but the public ones does, on loopback too', async () => {

@@ -221,16 +221,16 @@ describe('requests', () => {
     };
     const long = new AbortController();
     const first = running.ask({ prompt: 'x'.repeat(200), sampling: hot(1) }, long.signal);
-    await expect.poll(counts, { timeout: 10_000, interval: 5 }).toEqual({ busy: 1, waiting: 0 });
+    await expect.poll(counts, { interval: 5 }).toEqual({ busy: 1, waiting: 0 });
     const queued = new AbortController();
     const second = running.ask({ prompt: 'y', sampling: hot(2) }, queued.signal);
-    await expect.poll(counts, { timeout: 10_000, interval: 5 }).toEqual({ busy: 1, waiting: 1 });
+    await expect.poll(counts, { interval: 5 }).toEqual({ busy: 1, waiting: 1 });
     queued.abort();
     expect((await second).error).toMatchObject({ code: 'cancelled' });
-    await expect.poll(counts, { timeout: 10_000, interval: 5 }).toMatchObject({ waiting: 0 });
+    await expect.poll(counts, { interval: 5 }).toMatchObject({ waiting: 0 });
     long.abort();
     expect((await first).error).toMatchObject({ code: 'cancelled' });
-    await expect.poll(counts, { timeout: 10_000, interval: 5 }).toEqual({ busy: 0, waiting: 0 });
+    await expect.poll(counts, { interval: 5 }).toEqual({ busy: 0, waiting: 0 });
     expect((await running.ask({ maxTokens: 3 })).finish).toBeDefined();
   });
 
