@@ -23,7 +23,7 @@ test('an on-demand daemon that nobody wants up ends when no client came for its 
       stderr: process.stderr,
       mode: 'on-demand',
       onStop: () => {},
-      idleExitMs: 1_500,
+      idleExitMs: 4_000,
     });
     let ended = false;
     const end = stopped.then(() => {
@@ -33,7 +33,7 @@ test('an on-demand daemon that nobody wants up ends when no client came for its 
     // Each request begins its time anew.
     for (let i = 0; i < 8; i += 1) {
       expect((await ask(new Request('http://localhost/admin/v1/version'))).status).toBe(200);
-      await sleep(250);
+      await sleep(600);
     }
     expect(ended).toBe(false);
     await end;
