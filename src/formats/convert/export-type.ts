@@ -15,7 +15,7 @@ export type LayerRows =
 
 /** The real numbers that the rows stand for. */
 export const valuesOf = (rows: LayerRows): Float64Array =>
-  rows.kind === 'plain' ? Float64Array.from(rows.values) : dequantise(rows.quantization, { ...rows, words: toWords(rows.weight) });
+  rows.kind === 'plain' ? new Float64Array(rows.values) : dequantise(rows.quantization, { ...rows, words: toWords(rows.weight) });
 
 /** What a look at all scales of a layer says: which GGML type keeps its numbers. */
 export interface ScaleSummary {
@@ -37,11 +37,11 @@ export function chooseType(quantization: Quantization, columns: number, summary:
 
 /** Encodes rows; `keepCodes`: an 8-bit layer whose codes may be copied; `values`: gives the numbers where they are needed. */
 export function encodeRows(rows: LayerRows, type: GgufTypeName, keepCodes: boolean, values: () => Float64Array): Uint8Array {
-  if (type === 'Q4_0') return quantiseQ40(Float32Array.from(values()));
+  if (type === 'Q4_0') return quantiseQ40(new Float32Array(values()));
   if (type === 'F32' || type === 'F16' || type === 'BF16') {
     return encodeFloats(
       type as FloatDtype,
-      rows.kind === 'plain' ? (rows.shift === 0 ? rows.values : rows.values.map((x) => x + rows.shift)) : Float32Array.from(values()),
+      rows.kind === 'plain' ? (rows.shift === 0 ? rows.values : rows.values.map((x) => x + rows.shift)) : new Float32Array(values()),
     );
   }
   if (rows.kind === 'plain' || (type === 'Q8_0' && !keepCodes)) return quantiseQ80(values());

@@ -125,7 +125,7 @@ function tensorSources(file: GgufFile, step: ImportStep, counter: ErrorCounter, 
   if (shift !== 0) {
     const lower = (rows: Uint8Array) => {
       const numbers = Float64Array.from(decodeFloats(source.type as FloatDtype, requireFinite(source.type, rows, source.name)), (x) => x - shift);
-      const lowered = Float32Array.from(numbers);
+      const lowered = new Float32Array(numbers);
       counter.add(numbers, lowered, 32);
       return encodeFloats('F32', lowered);
     };

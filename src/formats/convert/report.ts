@@ -56,21 +56,27 @@ export function createErrorCounter(): ErrorCounter {
   let maxAbsError = 0;
   let squares = 0;
   let maxBlockRelError = 0;
+  const addBlock = (source: ArrayLike<number>, target: ArrayLike<number>, start: number, end: number): void => {
+    let largest = 0;
+    let worst = 0;
+    for (let i = start; i < end; i += 1) {
+      const error = Math.abs(source[i]! - target[i]!);
+      largest = Math.max(largest, Math.abs(source[i]!));
+      if (error === 0) continue;
+      inexactElements += 1;
+      squares += error * error;
+      worst = Math.max(worst, error);
+    }
+    maxAbsError = Math.max(maxAbsError, worst);
+    if (worst > 0) maxBlockRelError = Math.max(maxBlockRelError, largest === 0 ? 1 : worst / largest);
+  };
   return {
     add(source, target, block) {
       for (let start = 0; start < source.length; start += block) {
-        let largest = 0;
-        let worst = 0;
-        for (let i = start; i < Math.min(start + block, source.length); i += 1) {
-          const error = Math.abs(source[i]! - target[i]!);
-          largest = Math.max(largest, Math.abs(source[i]!));
-          if (error === 0) continue;
-          inexactElements += 1;
-          squares += error * error;
-          worst = Math.max(worst, error);
-        }
-        maxAbsError = Math.max(maxAbsError, worst);
-        if (worst > 0) maxBlockRelError = Math.max(maxBlockRelError, largest === 0 ? 1 : worst / largest);
+        const end = Math.min(start + block, source.length);
+        let first = start;
+        while (first < end && source[first] === target[first]) first += 1;
+        if (first < end) addBlock(source, target, start, end);
       }
     },
     addCounts(counts) {

@@ -67,7 +67,7 @@ function numbersOf(checkpoint: Checkpoint, module: string, quantization: Quantiz
         quantization.mode === 'affine'
           ? dequantise(quantization, { words, scales: await floats('scales'), biases: await floats('biases') })
           : dequantise(quantization, { words, scales: await read('scales') });
-      yield new Uint8Array(Float32Array.from(values).buffer);
+      yield new Uint8Array(new Float32Array(values).buffer);
     }
   }
   return { name: `${module}.weight`, dtype: 'F32', shape: [...packed.slice(0, -1), columns], data };

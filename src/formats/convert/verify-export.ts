@@ -1,6 +1,6 @@
 import { decodeBlocks, type GgufFile } from '../gguf/index.ts';
 import type { Checkpoint } from '../mlx/index.ts';
-import { comparedRows, requireAsTold, type ToldErrors, type VerifyMode } from './compared-rows.ts';
+import { comparedRows, gatherRows, requireAsTold, type ToldErrors, type VerifyMode } from './compared-rows.ts';
 import { type ExportStep, layerRows } from './export-plan.ts';
 import { valuesOf } from './export-type.ts';
 import { rowOrder } from './names.ts';
@@ -50,7 +50,7 @@ export async function verifyExport(
   return rows;
 }
 
-/** Rows `[from, to)` of the file, as the source has them; where rows are interleaved each is looked up by itself. */
+/** Rows `[from, to)` of the file, as the source has them. */
 async function sourceNumbers(checkpoint: Checkpoint, step: ExportStep, order: Uint32Array | null, from: number, to: number): Promise<Float64Array> {
   const read = async (rows?: readonly [number, number]): Promise<Float64Array> => {
     const values = valuesOf(await layerRows(checkpoint, step, rows));
@@ -61,8 +61,5 @@ async function sourceNumbers(checkpoint: Checkpoint, step: ExportStep, order: Ui
     const values = await read();
     return step.heads === 0 ? values : Float64Array.from(rowOrder(columns, step.heads), (mlxRow) => values[mlxRow]!);
   }
-  if (order === null) return await read([from, to]);
-  const out = new Float64Array((to - from) * columns);
-  for (let row = from; row < to; row++) out.set(await read([order[row]!, order[row]! + 1]), (row - from) * columns);
-  return out;
+  return order === null ? await read([from, to]) : await gatherRows(order.subarray(from, to), columns, (first, end) => read([first, end]));
 }

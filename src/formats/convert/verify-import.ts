@@ -1,7 +1,7 @@
 import { decodeBlocks, type GgufFile } from '../gguf/index.ts';
 import { type Checkpoint, dequantise, openCheckpoint, toWords } from '../mlx/index.ts';
 import { decodeFloats, type FloatDtype } from '../safetensors/index.ts';
-import { comparedRows, requireAsTold, type ToldErrors, type VerifyMode } from './compared-rows.ts';
+import { comparedRows, gatherRows, requireAsTold, type ToldErrors, type VerifyMode } from './compared-rows.ts';
 import type { ImportStep } from './import-plan.ts';
 import { rowOrder } from './names.ts';
 import { release } from './release.ts';
@@ -24,10 +24,11 @@ export async function verifyImport(
   let rows = 0;
   for (const step of steps) {
     const total = step.source.elements / step.source.dims[0]!;
+    const places = step.heads === 0 || step.source.dims.length === 1 ? null : placesOf(total, step.heads);
     const counter = createErrorCounter();
     for (const [from, to] of comparedRows(verify, step.source.name, total, step.source.dims[0]!)) {
       signal?.throwIfAborted();
-      const read = await sourceRows(file, step, total, from, to);
+      const read = await sourceRows(file, step, places, from, to);
       const source = step.shift === 0 ? read : read.map((value) => value - step.shift);
       const target = await targetRows(checkpoint, step, from, to);
       counter.add(source, target, 32);
@@ -39,21 +40,21 @@ export async function verifyImport(
   return rows;
 }
 
-/** Rows `[from, to)` in MLX order; where rows are interleaved each is looked up by itself. */
-async function sourceRows(file: GgufFile, step: ImportStep, total: number, from: number, to: number): Promise<Float64Array> {
-  if (step.heads === 0) return decodeBlocks(step.source.type, await file.readTensor(step.source.name, { rows: [from, to] }));
-  if (step.source.dims.length === 1) {
-    const values = decodeBlocks(step.source.type, await file.readTensor(step.source.name));
-    const order = rowOrder(values.length, step.heads);
-    return values.map((_, row) => values[order.indexOf(row)]!);
-  }
-  const order = rowOrder(total, step.heads);
-  const out = new Float64Array((to - from) * step.source.dims[0]!);
-  for (let row = from; row < to; row += 1) {
-    const place = order.indexOf(row);
-    out.set(decodeBlocks(step.source.type, await file.readTensor(step.source.name, { rows: [place, place + 1] })), (row - from) * step.source.dims[0]!);
-  }
-  return out;
+/** Rows `[from, to)` in MLX order, out of the file's. `places`: where each MLX row lies there; null = in the same order. */
+async function sourceRows(file: GgufFile, { source, heads }: ImportStep, places: Uint32Array | null, from: number, to: number): Promise<Float64Array> {
+  const read = async (rows: readonly [number, number]) => decodeBlocks(source.type, await file.readTensor(source.name, { rows }));
+  if (places !== null) return await gatherRows(places.subarray(from, to), source.dims[0]!, (first, end) => read([first, end]));
+  const values = await read([from, to]);
+  return heads === 0 ? values : Float64Array.from(placesOf(values.length, heads), (place) => values[place]!);
+}
+
+/** Of each MLX row, its place in the file. */
+function placesOf(rows: number, heads: number): Uint32Array {
+  const places = new Uint32Array(rows);
+  rowOrder(rows, heads).forEach((mlxRow, place) => {
+    places[mlxRow] = place;
+  });
+  return places;
 }
 
 async function targetRows(checkpoint: Checkpoint, step: ImportStep, from: number, to: number): Promise<Float32Array | Float64Array> {

@@ -37,6 +37,7 @@ function packNibbles(codes: Uint8Array, words: Uint32Array): Uint32Array {
 export function unpackCodes(bits: number, words: Uint32Array): Uint8Array {
   const codes = new Uint8Array(Math.floor((words.length * 32) / bits));
   if (wordCount(bits, codes.length) !== words.length) throw new RangeError(`${words.length} words are not whole rows of ${bits}-bit codes`);
+  if (bits === 4 || bits === 8) return unpackBytes(bits, new Uint8Array(words.buffer, words.byteOffset, words.byteLength), codes);
   const mask = 2 ** bits - 1;
   let shift = 0;
   let at = 0;
@@ -50,6 +51,16 @@ export function unpackCodes(bits: number, words: Uint32Array): Uint8Array {
     }
     codes[i] = code & mask;
   }
+  return codes;
+}
+
+function unpackBytes(bits: 4 | 8, bytes: Uint8Array, codes: Uint8Array): Uint8Array {
+  if (bits === 8) codes.set(bytes);
+  else
+    for (let i = 0; i < bytes.length; i++) {
+      codes[2 * i] = bytes[i]! & 15;
+      codes[2 * i + 1] = bytes[i]! >> 4;
+    }
   return codes;
 }
 

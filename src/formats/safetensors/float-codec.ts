@@ -31,12 +31,15 @@ export function numberToF16(x: number): number {
   return signOf(x) | (magnitude >= 65520 ? 0x7c00 : nearestMagnitude(magnitude, 10, -14));
 }
 
+/** Unit of a normal fp16 number by its exponent bits. */
+const F16_UNITS = Float64Array.from({ length: 31 }, (_, exponent) => 2 ** (exponent - 25));
+
 export function f16ToNumber(bits: number): number {
   const exponent = (bits >>> 10) & 0x1f;
   const mantissa = bits & 0x3ff;
   const sign = bits & 0x8000 ? -1 : 1;
   if (exponent === 31) return mantissa ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return exponent === 0 ? sign * mantissa * 2 ** -24 : sign * (1024 + mantissa) * 2 ** (exponent - 25);
+  return exponent === 0 ? sign * mantissa * 2 ** -24 : sign * (1024 + mantissa) * F16_UNITS[exponent]!;
 }
 
 export function numberToBf16(x: number): number {
