@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { createLowRank, type LowRank } from '../adapters/low-rank.ts';
+import { bindKernels } from '../bind-kernels.ts';
 import type { Kernels } from '../kernel-interface.ts';
 import { readPieces } from '../load/read-pieces.ts';
 import { COMMAND, WORD } from './exchange.ts';
@@ -44,8 +45,7 @@ async function kernelsOver(module: WebAssembly.Module | null): Promise<(memory: 
     const { createReferenceKernels } = await import('../reference/reference-kernels.ts');
     return (memory) => createReferenceKernels(memory.buffer);
   }
-  const { loadKernels } = await import('../load-kernels.ts');
-  return (memory) => loadKernels(memory, module);
+  return (memory) => bindKernels(memory, module);
 }
 
 function load(bytes: Uint8Array, kernels: Kernels): void {
