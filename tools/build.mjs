@@ -46,6 +46,8 @@ async function bundlePrograms() {
         input: path,
         platform: 'node',
         external: (id) => !id.startsWith('.') && !id.startsWith('/') && !/^[a-zA-Z]:\\/.test(id),
+        // No module of ours is there for what it does when it is loaded.
+        treeshake: { moduleSideEffects: false },
         plugins: [{ name: 'place', transform: (code, id) => ({ code: code.replaceAll('import.meta.url', placeOf(id, path)) }) }],
         output: { format: 'esm', codeSplitting: false },
         write: false,
