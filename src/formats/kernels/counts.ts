@@ -55,17 +55,71 @@ export function countDifferences(): void {
     worst = f64x2.pmax(worst, error);
     largest = f64x2.pmax(largest, f64x2.abs(value));
   }
+  addBlock(differing, squared, worst, most2(largest));
+}
+
+/** 1.5 * 2^52: added to a small number, it rounds it half to even, and leaves the integer in the low bits. */
+const MAGIC: f64 = 6755399441055744;
+/** Steps of one block, int32. */
+const STEPS = memory.data(128);
+
+/**
+ * How many steps each number of WANTED is above `base`, to a byte each; the middle between two goes up, or to the even one. What differs between them
+ * and base + step * count is counted. `largest`: of the numbers, by magnitude.
+ */
+@inline
+export function roundToSteps(step: f64, base: f64, up: bool, largest: f64, out: usize): void {
+  const steps = f64x2.splat(step);
+  const bases = f64x2.splat(base);
+  const magic = f64x2.splat(MAGIC);
+  let differing = i64x2.splat(0);
+  let squared = f64x2.splat(0);
+  let worst = f64x2.splat(0);
+  for (let i: usize = 0; i < 256; i += 32) {
+    const low = v128.load(WANTED + i);
+    const high = v128.load(WANTED + i + 16);
+    let a = f64x2.div(f64x2.sub(low, bases), steps);
+    let b = f64x2.div(f64x2.sub(high, bases), steps);
+    if (up) {
+      a = f64x2.floor(f64x2.add(a, f64x2.splat(0.5)));
+      b = f64x2.floor(f64x2.add(b, f64x2.splat(0.5)));
+    }
+    a = f64x2.add(a, magic);
+    b = f64x2.add(b, magic);
+    v128.store(STEPS + (i >> 1), i32x4.shuffle(a, b, 0, 2, 4, 6));
+    const first = f64x2.abs(f64x2.sub(low, f64x2.add(f64x2.mul(steps, f64x2.sub(a, magic)), bases)));
+    const second = f64x2.abs(f64x2.sub(high, f64x2.add(f64x2.mul(steps, f64x2.sub(b, magic)), bases)));
+    differing = i64x2.sub(i64x2.sub(differing, f64x2.ne(first, f64x2.splat(0))), f64x2.ne(second, f64x2.splat(0)));
+    squared = f64x2.add(f64x2.add(squared, f64x2.mul(first, first)), f64x2.mul(second, second));
+    worst = f64x2.pmax(f64x2.pmax(worst, first), second);
+  }
+  v128.store(out, lowBytes(STEPS));
+  v128.store(out + 16, lowBytes(STEPS + 64));
+  addBlock(differing, squared, worst, largest);
+}
+
+/** The low bytes of 16 integers. */
+@inline
+function lowBytes(at: usize): v128 {
+  const byte = i32x4.splat(0xff);
+  const low = i16x8.narrow_i32x4_s(v128.and(v128.load(at), byte), v128.and(v128.load(at + 16), byte));
+  const high = i16x8.narrow_i32x4_s(v128.and(v128.load(at + 32), byte), v128.and(v128.load(at + 48), byte));
+  return i8x16.narrow_i16x8_u(low, high);
+}
+
+/** Lanes of how many numbers of a block differ, of the squares of the differences, and of the largest of those. */
+@inline
+function addBlock(differing: v128, squared: v128, worst: v128, largest: f64): void {
   const error = most2(worst);
   if (error === 0) return;
-  const size = most2(largest);
   inexact += <f64>(i64x2.extract_lane(differing, 0) + i64x2.extract_lane(differing, 1));
   squares += f64x2.extract_lane(squared, 0) + f64x2.extract_lane(squared, 1);
   largestError = max(largestError, error);
-  largestRelative = max(largestRelative, size === 0 ? 1 : error / size);
+  largestRelative = max(largestRelative, largest === 0 ? 1 : error / largest);
 }
 
 @inline
-function most2(x: v128): f64 {
+export function most2(x: v128): f64 {
   return max(f64x2.extract_lane(x, 0), f64x2.extract_lane(x, 1));
 }
 

@@ -16,7 +16,7 @@ export function nibblesOfBlocks(blocks: usize, stride: i32, offset: i32, count: 
   let at = blocks + offset;
   for (let block = 0; block < count; block++, at += stride, out += 16) {
     const halves = v128.load(at);
-    v128.store(out, packNeighbours(v128.and(halves, nibble), i8x16.shr_u(halves, 4)));
+    v128.store(out, packNeighbours(v128.and(halves, nibble), v128.and(i16x8.shr_u(halves, 4), nibble)));
   }
 }
 
@@ -31,7 +31,7 @@ export function fiveBitsOfBlocks(blocks: usize, stride: i32, offset: i32, count:
     const first = fifth(i8x16.shuffle(high, high, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1), bit);
     const second = fifth(i8x16.shuffle(high, high, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3), bit);
     pack16(v128.or(v128.and(low, nibble), first), 5, out);
-    pack16(v128.or(i8x16.shr_u(low, 4), second), 5, out + 10);
+    pack16(v128.or(v128.and(i16x8.shr_u(low, 4), nibble), second), 5, out + 10);
   }
 }
 

@@ -1,7 +1,7 @@
 // Blocks of 256 of GGML to the codes, scales and biases of MLX, groups of 32.
 
 import { pack16 } from './codes';
-import { countDifferences, FOUND, signedValues16, values16, WANTED } from './counts';
+import { roundToSteps, signedValues16, WANTED } from './counts';
 import { packNeighbours } from './from-blocks';
 import { fromHalf } from './floats';
 
@@ -15,15 +15,15 @@ export function subBlockCodes(blocks: usize, stride: i32, low: i32, high: i32, c
       const b = v128.load(at + 16);
       if (high === 0) {
         v128.store(out, packNeighbours(v128.and(a, nibble), v128.and(b, nibble)));
-        v128.store(out + 16, packNeighbours(i8x16.shr_u(a, 4), i8x16.shr_u(b, 4)));
+        v128.store(out + 16, packNeighbours(v128.and(i16x8.shr_u(a, 4), nibble), v128.and(i16x8.shr_u(b, 4), nibble)));
         out += 32;
       } else {
         const c = v128.load(blocks + high);
         const e = v128.load(blocks + high + 16);
         pack16(v128.or(v128.and(a, nibble), fifth(c, j)), 5, out);
         pack16(v128.or(v128.and(b, nibble), fifth(e, j)), 5, out + 10);
-        pack16(v128.or(i8x16.shr_u(a, 4), fifth(c, j + 1)), 5, out + 20);
-        pack16(v128.or(i8x16.shr_u(b, 4), fifth(e, j + 1)), 5, out + 30);
+        pack16(v128.or(v128.and(i16x8.shr_u(a, 4), nibble), fifth(c, j + 1)), 5, out + 20);
+        pack16(v128.or(v128.and(i16x8.shr_u(b, 4), nibble), fifth(e, j + 1)), 5, out + 30);
         out += 40;
       }
     }
@@ -33,7 +33,7 @@ export function subBlockCodes(blocks: usize, stride: i32, low: i32, high: i32, c
 /** Bit j of each byte, as 16. */
 @inline
 function fifth(bytes: v128, j: i32): v128 {
-  return i8x16.shl(v128.and(i8x16.shr_u(bytes, j), i8x16.splat(1)), 4);
+  return i16x8.shl(v128.and(i16x8.shr_u(bytes, j), i8x16.splat(1)), 4);
 }
 
 /**
@@ -102,8 +102,8 @@ function openQ3(at: usize): bool {
     store<f64>(ADDENDS + 8 * k, -0.0);
   }
   for (let element = 0; element < 256; element += 16) {
-    const high = v128.and(i8x16.shr_u(v128.load(at + (element & 16)), element >> 5), i8x16.splat(1));
-    v128.store(CODES + element, i8x16.sub(v128.or(twoBits(at + 32, element), i8x16.shl(high, 2)), i8x16.splat(4)));
+    const high = v128.and(i16x8.shr_u(v128.load(at + (element & 16)), element >> 5), i8x16.splat(1));
+    v128.store(CODES + element, i8x16.sub(v128.or(twoBits(at + 32, element), i16x8.shl(high, 2)), i8x16.splat(4)));
   }
   return true;
 }
@@ -118,9 +118,10 @@ function openQ6(at: usize): bool {
   for (let element = 0; element < 256; element += 16) {
     const half = element >> 7;
     const quarter = (element >> 5) & 3;
-    const low = i8x16.shr_u(v128.load(at + 64 * half + 32 * (quarter & 1) + (element & 16)), 4 * (quarter >> 1));
-    const high = i8x16.shr_u(v128.load(at + 128 + 32 * half + (element & 16)), 2 * quarter);
-    const code = v128.or(v128.and(low, i8x16.splat(15)), i8x16.shl(v128.and(high, i8x16.splat(3)), 4));
+    // Bits that come from a neighbour are masked.
+    const low = i16x8.shr_u(v128.load(at + 64 * half + 32 * (quarter & 1) + (element & 16)), 4 * (quarter >> 1));
+    const high = i16x8.shr_u(v128.load(at + 128 + 32 * half + (element & 16)), 2 * quarter);
+    const code = v128.or(v128.and(low, i8x16.splat(15)), i16x8.shl(v128.and(high, i8x16.splat(3)), 4));
     v128.store(CODES + element, i8x16.sub(code, i8x16.splat(32)));
   }
   return true;
@@ -129,12 +130,14 @@ function openQ6(at: usize): bool {
 /** 16 codes of 2 bits: byte i of a half of 128 elements holds elements i, i + 32, i + 64 and i + 96 of it, lowest bits first. */
 @inline
 function twoBits(at: usize, element: i32): v128 {
-  return v128.and(i8x16.shr_u(v128.load(at + 32 * (element >> 7) + (element & 16)), 2 * ((element >> 5) & 3)), i8x16.splat(3));
+  return v128.and(i16x8.shr_u(v128.load(at + 32 * (element >> 7) + (element & 16)), 2 * ((element >> 5) & 3)), i8x16.splat(3));
 }
 
-/** The smallest and largest number of a group of the block, and the scale and bias that spread 8 bits over them. */
+/** The scale and bias that spread 8 bits over a group of the block. */
 let scale: f32 = 0;
 let bias: f32 = 0;
+/** The largest number by magnitude. */
+let largest: f64 = 0;
 
 function findScale(group: i32): void {
   let least = Infinity;
@@ -159,6 +162,7 @@ function findScale(group: i32): void {
       if (value > most) most = value;
     }
   }
+  largest = max(abs(least), abs(most));
   bias = <f32>least;
   scale = <f32>((most - <f64>bias) / 255);
 }
@@ -210,40 +214,9 @@ export function spreadCodes(type: i32, blocks: usize, stride: i32, count: i32, o
     for (let group = 0; group < 8; group++, out += 32) {
       findScale(group);
       fillWanted(group);
-      if (scale === 0) {
-        v128.store(out, i64x2.splat(0));
-        v128.store(out + 16, i64x2.splat(0));
-      } else {
-        spread16(WANTED, out);
-        spread16(WANTED + 128, out + 16);
-      }
-      values16(v128.load(out), scale, bias, FOUND);
-      values16(v128.load(out + 16), scale, bias, FOUND + 128);
-      countDifferences();
+      // Of equal numbers, each is the bias.
+      roundToSteps(scale === 0 ? 1 : scale, bias, true, largest, out);
     }
   }
   return true;
-}
-
-@inline
-function spread16(values: usize, out: usize): void {
-  const a = spread4(values);
-  const b = spread4(values + 32);
-  const c = spread4(values + 64);
-  const e = spread4(values + 96);
-  v128.store(out, i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, e)));
-}
-
-@inline
-function spread4(values: usize): v128 {
-  return i64x2.shuffle(spread2(values), spread2(values + 16), 0, 2);
-}
-
-/** Steps of two numbers above the bias, the middle between two rounded up. */
-@inline
-function spread2(values: usize): v128 {
-  const steps = f64x2.div(f64x2.sub(v128.load(values), f64x2.splat(bias)), f64x2.splat(scale));
-  const whole = f64x2.floor(steps);
-  const up = v128.and(f64x2.ge(f64x2.sub(steps, whole), f64x2.splat(0.5)), f64x2.splat(1));
-  return i32x4.trunc_sat_f64x2_s_zero(f64x2.add(whole, up));
 }

@@ -13,11 +13,15 @@ function most4(x: v128): f32 {
   return max(max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1)), max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)));
 }
 
-/** Codes of four numbers; what is no number becomes 0. */
+/** 1.5 * 2^23: added to a small number, it rounds it half to even, and leaves the integer in the low bits. */
+const MAGIC: f32 = 12582912;
+
+/** Codes of four numbers. */
 @inline
 function codes4(values: v128, bias: v128, scale: v128, top: v128): v128 {
-  const code = f32x4.nearest(f32x4.div(f32x4.sub(values, bias), scale));
-  return i32x4.trunc_sat_f32x4_s(f32x4.min(f32x4.max(code, f32x4.splat(0)), top));
+  const steps = f32x4.div(f32x4.sub(values, bias), scale);
+  const code = f32x4.pmin(f32x4.pmax(steps, f32x4.splat(0)), top);
+  return v128.and(f32x4.add(code, f32x4.splat(MAGIC)), i32x4.splat(0xff));
 }
 
 /**
@@ -38,8 +42,8 @@ export function quantise(source: usize, dtype: i32, groups: i32, group: i32, bit
     let most = least;
     for (let i = at + step; i < end; i += step) {
       const values = load4(i, dtype);
-      least = f32x4.min(least, values);
-      most = f32x4.max(most, values);
+      least = f32x4.pmin(least, values);
+      most = f32x4.pmax(most, values);
     }
     const smallest = least4(least);
     const largest = most4(most);

@@ -1,11 +1,9 @@
 // Affine codes of MLX to the blocks of GGML.
 
 import { prepareUnpacking, unpack16 } from './codes';
-import { countDifferences, FOUND, values16, WANTED } from './counts';
+import { countDifferences, FOUND, most2, roundToSteps, values16, WANTED } from './counts';
 import { fromHalf, halfAbove, isFiniteNumber, isLost, load1, toHalf } from './floats';
 
-/** 1.5 * 2^52: added, it rounds a small number half to even, and leaves it as an integer in the low bits. */
-const MAGIC: f64 = 6755399441055744;
 /** Counts what the 32 codes of a block lose where the scale and bias of the source become d and m. */
 function countLost(first: v128, second: v128, scale: f64, bias: f64, d: f64, m: f64): void {
   values16(first, scale, bias, WANTED);
@@ -78,38 +76,13 @@ export function encodeNearest(codes: usize, bits: i32, scales: usize, biases: us
       values16(unpack16(codes + <usize>2 * bits, bits), scale, bias, WANTED + 128);
       let largest = f64x2.splat(0);
       for (let i: usize = 0; i < 256; i += 16) largest = f64x2.pmax(largest, f64x2.abs(v128.load(WANTED + i)));
-      const most = max(f64x2.extract_lane(largest, 0), f64x2.extract_lane(largest, 1));
+      const most = most2(largest);
       if (most / 127 > 65504) return false;
       const half = halfAbove(most / 127);
       store<u16>(out, half);
       if (half === 0) memory.fill(out + 2, 0, 32);
-      else {
-        const d = f64x2.splat(fromHalf(half));
-        nearest16(WANTED, d, FOUND, out + 2);
-        nearest16(WANTED + 128, d, FOUND + 128, out + 18);
-        countDifferences();
-      }
+      else roundToSteps(fromHalf(half), 0, false, most, out + 2);
     }
   }
   return true;
-}
-
-/** 16 numbers by the step d, rounded half to even, to a byte each, and the numbers that those stand for. */
-@inline
-function nearest16(values: usize, d: v128, found: usize, out: usize): void {
-  const a = nearest4(values, d, found);
-  const b = nearest4(values + 32, d, found + 32);
-  const c = nearest4(values + 64, d, found + 64);
-  const e = nearest4(values + 96, d, found + 96);
-  v128.store(out, i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, e)));
-}
-
-@inline
-function nearest4(values: usize, d: v128, found: usize): v128 {
-  const magic = f64x2.splat(MAGIC);
-  const low = f64x2.add(f64x2.div(v128.load(values), d), magic);
-  const high = f64x2.add(f64x2.div(v128.load(values + 16), d), magic);
-  v128.store(found, f64x2.mul(d, f64x2.sub(low, magic)));
-  v128.store(found + 16, f64x2.mul(d, f64x2.sub(high, magic)));
-  return i32x4.shuffle(low, high, 0, 2, 4, 6);
 }
