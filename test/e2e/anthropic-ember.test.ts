@@ -184,31 +184,35 @@ describe('answers', () => {
     ];
     for (const { content, reached, least } of cases) {
       for (const stream of [true, false]) {
-        const before = await reached();
-        const generated = (await stats()).generatedTokens;
-        const abort = new AbortController();
-        const answer = server.anthropic.messages.create(
-          {
-            ...body({
-              max_tokens: 14_000,
-              output_config: { format: { type: 'json_schema', schema: ENDLESS } },
-              messages: [{ role: 'user', content: `${stream}${content}` }],
-            }),
-            stream,
-          },
-          { signal: abort.signal, timeout: 60_000 },
-        );
-        const read = (async () => {
-          const result = await answer;
-          if (Symbol.asyncIterator in result) for await (const _ of result);
-        })().catch((error: unknown) => error);
-        await expect.poll(reached, { interval: 5 }).toBeGreaterThan(before + least);
-        expect((await stats()).running).toBe(1);
-        abort.abort();
-        await read;
-        await expect.poll(async () => (await stats()).running, { interval: 10 }).toBe(0);
-        // It was in the middle of its work.
-        expect((await stats()).generatedTokens).toBeLessThan(generated + 14_000);
+        // On a busy machine the answer may be whole before this process sees how far it is: then another is asked for.
+        for (let cut = false, tries = 0; !cut; tries += 1) {
+          expect(tries).toBeLessThan(10);
+          const before = await reached();
+          const abort = new AbortController();
+          const answer = server.anthropic.messages.create(
+            {
+              ...body({
+                max_tokens: 14_000,
+                output_config: { format: { type: 'json_schema', schema: ENDLESS } },
+                messages: [{ role: 'user', content: `${tries}${stream}${content}` }],
+              }),
+              stream,
+            },
+            { signal: abort.signal, timeout: 60_000 },
+          );
+          const ended = (async () => {
+            const result = await answer;
+            if (Symbol.asyncIterator in result) for await (const _ of result);
+          })().catch(() => {});
+          await expect.poll(reached, { interval: 5 }).toBeGreaterThan(before + least);
+          const { running, generatedTokens } = await stats();
+          abort.abort();
+          await ended;
+          cut = running === 1;
+          await expect.poll(async () => (await stats()).running, { interval: 10 }).toBe(0);
+          // It was in the middle of its work.
+          if (cut) expect((await stats()).generatedTokens).toBeLessThan(generatedTokens + 7_000);
+        }
       }
     }
   });

@@ -139,8 +139,10 @@ it.skipIf(flock !== null)(`other tools find our lock held while a blob is writte
   pull.child.kill('SIGKILL');
   await pull.ended;
   expect(spawnSync('flock', ['-n', lock, 'true']).status).toBe(0);
-  // A lock that a process of ours left when it was killed does not stand in the way.
-  expect(documentOf(await at.run('rm', 'org/m', '--json'))).toMatchObject({ data: { action: 'deleted', locks_detected: false, lock_files_cleaned: 1 } });
+  // Locks that a process of ours left when it was killed do not stand in the way: that of this blob, and of others that it was just fetching.
+  const { data } = documentOf(await at.run('rm', 'org/m', '--json'));
+  expect(data).toMatchObject({ action: 'deleted', locks_detected: false });
+  expect(data?.['lock_files_cleaned']).toBeGreaterThan(0);
 });
 
 const namespaces = spawnSync('unshare', ['-rm', 'true']).status === 0 ? null : 'this system lets nobody mount a small file system';

@@ -86,10 +86,17 @@ describe('the configuration of a running daemon', () => {
     // Engine options: the model lets its request end, and is loaded again with the new ones.
     const second = streams(3);
     await expect.poll(async () => (await resident()).inFlight).toBe(1);
-    await daemon.write('gateway:\n  parallelSequences: 2\nmemory:\n  hardLimitPct: 80\n');
-    const { status, body } = await daemon.ask<ReloadResult>('POST', '/admin/v1/config/reload');
-    expect(status).toBe(200);
-    expect(body).toMatchObject({
+    let parallelSequences = 0;
+    let reloaded: ReloadResult | null = null;
+    // The one who watches the file may be first on a busy machine; then there is nothing left to change.
+    for (let i = 0; i < 10 && (reloaded?.changed.length ?? 0) === 0; i++) {
+      parallelSequences = 2 + (i % 2);
+      await daemon.write(`gateway:\n  parallelSequences: ${parallelSequences}\nmemory:\n  hardLimitPct: ${80 - i}\n`);
+      const { status, body } = await daemon.ask<ReloadResult>('POST', '/admin/v1/config/reload');
+      expect(status).toBe(200);
+      reloaded = body;
+    }
+    expect(reloaded).toMatchObject({
       cause: 'admin',
       ok: true,
       changed: ['memory.hardLimitPct', 'gateway.parallelSequences'],
@@ -113,7 +120,7 @@ describe('the configuration of a running daemon', () => {
       [4, true],
       [4, true],
     ]);
-    await expect.poll(resident).toMatchObject({ state: 'ready', parallelSequences: 2, inFlight: 0 });
+    await expect.poll(resident).toMatchObject({ state: 'ready', parallelSequences, inFlight: 0 });
     expect((await resident()).pid).not.toBe(before.pid);
     expect((await chat({ max_tokens: 2 })).status).toBe(200);
 
@@ -140,13 +147,11 @@ describe('the configuration of a running daemon', () => {
     expect((await fetch(`http://127.0.0.1:${first.port}/v1/models`, { headers: { 'x-api-key': key } })).status).toBe(200);
     await first.ask('POST', '/admin/v1/daemon/stop', {});
     await expect
-      .poll(
-        () =>
-          models(first.port).then(
-            () => true,
-            () => false,
-          ),
-        { timeout: 10_000 },
+      .poll(() =>
+        models(first.port).then(
+          () => true,
+          () => false,
+        ),
       )
       .toBe(false);
 
