@@ -118,9 +118,15 @@ function addBlock(differing: v128, squared: v128, worst: v128, largest: f64): vo
   largestRelative = max(largestRelative, largest === 0 ? 1 : error / largest);
 }
 
+/** The larger of two numbers. The scalar `max` compiles to jumps, which numbers of models make at random. */
 @inline
 export function most2(x: v128): f64 {
-  return max(f64x2.extract_lane(x, 0), f64x2.extract_lane(x, 1));
+  return f64x2.extract_lane(f64x2.pmax(x, i64x2.shuffle(x, x, 1, 0)), 0);
+}
+
+@inline
+export function least2(x: v128): f64 {
+  return f64x2.extract_lane(f64x2.pmin(x, i64x2.shuffle(x, x, 1, 0)), 0);
 }
 
 const COUNTS = memory.data(32);

@@ -85,6 +85,6 @@ function isFinite32(x: f32): bool {
 @inline
 export function halfAbove(x: f64): u32 {
   const near = toHalf(<f32>x);
-  if (<f64>fromHalf(near) < x) return near + 1;
-  return near > 0 && <f64>fromHalf(near - 1) >= x ? near - 1 : near;
+  const below = near - u32(near > 0);
+  return near + u32(<f64>fromHalf(near) < x) - (u32(<f64>fromHalf(below) >= x) & u32(near > 0));
 }

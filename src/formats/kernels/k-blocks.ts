@@ -1,7 +1,7 @@
 // Blocks of 256 of GGML to the codes, scales and biases of MLX, groups of 32.
 
 import { pack16 } from './codes';
-import { roundToSteps, signedValues16, WANTED } from './counts';
+import { least2, most2, roundToSteps, signedValues16, WANTED } from './counts';
 import { packNeighbours } from './from-blocks';
 import { fromHalf } from './floats';
 
@@ -140,17 +140,10 @@ let bias: f32 = 0;
 let largest: f64 = 0;
 
 function findScale(group: i32): void {
-  let least = Infinity;
-  let most = -Infinity;
-  for (let k = 2 * group; k < 2 * group + 2; k++) {
-    const codes = v128.load(CODES + 16 * k);
-    const factor = load<f64>(FACTORS + 8 * k);
-    const addend = load<f64>(ADDENDS + 8 * k);
-    const one = factor * <f64>leastCode(codes) + addend;
-    const other = factor * <f64>mostCode(codes) + addend;
-    least = min(least, min(one, other));
-    most = max(most, max(one, other));
-  }
+  const first = ends(2 * group);
+  const second = ends(2 * group + 1);
+  let least = least2(f64x2.pmin(first, second));
+  let most = most2(f64x2.pmax(first, second));
   // Which zero comes first decides about its sign.
   if (least === 0 || most === 0) {
     fillWanted(group);
@@ -162,9 +155,17 @@ function findScale(group: i32): void {
       if (value > most) most = value;
     }
   }
-  largest = max(abs(least), abs(most));
+  largest = most2(f64x2.abs(f64x2.replace_lane(f64x2.splat(least), 1, most)));
   bias = <f32>least;
   scale = <f32>((most - <f64>bias) / 255);
+}
+
+/** The numbers of the least and the largest code of 16. */
+@inline
+function ends(k: i32): v128 {
+  const codes = v128.load(CODES + 16 * k);
+  const both = f64x2.replace_lane(f64x2.splat(<f64>leastCode(codes)), 1, <f64>mostCode(codes));
+  return f64x2.add(f64x2.mul(v128.load64_splat(FACTORS + 8 * k), both), v128.load64_splat(ADDENDS + 8 * k));
 }
 
 @inline
