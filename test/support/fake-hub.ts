@@ -83,6 +83,7 @@ export interface FakeHubBehaviour {
 }
 
 const PIECE_BYTES = 16 * 1024;
+const PAUSE_STEP_MS = 20;
 const RESOLVE_CACHE = '/api/resolve-cache/models/';
 
 export async function startFakeHub(folder: string, initial: FakeHubBehaviour = {}): Promise<FakeHub> {
@@ -319,21 +320,24 @@ async function sendFile(
   if (cutAt !== undefined && cutAt < content.length && state.cuts < (behaviour.cutTimes ?? Number.POSITIVE_INFINITY)) {
     state.cuts++;
     // With pauses, so that the client has read the pieces before the reset drops what it has not.
-    await sendPieces(response, content.subarray(0, cutAt), 5);
+    await sendPieces(response, content.subarray(0, cutAt), () => 5);
     response.destroy();
   } else if (stallAt !== undefined && stallAt < content.length && state.stalls < (behaviour.stallTimes ?? Number.POSITIVE_INFINITY)) {
     state.stalls++;
     response.write(content.subarray(0, stallAt));
   } else {
-    await sendPieces(response, content, behaviour.slowMs?.[file.path] ?? 0);
+    await sendPieces(response, content, () => state.behaviour.slowMs?.[file.path] ?? 0);
     response.end();
   }
 }
 
-async function sendPieces(response: ServerResponse, content: Buffer, pauseMs: number): Promise<void> {
+/** With a pause behind each piece, which ends early when the behaviour has become quicker. */
+async function sendPieces(response: ServerResponse, content: Buffer, pauseMs: () => number): Promise<void> {
   for (let at = 0; at < content.length && !response.destroyed; at += PIECE_BYTES) {
     response.write(content.subarray(at, at + PIECE_BYTES));
-    if (pauseMs > 0) await new Promise((next) => setTimeout(next, pauseMs));
+    for (let passedMs = 0; passedMs < pauseMs() && !response.destroyed; passedMs += PAUSE_STEP_MS) {
+      await new Promise((next) => setTimeout(next, Math.min(PAUSE_STEP_MS, pauseMs())));
+    }
   }
 }
 
