@@ -92,7 +92,7 @@ test('[security G18] the token opens a gated repository and reaches the hub only
 });
 
 test('[store K50] a pull that is killed keeps its bytes, and --force-resume goes on with a range request', async () => {
-  await using fixture = await setup({ slowMs: { 'model.safetensors': 60 } });
+  await using fixture = await setup({ slowMs: { 'model.safetensors': 1_000 } });
   const program = `
     import { createStore, freeSpaceOf, sleepFor } from ${JSON.stringify(new URL('./index.ts', import.meta.url).href)};
     const options = ${JSON.stringify({ ...fixture.temp.options, hub: { ...fixture.temp.options.hub, endpoint: fixture.hub.endpoint } })};
