@@ -13,6 +13,7 @@ import { cacheModel } from '../test/support/temp-store.ts';
 import { builtPackage } from './built-package.ts';
 import { figure, interleave, median, type Row, type Verdict, verdictTable } from './measure.ts';
 import { measureConversions } from './store/convert.ts';
+import { makeLargeModels } from './store/large-models.ts';
 import { measurePull } from './store/pull.ts';
 import { writeBetween } from './write-between.ts';
 
@@ -53,7 +54,27 @@ function run(file: string, args: readonly string[], env: Readonly<Record<string,
 
 const rows: Row[] = [];
 const verdicts: Verdict[] = [];
-try {
+const failures: string[] = [];
+const startedAt = performance.now();
+
+/** What is found is printed at once: a run that is stopped tells what it had. */
+function found(verdict: Verdict): void {
+  verdicts.push(verdict);
+  console.error(`  ${verdict.what}: ${figure(verdict.value)} ${verdict.unit ?? '×'}`);
+}
+
+/** A part that fails leaves the tables of the others. */
+async function attempt<T>(part: string, measure: () => Promise<T>): Promise<T | null> {
+  console.error(`${part} (${((performance.now() - startedAt) / 60_000).toFixed(1)} min since the start)`);
+  try {
+    return await measure();
+  } catch (error) {
+    failures.push(`Not measured: ${part}. ${(error as Error).message.split('\n')[0]}`);
+    console.error(error);
+    return null;
+  }
+}
+async function measureCommands(): Promise<void> {
   const packed = values.package ?? builtPackage();
   const bin = join(packed, 'bin/hearth.js');
   const places = (name: string) => ({ HOME: directory, HF_HOME: join(directory, name), HEARTH_HOME: join(directory, 'home', name) });
@@ -68,7 +89,7 @@ try {
     const row = await interleave(what, sides, { rounds, unit: 's', more: false });
     rows.push(row);
     const ratio = withPeer ? median(row.results['hearth']!) / median(row.results['mlxk']!) : Number.NaN;
-    verdicts.push({ id: 'start', what: `${what}: hearth ÷ mlxk`, value: ratio, bar: 1.5, below: true });
+    found({ id: 'start', what: `${what}: hearth ÷ mlxk`, value: ratio, bar: 1.5, below: true });
   };
 
   await mkdir(join(directory, 'empty/hub'), { recursive: true });
@@ -90,24 +111,28 @@ try {
   // What was written in the last two seconds is judged again: let it settle.
   await new Promise((resolve) => setTimeout(resolve, 2500));
   const first = await hearth(['list', '--json'], 'many');
-  verdicts.push({ id: 'K17', what: '75 models, first list', value: first.seconds, bar: 1.5, below: true, unit: 's' });
+  found({ id: 'K17', what: '75 models, first list', value: first.seconds, bar: 1.5, below: true, unit: 's' });
   const later = await interleave(
     '75 models, later lists',
     { hearth: () => seconds(hearth(['list', '--json'], 'many')) },
     { rounds: 5, unit: 's', more: false },
   );
   rows.push(later);
-  verdicts.push({ id: 'K17', what: '75 models, later lists', value: median(later.results['hearth']!), bar: 1.5, below: true, unit: 's' });
+  found({ id: 'K17', what: '75 models, later lists', value: median(later.results['hearth']!), bar: 1.5, below: true, unit: 's' });
   for (const args of [['version'], ['list'], ['show', 'model-00'], ['show', 'model-01', '--files', '--config'], ['health'], ['health', 'model-00', '--deep']]) {
     const { peakBytes } = await hearth(args, 'many');
-    verdicts.push({ id: 'memory', what: `peak of ${args.join(' ')}`, value: peakBytes / 1e6, bar: 250, below: true, unit: 'MB' });
+    found({ id: 'memory', what: `peak of ${args.join(' ')}`, value: peakBytes / 1e6, bar: 250, below: true, unit: 'MB' });
   }
-} finally {
-  rmSync(directory, { recursive: true, force: true });
+  for (const [kind, path] of Object.entries(await makeLargeModels(directory)))
+    for (const args of [['show'], ['show', '--files', '--config'], ['health'], ['health', '--deep']]) {
+      const { peakBytes } = await hearth([args[0]!, path, ...args.slice(1)], 'empty');
+      found({ id: 'memory', what: `peak of ${args.join(' ')}, ${kind} of 4 GiB`, value: peakBytes / 1e6, bar: 250, below: true, unit: 'MB' });
+    }
 }
 
-const pull = await measurePull({ mebibytes: Number(values.mebibytes) });
-const convert = await measureConversions(Number(values.megabytes), [], (line) => console.error(line));
+await attempt('starts, lists, memory', measureCommands).finally(() => rmSync(directory, { recursive: true, force: true }));
+const pull = await attempt('pull and hash', () => measurePull({ mebibytes: Number(values.mebibytes) }));
+const convert = await attempt('conversions', () => measureConversions(Number(values.megabytes), [], (line) => console.error(line)));
 const measured = (list: readonly Row[]): string[] => [
   '| Measured | Side | median (min – max) |',
   '|---|---|---|',
@@ -118,13 +143,15 @@ const measured = (list: readonly Row[]): string[] => [
   ),
   '',
 ];
-const known = [...verdicts, ...pull.verdicts, ...convert.verdicts].filter(({ value }) => !Number.isNaN(value));
+const known = [...verdicts, ...(pull?.verdicts ?? []), ...(convert?.verdicts ?? [])].filter(({ value }) => !Number.isNaN(value));
 const lines = [
   `${cpus()[0]?.model.trim()}, ${cpus().length} virtual CPUs, load average ${loadavg()[0]!.toFixed(1)} at the end, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}.`,
   '',
   ...verdictTable(known),
-  ...measured([...rows, ...pull.rows]),
-  ...convert.table,
+  ...measured([...rows, ...(pull?.rows ?? [])]),
+  ...(convert?.table ?? []),
+  ...failures,
 ];
 console.log(lines.join('\n'));
+if (failures.length > 0) process.exitCode = 1;
 if (values.write) writeBetween(join(root, 'docs/benchmarks-store.md'), 'store', lines);
