@@ -70,10 +70,13 @@ async function openRegular(path: string): Promise<FileHandle> {
 
 /** Headers grow with the vocabulary: reads a little first and more only where the parse asks for it. */
 async function readHeader(file: ReadableFile, path: string, size: number, fileName: string): Promise<GgufParse> {
-  for (let length = FIRST_READ; ; length *= 4) {
+  for (let length = FIRST_READ; ; length *= 2) {
     const wanted = Math.min(length, size, MAX_HEADER_BYTES + 1);
-    const parsed = parseGgufHeader(await readRange(file, path, 0, wanted), size, { fileName });
+    const bytes = await readRange(file, path, 0, wanted);
+    const parsed = parseGgufHeader(bytes, size, { fileName });
     if (parsed.ok || parsed.code !== 'gg_truncated' || wanted < length) return parsed;
+    // Free now: what is read next is as large as all reads before.
+    (bytes.buffer as ArrayBuffer).transfer(0);
   }
 }
 
