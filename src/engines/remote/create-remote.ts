@@ -10,7 +10,7 @@ import { parseBody, readBody } from './read-body.ts';
 import { type AnswerPiece, readStream } from './read-stream.ts';
 import { DEFAULT_TIMEOUTS, MAX_ANSWER_BYTES, MAX_EVENT_BYTES, type RemoteModel, type RemoteOptions } from './remote-options.ts';
 import { type CallWatch, watchCall } from './wire/call-watch.ts';
-import { createTransport, type Transport, type WireResponse } from './wire/transport.ts';
+import { createTransport, type Target, type Transport, targetOf, type WireResponse } from './wire/transport.ts';
 
 /** A server that is asked over HTTP. */
 export interface Remote extends Disposable {
@@ -36,7 +36,13 @@ export function createRemote(options: RemoteOptions): Remote {
   const faults = createFaults(options.name);
   const transport = createTransport();
   const base = options.baseUrl.replace(/\/+$/, '').replace(/\/v1$/, '');
-  const urlOf = (path: string): URL => new URL(`${base}${path}`);
+  // Paths are few: those of the APIs, and what the configuration names.
+  const targets = new Map<string, Target>();
+  const at = (path: string): Target => {
+    const target = targets.get(path) ?? targetOf(new URL(`${base}${path}`));
+    targets.set(path, target);
+    return target;
+  };
 
   async function send(call: UpstreamCall, model: RemoteModel): Promise<RemoteAnswer> {
     call.signal.throwIfAborted();
@@ -46,7 +52,7 @@ export function createRemote(options: RemoteOptions): Remote {
     const reading: Reading = { options, dialect, faults, call, plan, watch };
     let held = false;
     try {
-      const response = await connect(transport, urlOf(plan.path), requestHeaders(options, dialect, call, plan.forAnthropic), reading);
+      const response = await connect(transport, at(plan.path), requestHeaders(options, dialect, call, plan.forAnthropic), reading);
       const answer = await readAnswer(response, reading);
       held = call.stream;
       return answer;
@@ -72,7 +78,7 @@ export function createRemote(options: RemoteOptions): Remote {
       try {
         const response = await transport.send({
           method: bytes === undefined ? 'GET' : 'POST',
-          url: urlOf(path),
+          target: at(path),
           headers,
           ...(bytes === undefined ? {} : { body: bytes }),
           signal: watch.signal,
@@ -98,12 +104,12 @@ interface Reading {
   readonly watch: CallWatch;
 }
 
-async function connect(transport: Transport, url: URL, headers: Record<string, string>, { call, plan, watch, faults }: Reading): Promise<WireResponse> {
+async function connect(transport: Transport, target: Target, headers: Record<string, string>, { call, plan, watch, faults }: Reading): Promise<WireResponse> {
   watch.connecting();
   try {
     return await transport.send({
       method: 'POST',
-      url,
+      target,
       headers,
       body: plan.body,
       // The request is out; a JSON answer has only the limit of the whole call until it begins.
