@@ -3,6 +3,7 @@ import { HearthError } from '../core/index.ts';
 import type { Capabilities, WireRequest } from '../engines/index.ts';
 import type { GenerationConfig } from './generation-config.ts';
 import type { ResolvedModel } from './model-source.ts';
+import { following } from './taps.ts';
 
 /** A model as a request sees it before it is asked: what it can do decides what is refused. */
 export interface Target {
@@ -129,12 +130,5 @@ export async function untilCommit(events: AsyncGenerator<GenerateEvent, void>, {
     else held.push(event);
     if (stream ? commits(event) : event.kind === 'end') break;
   }
-  return (async function* () {
-    try {
-      yield* held;
-      yield* events;
-    } finally {
-      await events.return();
-    }
-  })();
+  return following(held, events);
 }

@@ -35,5 +35,6 @@ export { createMemoryStateStore } from './routing/state/memory-state-store.ts';
 export { createRedisStateStore } from './routing/state/redis-state-store.ts';
 export type { StateStore } from './state-store.ts';
 export { createStoreModels } from './store-models.ts';
+export { tapped } from './taps.ts';
 export type { Upstream, UpstreamAnswer, UpstreamHealth } from './upstream.ts';
 export { createUpstream, type UpstreamOptions } from './upstreams/create-upstream.ts';

@@ -1,6 +1,6 @@
 import type { AnswerObservation, GenerateEvent, GenerateRequest } from '../../contract/index.ts';
 import { type Clock, createLeakWatch, HearthError, NO_SECURITY_EVENTS, redact, type SecurityEventSink } from '../../core/index.ts';
-import type { Answer, AnswerCall, Gateway } from '../../gateway/index.ts';
+import { type Answer, type AnswerCall, type Gateway, tapped } from '../../gateway/index.ts';
 import { findRequest, type LiveRequest, type RequestTable } from './request-table.ts';
 
 export interface ObserveOptions {
@@ -58,7 +58,7 @@ export const leakRecorder =
       reason,
     });
 
-async function* watched(
+function watched(
   answer: Answer,
   {
     live,
@@ -76,7 +76,7 @@ async function* watched(
     readonly stream: boolean;
     readonly done: () => void;
   },
-): AsyncGenerator<GenerateEvent, void> {
+): AsyncIterable<GenerateEvent> {
   const pieces = { text: 0, reasoning: 0, tool: 0 };
   const finishReasons: string[] = [];
   const gapsMs: number[] = [];
@@ -84,13 +84,14 @@ async function* watched(
   let lastAt: number | null = null;
   let output = '';
   const leaks = { text: createLeakWatch(), reasoning: createLeakWatch(), tool: createLeakWatch() };
-  try {
-    for await (const event of answer.events) {
+  return tapped(answer.events, {
+    onItem(event) {
       const kind = PIECES[event.kind];
       if (kind !== undefined) {
         pieces[kind] += 1;
         live.pieces += 1;
-        const secret = leaks[kind]('text' in event ? event.text : 'argumentsJson' in event ? event.argumentsJson : '');
+        const said = 'text' in event ? event.text : 'argumentsJson' in event ? event.argumentsJson : '';
+        const secret = leaks[kind](said);
         if (secret !== null) {
           onSecret?.(secret, live);
           throw new HearthError('secret_in_answer', 'The answer held a secret of this server and was cut before it.');
@@ -98,32 +99,32 @@ async function* watched(
         const now = clock.monotonic();
         if (lastAt !== null) gapsMs.push(now - lastAt);
         lastAt = now;
-        if (content && output.length < CONTENT_CHARACTERS) output += 'text' in event ? event.text : 'argumentsJson' in event ? event.argumentsJson : '';
+        if (content && output.length < CONTENT_CHARACTERS) output += said;
       } else if (event.kind === 'finish') finishReasons.push(event.reason);
       else if (event.kind === 'usage') usage = event;
-      yield event;
-    }
-  } finally {
-    const { gapsMs: measured, ...timings } = answer.timings();
-    const startMs = startedAt - live.arrivedAt;
-    live.answers.push({
-      model: answer.source.model,
-      upstream: answer.source.upstream,
-      responseId: live.id,
-      startMs,
-      endMs: clock.monotonic() - live.arrivedAt,
-      attempts: answer.attempts,
-      timings: { ...timings, firstTokenMs: startMs + timings.firstTokenMs },
-      usage: usage ?? withReasoning(answer.usage()),
-      pieces,
-      // A JSON answer is given out when it is whole: only its engine knows when its pieces came.
-      gapsMs: measured ?? (stream ? gapsMs : []),
-      finishReasons,
-      request: asked === null ? null : requestFacts(asked, stream),
-      ...(content && asked !== null ? { content: { input: cut(inputOf(asked)), output: cut(output) } } : {}),
-    });
-    done();
-  }
+    },
+    onEnd() {
+      const { gapsMs: measured, ...timings } = answer.timings();
+      const startMs = startedAt - live.arrivedAt;
+      live.answers.push({
+        model: answer.source.model,
+        upstream: answer.source.upstream,
+        responseId: live.id,
+        startMs,
+        endMs: clock.monotonic() - live.arrivedAt,
+        attempts: answer.attempts,
+        timings: { ...timings, firstTokenMs: startMs + timings.firstTokenMs },
+        usage: usage ?? withReasoning(answer.usage()),
+        pieces,
+        // A JSON answer is given out when it is whole: only its engine knows when its pieces came.
+        gapsMs: measured ?? (stream ? gapsMs : []),
+        finishReasons,
+        request: asked === null ? null : requestFacts(asked, stream),
+        ...(content && asked !== null ? { content: { input: cut(inputOf(asked)), output: cut(output) } } : {}),
+      });
+      done();
+    },
+  });
 }
 
 const PIECES: Readonly<Record<string, 'text' | 'reasoning' | 'tool'>> = {

@@ -251,7 +251,7 @@ export async function connectWorker(channel: ProcessChannel, signal: AbortSignal
         const message = await queue.next();
         // The abort is our own word, not the worker's: it still has to be told (below).
         if (message.kind === 'done' || (message.kind === 'error' && message.sequence !== undefined)) running = false;
-        yield* toEvents(message);
+        for (const event of toEvents(message)) yield event;
         if (message.kind === 'error') return;
         if (message.kind === 'step') taken += message.tokens.length;
         if (taken < READ_AHEAD.part || !running || gone !== undefined) continue;

@@ -1,9 +1,10 @@
-import type { GenerateEvent, GenerateRequest } from '../../contract/index.ts';
+import type { GenerateRequest } from '../../contract/index.ts';
 import { HearthError } from '../../core/index.ts';
 import { modelAllowed } from '../../security/index.ts';
 import type { Answer, AnswerCall, Requester, Target } from '../answer.ts';
 import type { Gateway } from '../gateway.ts';
 import type { NamedEntry } from '../routing/named-entries.ts';
+import { tapped } from '../taps.ts';
 import type { KeyLimits } from './key-limits.ts';
 
 type Door = Pick<Gateway, 'sampling' | 'resolve' | 'target' | 'targetOf' | 'answer' | 'withSession' | 'stateOf' | 'list'>;
@@ -77,7 +78,13 @@ export function createRequestGateway(
       });
       account.answer = answer;
       // Its other parts may be those of an answer below it.
-      return Object.create(answer, { events: { value: counting(answer, () => (account.pieces += 1)), enumerable: true } }) as Answer;
+      const events = tapped(answer.events, {
+        onItem(event) {
+          // An answer that was left before its count has used about a token for each piece of it.
+          if (event.kind === 'text-delta' || event.kind === 'reasoning-delta' || event.kind === 'tool-delta') account.pieces += 1;
+        },
+      });
+      return Object.create(answer, { events: { value: events, enumerable: true } }) as Answer;
     },
 
     async withSession(model, signal, use) {
@@ -105,16 +112,6 @@ interface Account {
 function tokensOf({ answer, prompt, pieces }: Account): number {
   const usage = answer?.usage();
   return usage ? usage.promptTokens + usage.completionTokens : prompt + pieces;
-}
-
-/** An answer that was left before its count has used about a token for each piece of it. */
-function counting({ events }: Answer, onPiece: () => void): AsyncIterable<GenerateEvent> {
-  return (async function* () {
-    for await (const event of events) {
-      if (event.kind === 'text-delta' || event.kind === 'reasoning-delta' || event.kind === 'tool-delta') onPiece();
-      yield event;
-    }
-  })();
 }
 
 /** How many tokens a prompt has, as long as nobody with its tokenizer has counted. */
