@@ -181,6 +181,8 @@ export function createApi(options: ApiOptions): Api {
         headers.set('access-control-expose-headers', '*');
         headers.append('vary', 'origin');
       }
+      // A reader in this process, who asks for the body later, finds what came meanwhile.
+      if (origin.caller === IN_PROCESS) void response.body;
       // A stream is over when its last byte is written; an error that came before its headers is no stream.
       live.streaming = note.stream !== undefined && response.ok;
       for (const [name, value] of Object.entries(note.gateway?.limitHeaders() ?? {})) headers.set(name, value);

@@ -4,7 +4,8 @@ import type { Caller } from '../security/index.ts';
 import type { Api, RequestOrigin } from './api.ts';
 import { errorResponse, publicError } from './errors.ts';
 import { incomingRequest } from './incoming-request.ts';
-import { WholeResponse } from './text-response.ts';
+import { TextsResponse, WholeResponse } from './text-response.ts';
+import { writeTexts } from './write-texts.ts';
 
 /** Carries requests of Node's server to the API, and its responses back. A write that fails is the client's going, never an error of ours. */
 export function bridge(api: Api, originOf: (incoming: IncomingMessage) => RequestOrigin): RequestListener {
@@ -85,29 +86,36 @@ function linger(incoming: IncomingMessage): Promise<void> {
 
 /** `rest`: a request whose body nobody reads further. */
 async function write(response: Response, outgoing: ServerResponse, rest: IncomingMessage | null): Promise<void> {
-  const { body } = response instanceof WholeResponse ? { body: null } : response;
-  if (outgoing.destroyed) return void (await body?.cancel().catch(ignore));
+  if (outgoing.destroyed) return leave(response);
   const head: string[] = [];
   response.headers.forEach((value, name) => {
     head.push(name, value);
   });
   if (response instanceof WholeResponse) {
     const { whole } = response;
-    const bytes = typeof whole === 'string' ? Buffer.from(whole) : whole;
-    if (!response.headers.has('content-length')) head.push('content-length', String(bytes.length));
+    if (!response.headers.has('content-length')) head.push('content-length', String(Buffer.byteLength(whole)));
     outgoing.writeHead(response.status, head);
-    if (rest === null) return void outgoing.end(bytes);
-    outgoing.write(bytes);
+    // A text goes out in one piece with the head.
+    if (rest === null) return void outgoing.end(whole);
+    outgoing.write(whole);
     await linger(rest);
     outgoing.end();
     return;
   }
   outgoing.writeHead(response.status, head);
+  if (response instanceof TextsResponse) return await writeTexts(response.texts, outgoing);
+  const { body } = response;
   if (body === null) {
     outgoing.end();
     return;
   }
   await copy(body, outgoing);
+}
+
+/** The client is gone before anything was written. */
+function leave(response: Response): void {
+  if (response instanceof TextsResponse) response.texts.cancel();
+  else if (!(response instanceof WholeResponse)) void response.body?.cancel().catch(ignore);
 }
 
 /** Reads only as fast as the client takes it: what waits for it stays in the stream. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
+import { plainHeaders } from './plain-headers.ts';
 
 /**
  * A request of the listener as the Request that routes take. The platform's own class makes streams, copies and signals for each one, which
@@ -27,12 +28,7 @@ class IncomingRequest {
   }
 
   get headers(): Headers {
-    if (this.#headers === undefined) {
-      const headers = new Headers();
-      const { rawHeaders } = this.#incoming;
-      for (let i = 0; i + 1 < rawHeaders.length; i += 2) headers.append(rawHeaders[i]!, rawHeaders[i + 1]!);
-      this.#headers = headers;
-    }
+    this.#headers ??= plainHeaders(pairsOf(this.#incoming.rawHeaders));
     return this.#headers;
   }
 
@@ -69,6 +65,10 @@ class IncomingRequest {
   }
 }
 Object.setPrototypeOf(IncomingRequest.prototype, Request.prototype);
+
+function* pairsOf(raw: readonly string[]): Generator<readonly [string, string]> {
+  for (let i = 0; i + 1 < raw.length; i += 2) yield [raw[i]!, raw[i + 1]!];
+}
 
 /** `onRead` hears when somebody wants the body. */
 export const incomingRequest = (incoming: IncomingMessage, signal: AbortSignal, onRead: () => void): Request =>

@@ -2,6 +2,7 @@ import type { Frame } from '../gateway/index.ts';
 import type { Caller } from '../security/index.ts';
 import { publicError } from './errors.ts';
 import type { SseDialect } from './sse-dialect.ts';
+import { type Texts, TextsResponse } from './text-response.ts';
 
 export interface SseOptions {
   readonly requestId: string;
@@ -27,19 +28,18 @@ export interface SseOptions {
   readonly answerHeaders: () => Readonly<Record<string, string>> | null;
 }
 
+/** What is to be written, in order; `return` ends it early. */
+export type Frames<T> = Pick<AsyncGenerator<Frame<T>, void>, 'next' | 'return'>;
+
 const HEADERS = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache', 'x-accel-buffering': 'no' };
 /** Of events that go out in one write. */
 const TOGETHER_CHARACTERS = 16 * 1024;
-/** Bytes that may wait for a slow reader before the source is no longer pulled. */
-const BUFFER_BYTES = 256 * 1024;
-/** Bytes below which it is pulled again. */
-const RESUME_BYTES = 64 * 1024;
 
 /**
  * The one writer of server-sent events. Throws what the source throws before headers are out; later failures become one
  * error event in place of the end (docs/spec/serving.md §2.1 items 7 to 9, 12).
  */
-export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, options: SseOptions): Promise<Response> {
+export async function sseResponse<T>(frames: Frames<T>, options: SseOptions): Promise<Response> {
   const { dialect } = options;
   const source = dataFrames(frames);
   const first = source.next();
@@ -50,64 +50,47 @@ export async function sseResponse<T>(frames: AsyncGenerator<Frame<T>, void>, opt
   const told = options.answerHeaders();
   let begun = false;
   let raw = false;
-  const encoder = new TextEncoder();
   let pending: typeof first | null = first;
   let closed = false;
-  let slow: NodeJS.Timeout | undefined;
-  const cutSlow = () => {
-    options.onEnd('slow_client');
-    options.cut();
-  };
-  const body = new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const write = (text: string) => {
-          if (closed || text === '') return;
-          controller.enqueue(encoder.encode(text));
-          if ((controller.desiredSize ?? 0) <= 0) slow ??= setTimeout(cutSlow, options.slowClientTimeoutMs).unref();
-        };
-        if (slow !== undefined) {
-          // The next read calls this again.
-          if (BUFFER_BYTES - (controller.desiredSize ?? 0) >= RESUME_BYTES) return;
-          clearTimeout(slow);
-          slow = undefined;
-        }
-        pending ??= source.next();
-        const outcome = await raceTimeout(pending, options.heartbeatMs);
-        if (closed) return;
-        if (outcome.kind === 'timeout') return write(dialect.heartbeat(source.comment() ?? options.comment() ?? 'keep-alive', begun));
-        // Events that are there already go out together: one write for what came in one piece.
-        const turn = allSettled();
-        let now: Outcome<IteratorResult<DataFrame<T>, void>> | null = outcome;
-        let text = '';
-        while (now?.kind === 'value' && !now.value.done) {
-          const frame = now.value.value;
-          raw = frame.kind === 'raw';
-          text += (begun || told ? '' : lateHeaders(options.answerHeaders())) + (frame.kind === 'raw' ? frame.text : dialect.data(frame.data, frame.event));
-          begun = true;
-          pending = source.next();
-          now = text.length < TOGETHER_CHARACTERS ? await Promise.race([outcomeOf(pending), turn]) : null;
-          if (closed) return;
-        }
-        if (now === null) return write(text);
-        const error = now.kind === 'thrown' ? publicError(now.error, options.caller) : null;
-        write(text + (error ? dialect.error(error, options.requestId) : raw ? '' : dialect.end));
-        options.onEnd(error?.code ?? 'ok');
-        closed = true;
-        clearTimeout(slow);
-        controller.close();
-      },
-      cancel() {
-        closed = true;
-        clearTimeout(slow);
-        options.onEnd('client_cancel');
-        options.onGone();
-        void frames.return().catch(() => {});
-      },
+  const texts: Texts = {
+    slowMs: options.slowClientTimeoutMs,
+    onSlow() {
+      options.onEnd('slow_client');
+      options.cut();
     },
-    { highWaterMark: BUFFER_BYTES, size: (chunk) => chunk.byteLength },
-  );
-  return new Response(body, { status: 200, headers: { ...HEADERS, ...told } });
+    async next() {
+      if (closed) return null;
+      pending ??= source.next();
+      const outcome = await raceTimeout(pending, options.heartbeatMs);
+      if (closed) return null;
+      if (outcome.kind === 'timeout') return dialect.heartbeat(source.comment() ?? options.comment() ?? 'keep-alive', begun);
+      // Events that are there already go out together: one write for what came in one piece.
+      const turn = allSettled();
+      let now: Outcome<IteratorResult<DataFrame<T>, void>> | null = outcome;
+      let text = '';
+      while (now?.kind === 'value' && !now.value.done) {
+        const frame = now.value.value;
+        raw = frame.kind === 'raw';
+        text += (begun || told ? '' : lateHeaders(options.answerHeaders())) + (frame.kind === 'raw' ? frame.text : dialect.data(frame.data, frame.event));
+        begun = true;
+        pending = source.next();
+        now = text.length < TOGETHER_CHARACTERS ? await Promise.race([outcomeOf(pending), turn]) : null;
+        if (closed) return null;
+      }
+      if (now === null) return text;
+      const error = now.kind === 'thrown' ? publicError(now.error, options.caller) : null;
+      closed = true;
+      options.onEnd(error?.code ?? 'ok');
+      return text + (error ? dialect.error(error, options.requestId) : raw ? '' : dialect.end);
+    },
+    cancel() {
+      closed = true;
+      options.onEnd('client_cancel');
+      options.onGone();
+      void frames.return().catch(() => {});
+    },
+  };
+  return new TextsResponse(texts, { headers: { ...HEADERS, ...told } });
 }
 
 const lateHeaders = (headers: Readonly<Record<string, string>> | null): string =>
@@ -145,7 +128,7 @@ function raceTimeout<T>(promise: Promise<T>, ms: number): Promise<Outcome<T>> {
 type DataFrame<T> = Extract<Frame<T>, { kind: 'data' | 'raw' }>;
 
 /** Data alone; the newest comment is kept for the next heartbeat. */
-function dataFrames<T>(frames: AsyncGenerator<Frame<T>, void>): { next(): Promise<IteratorResult<DataFrame<T>, void>>; comment(): string | undefined } {
+function dataFrames<T>(frames: Frames<T>): { next(): Promise<IteratorResult<DataFrame<T>, void>>; comment(): string | undefined } {
   let comment: string | undefined;
   return {
     comment: () => comment,
