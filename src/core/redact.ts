@@ -101,9 +101,12 @@ export function shortenHome(text: string, userHome: string): string {
   return text.replaceAll(new RegExp(`${userHome.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}(?![\\w.-])`, 'g'), '~');
 }
 
-function* knownIn(text: string): Generator<SecretSpan> {
+function knownIn(text: string): readonly SecretSpan[] {
+  const found: SecretSpan[] = [];
   for (const [form, { kind, value }] of known)
-    for (let start = text.indexOf(form); start >= 0; start = text.indexOf(form, start + form.length)) yield { start, end: start + form.length, kind, value };
+    for (let start = text.indexOf(form); start >= 0; start = text.indexOf(form, start + form.length))
+      found.push({ start, end: start + form.length, kind, value });
+  return found;
 }
 
 /** Shorter secrets are words that a model may say by chance. */

@@ -15,30 +15,54 @@ export interface LoggerOptions {
 
 /** Whatever a line quotes, it stays one line and moves no cursor. Lines go to `output` with secrets replaced and the user's home shortened, in the message and in every field. */
 export function createLogger(options: LoggerOptions): Logger {
+  const write = (line: string) => options.output.write(shortenHome(line, options.userHome));
+  const told = options.json ? jsonLines(options.level, write) : textLines(options.level, write);
+  const at =
+    (level: LogLevel) =>
+    (message: string, fields: Readonly<Record<string, unknown>> = {}): void => {
+      if (told.isOn(level)) told.write(level, redact(message), redactFields(withErrorsTold(fields)));
+    };
+  return { debug: at('debug'), info: at('info'), warning: at('warning'), error: at('error') };
+}
+
+interface Lines {
+  isOn(level: LogLevel): boolean;
+  write(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void;
+}
+
+function jsonLines(least: LogLevel, write: (line: string) => void): Lines {
+  const nameOf = (level: LogLevel) => (level === 'warning' ? 'warn' : level);
   const logger = pino(
     {
-      level: options.level === 'warning' ? 'warn' : options.level,
+      level: nameOf(least),
       base: null,
       timestamp: () => `,"ts":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label === 'warn' ? 'warning' : label }) },
     },
-    { write: (line: string) => options.output.write(shortenHome(options.json ? escapeInJson(line) : toText(line), options.userHome)) },
+    { write: (line: string) => write(escapeInJson(line)) },
   );
-  const at =
-    (level: 'debug' | 'info' | 'warn' | 'error') =>
-    (message: string, fields: Readonly<Record<string, unknown>> = {}): void => {
-      if (logger.isLevelEnabled(level)) logger[level](redactFields(withErrorsTold(fields)), redact(message));
-    };
-  return { debug: at('debug'), info: at('info'), warning: at('warn'), error: at('error') };
+  return {
+    isOn: (level) => logger.isLevelEnabled(nameOf(level)),
+    write: (level, message, fields) => logger[nameOf(level)](fields, message),
+  };
 }
 
-/** `12:00:01 warning The engine ended  pid=12 code=null`. */
-function toText(line: string): string {
-  const { level, ts, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
-  const rest = Object.entries(fields)
-    .filter(([, value]) => value !== null)
-    .map(([name, value]) => `${name}=${typeof value === 'string' && !/[\s"=]/.test(value) ? value : JSON.stringify(value)}`);
-  return `${String(ts).slice(11, 19)} ${String(level).padEnd(7)} ${escapeLine([msg, ...rest].join('  '))}\n`;
+const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warning', 'error'];
+
+/** `12:00:01 warning The engine ended  pid=12 code=1`. */
+function textLines(least: LogLevel, write: (line: string) => void): Lines {
+  const from = LEVELS.indexOf(least);
+  return {
+    isOn: (level) => LEVELS.indexOf(level) >= from,
+    write(level, message, fields) {
+      let line = `${new Date().toISOString().slice(11, 19)} ${level.padEnd(7)} ${escapeLine(message)}`;
+      for (const [name, value] of Object.entries(fields)) {
+        const text = value === null ? undefined : typeof value === 'string' && !/[\s"=]/.test(value) ? value : JSON.stringify(value);
+        if (text !== undefined) line += `  ${escapeLine(`${name}=${text}`)}`;
+      }
+      write(`${line}\n`);
+    },
+  };
 }
 
 /** Errors keep message and code; stacks stay out of logs. */
