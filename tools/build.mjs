@@ -10,6 +10,12 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const output = resolve(process.argv[2] ?? join(root, 'dist'));
 const run = (...args) => execFileSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
 
+/**
+ * The text of a program stays in its memory, and takes two bytes for each character as soon as one of them is beyond Latin-1: without comments and
+ * indents, and with such characters escaped, the daemon's is 1.7 MB in place of 4.3. Names stay, for the stacks in logs.
+ */
+const SMALL = { compress: false, mangle: false, codegen: { removeWhitespace: true, asciiOnly: true } };
+
 if (!existsSync(join(root, 'src'))) process.exit(0); // an installed package is built already
 rmSync(output, { recursive: true, force: true });
 run(join(root, 'tools/build-kernels.mjs'));
@@ -49,7 +55,7 @@ async function bundlePrograms() {
         // No module of ours is there for what it does when it is loaded.
         treeshake: { moduleSideEffects: false },
         plugins: [{ name: 'place', transform: (code, id) => ({ code: code.replaceAll('import.meta.url', placeOf(id, path)) }) }],
-        output: { format: 'esm', codeSplitting: false },
+        output: { format: 'esm', codeSplitting: false, comments: false, minify: SMALL },
         write: false,
         logLevel: 'warn',
       });

@@ -59,7 +59,7 @@ const TABLE: readonly PreTokenizerEntry[] = [
       split('[\r\n]'),
       // Letters with a case; the original lists them one range after another.
       split(String.raw`\s?[\p{Lu}\p{Ll}\p{Lt}]+`),
-      split(String.raw`\s?[!-/:-~！-／：-～‘-‟　-。]+`),
+      split(String.raw`\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+`),
       split(String.raw`\s+$`),
       split(EAST_ASIAN),
       digits,
