@@ -1,6 +1,6 @@
 // What hearth adds to a request: beside the server behind it, litellm's proxy and a plain reverse proxy, all in turns on one machine.
 //   npm run bench:gateway [-- --rounds 3] [--seconds 3] [--write]
-//   npm run bench:gateway -- --real [--rounds 3] [--write]      SmolLM2 over HTTP beside the bare engine and llama.cpp's own server
+//   npm run bench:gateway -- --real [--rounds 3] [--write]      SmolLM2 and the 1B shape over HTTP beside the bare engine, SmolLM2 beside llama.cpp's own server too
 // The package is built anew and measured as users have it; --package DIRECTORY takes one that was built before.
 // The server behind answers its first token after 20 ms. --write replaces the tables of docs/benchmarks-gateway.md between their marks.
 // litellm is looked for in .env-peers, nginx in PATH; what is missing is left out.
@@ -29,8 +29,9 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 const packageDirectory = values.package ?? builtPackage();
 if (values.real) {
-  const { rows, verdicts, note } = await measureHttpDecode(packageDirectory, rounds);
-  const lines = [`${machineLine()}; medians of ${rounds} rounds.`, '', ...verdictTable(verdicts), ...resultTable('SmolLM2-135M, the same weights', rows), note];
+  const { tables, verdicts, note } = await measureHttpDecode(packageDirectory, rounds);
+  const results = tables.flatMap(({ title, rows }) => resultTable(title, rows));
+  const lines = [`${machineLine()}; medians of ${rounds} rounds.`, '', ...verdictTable(verdicts), ...results, note];
   console.log(lines.join('\n'));
   if (values.write) writeBetween(benchmarks, 'gateway-real', lines);
   process.exit(0);

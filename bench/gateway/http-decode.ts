@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { startRunner } from '../ember-runner.ts';
 import { interleave, median, type Row, ratio, type Verdict } from '../measure.ts';
-import { benchmarkModels } from '../models.ts';
+import { type BenchmarkModel, benchmarkModels } from '../models.ts';
 import { ensurePeers } from '../peers/peer-process.ts';
 import { servedPort } from '../served-port.ts';
 import { cpuOf } from './sides.ts';
@@ -18,7 +18,7 @@ import { cpuOf } from './sides.ts';
 const root = join(import.meta.dirname, '../..');
 const THREADS = 2;
 const TOKENS = 64;
-const MODEL = 'bench/smollm2';
+const MODEL = 'bench/model';
 const agent = new Agent({ keepAlive: true });
 
 interface Server extends AsyncDisposable {
@@ -131,45 +131,70 @@ const LLAMA = 'llama.cpp’s server, Q4_1';
 const HEARTH = 'hearth over HTTP';
 const BARE = 'bare ember';
 
-/** SmolLM2-135M over HTTP at 1 and 8 streams. */
-export async function measureHttpDecode(
-  packageDirectory: string,
-  rounds: number,
-): Promise<{ readonly rows: readonly Row[]; readonly verdicts: readonly Verdict[]; readonly note: string }> {
+export interface HttpDecode {
+  readonly tables: readonly { readonly title: string; readonly rows: readonly Row[] }[];
+  readonly verdicts: readonly Verdict[];
+  readonly note: string;
+}
+
+/** SmolLM2-135M over HTTP at 1 and 8 streams, beside llama.cpp's server too, and the 1B shape at one. */
+export async function measureHttpDecode(packageDirectory: string, rounds: number): Promise<HttpDecode> {
   ensurePeers();
-  const [model] = await benchmarkModels('smollm2');
-  await using bare = await startRunner(model!.directory, { ranks: THREADS, activations: 'mixed', contextTokens: 4096 });
-  await using hearth = await startHearth(packageDirectory, model!.directory);
-  await using llama = await startLlama(model!.q41);
-  const rows: Row[] = [];
+  const models = await benchmarkModels();
+  const [small, billion] = (['smollm2', '1b'] as const).map((id) => models.find((model) => model.id === id)!) as [BenchmarkModel, BenchmarkModel];
   const daemonMs: number[] = [];
-  for (const streams of [1, 8]) {
+  const rows = await measureModel({ packageDirectory, directory: small.directory, gguf: small.q41, streams: [1, 8], rounds, daemonMs });
+  const billionRows = await measureModel({ packageDirectory, directory: billion.directory, gguf: null, streams: [1], rounds, daemonMs: [] });
+  const verdicts: Verdict[] = [
+    { id: '–', what: 'SmolLM2, 1 stream: decode over HTTP ÷ bare ember', value: ratio(rows[0]!, BARE), bar: 0.95 },
+    { id: '–', what: 'SmolLM2, 8 streams: decode over HTTP ÷ bare ember', value: ratio(rows[1]!, BARE), bar: 0.9 },
+    { id: '–', what: '1B shape, 1 stream: decode over HTTP ÷ bare ember', value: ratio(billionRows[0]!, BARE), bar: 0.95 },
+    { id: '–', what: 'SmolLM2, 1 stream: hearth ÷ llama.cpp’s server', value: ratio(rows[0]!, LLAMA), bar: 1.2 },
+    { id: '–', what: 'SmolLM2, 8 streams: hearth ÷ llama.cpp’s server', value: ratio(rows[1]!, LLAMA), bar: 1.5 },
+  ];
+  return {
+    tables: [
+      { title: 'SmolLM2-135M, the same weights', rows },
+      { title: '1B shape, random weights, 4 bit', rows: billionRows },
+    ],
+    verdicts,
+    note: `The daemon itself took ${median(daemonMs).toFixed(2)} ms of the processor for each token of one stream of SmolLM2 (clock ticks of 10 ms).`,
+  };
+}
+
+interface Measured {
+  readonly packageDirectory: string;
+  readonly directory: string;
+  /** For llama.cpp; null: it is left out. */
+  readonly gguf: string | null;
+  readonly streams: readonly number[];
+  readonly rounds: number;
+  /** Gets the daemon's processor time for each token of one stream. */
+  readonly daemonMs: number[];
+}
+
+async function measureModel({ packageDirectory, directory, gguf, streams, rounds, daemonMs }: Measured): Promise<Row[]> {
+  await using bare = await startRunner(directory, { ranks: THREADS, activations: 'mixed', contextTokens: 4096 });
+  await using hearth = await startHearth(packageDirectory, directory);
+  await using llama = gguf === null ? null : await startLlama(gguf);
+  const rows: Row[] = [];
+  for (const count of streams) {
     // The prompt has some 40 tokens: both decode behind as many cells.
     const row = await interleave(
-      `decode, ${streams} ${streams === 1 ? 'stream' : 'streams, total'}`,
+      `decode, ${count} ${count === 1 ? 'stream' : 'streams, total'}`,
       {
         [HEARTH]: async () => {
           const before = cpuOf(hearth.pid);
-          const result = await rate(hearth, streams);
-          if (streams === 1) daemonMs.push((cpuOf(hearth.pid) - before) / TOKENS);
+          const result = await rate(hearth, count);
+          if (count === 1) daemonMs.push((cpuOf(hearth.pid) - before) / TOKENS);
           return result;
         },
-        [BARE]: async () => (streams * TOKENS) / (await bare.decode(TOKENS, { depth: 40, streams })),
-        [LLAMA]: () => rate(llama, streams),
+        [BARE]: async () => (count * TOKENS) / (await bare.decode(TOKENS, { depth: 40, streams: count })),
+        ...(llama === null ? {} : { [LLAMA]: () => rate(llama, count) }),
       },
       { rounds },
     );
     rows.push(row);
   }
-  const verdicts: Verdict[] = [
-    { id: '–', what: 'SmolLM2, 1 stream: decode over HTTP ÷ bare ember', value: ratio(rows[0]!, BARE), bar: 0.95 },
-    { id: '–', what: 'SmolLM2, 8 streams: decode over HTTP ÷ bare ember', value: ratio(rows[1]!, BARE), bar: 0.9 },
-    { id: '–', what: 'SmolLM2, 1 stream: hearth ÷ llama.cpp’s server', value: ratio(rows[0]!, LLAMA), bar: 1.2 },
-    { id: '–', what: 'SmolLM2, 8 streams: hearth ÷ llama.cpp’s server', value: ratio(rows[1]!, LLAMA), bar: 1.5 },
-  ];
-  return {
-    rows,
-    verdicts,
-    note: `The daemon itself took ${median(daemonMs).toFixed(2)} ms of the processor for each token of one stream (clock ticks of 10 ms).`,
-  };
+  return rows;
 }

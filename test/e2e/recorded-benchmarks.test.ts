@@ -69,7 +69,7 @@ describe('the recorded runs of the gateway', () => {
   shown(
     'decoding over HTTP keeps 0.95 of the speed of the bare engine',
     real.filter(({ what }) => what.includes('1 stream') && what.includes('bare ember')),
-    1,
+    2,
   );
 });
 
