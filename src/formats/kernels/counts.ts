@@ -64,7 +64,8 @@ const MAGIC: f64 = 6755399441055744;
 const STEPS = memory.data(128);
 
 /**
- * How many steps each number of WANTED is above `base`, to a byte each; the middle between two goes up, or to the even one. What differs between them
+ * How many steps each number of WANTED is above `base`, to a byte each; the middle between two goes up, of 0 to 255 steps, or to the even one, of
+ * -127 to 127. What differs between them
  * and base + step * count is counted. `largest`: of the numbers, by magnitude.
  */
 @inline
@@ -81,8 +82,9 @@ export function roundToSteps(step: f64, base: f64, up: bool, largest: f64, out: 
     let a = f64x2.div(f64x2.sub(low, bases), steps);
     let b = f64x2.div(f64x2.sub(high, bases), steps);
     if (up) {
-      a = f64x2.floor(f64x2.add(a, f64x2.splat(0.5)));
-      b = f64x2.floor(f64x2.add(b, f64x2.splat(0.5)));
+      // A base that was rounded to float32 may lie above the least number.
+      a = byteAbove(f64x2.add(a, f64x2.splat(0.5)));
+      b = byteAbove(f64x2.add(b, f64x2.splat(0.5)));
     }
     a = f64x2.add(a, magic);
     b = f64x2.add(b, magic);
@@ -96,6 +98,11 @@ export function roundToSteps(step: f64, base: f64, up: bool, largest: f64, out: 
   v128.store(out, lowBytes(STEPS));
   v128.store(out + 16, lowBytes(STEPS + 64));
   addBlock(differing, squared, worst, largest);
+}
+
+@inline
+function byteAbove(x: v128): v128 {
+  return f64x2.pmin(f64x2.pmax(f64x2.floor(x), f64x2.splat(0)), f64x2.splat(255));
 }
 
 /** The low bytes of 16 integers. */
