@@ -142,8 +142,11 @@ test.each(['Q2_K', 'Q3_K', 'Q6_K'] as const)('%s: groups of 32 are spread over 2
   for (let block = 0; block < count; block++)
     for (const at of halves)
       blocks.set(block === 0 ? [0, 0] : block === 1 ? [0, 128] : [random() % 256, [0x1c, 0x9c, 0, 0x24][block % 4]!], block * stride + at);
-  // A step far below what float32 tells of the minimum: the bias lies beside the numbers, which are clamped.
-  if (name === 'Q2_K') blocks.set([1, 0, 0xff, 0x7b], 2 * stride + 80);
+  // Steps of −0.03 below a minimum of −982,560, which float32 tells to 1/16: the bias lies above numbers, whose codes are clamped.
+  if (name === 'Q2_K') {
+    for (let k = 0; k < 16; k++) blocks[2 * stride + k] = 0xf0 | k;
+    blocks.set([0xae, 0xa7, 0xff, 0x7b], 2 * stride + 80);
+  }
   const numbers = decodeBlocks(name, blocks);
   const scales = new Float32Array(count * 8);
   const biases = new Float32Array(count * 8);
