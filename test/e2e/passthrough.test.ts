@@ -14,7 +14,7 @@ const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes
 beforeAll(async () => {
   mock = await startMockUpstream();
   const onViolation = (kind: string) => violations.push(kind);
-  const timeouts = { idleMs: 200, firstTokenMs: 500 };
+  const timeouts = { idleMs: 1_500, firstTokenMs: 5_000 };
   const upstreams = [
     makeUpstream(mock.url, { name: 'claude', kind: 'anthropic', apiKey: () => 'upstream-key-1', onViolation, timeouts }),
     makeUpstream(mock.url, { name: 'gpt', kind: 'openai', apiKey: () => 'upstream-key-2', sessionHeaders: ['x-my-session'], onViolation, timeouts }),

@@ -3,7 +3,7 @@ import { startHttp } from '../support/http-fixture.ts';
 import { chat, goodChat, type MockAnswer, silent, startMockUpstream, stream } from '../support/mock-upstream.ts';
 import { makeUpstream } from '../support/upstream-run.ts';
 
-const TIMEOUTS = { firstTokenMs: 150, idleMs: 150 };
+const TIMEOUTS = { firstTokenMs: 1_000, idleMs: 1_000 };
 
 /** A stream of one upstream, with or without a second one behind it. */
 async function ask(

@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => mock[Symbol.asyncDispose]());
 
-const QUICK = { connectMs: 1_000, firstTokenMs: 150, idleMs: 150, requestMs: 5_000 };
+const QUICK = { connectMs: 5_000, firstTokenMs: 1_000, idleMs: 1_000, requestMs: 30_000 };
 const PASS = raw('openai-chat', '/v1/chat/completions', '{"model":"up","stream":true,"messages":[{"role":"user","content":"x"}]}');
 
 /** Both ways through: decoded, and as bytes. */
@@ -282,7 +282,7 @@ describe('forms', () => {
       const timer = setInterval(() => response.write(chunk({ content: 'x' })), 10);
       response.on('close', () => clearInterval(timer));
     });
-    using upstream = makeUpstream(mock.url, { timeouts: { ...QUICK, requestMs: 200 } });
+    using upstream = makeUpstream(mock.url, { timeouts: { ...QUICK, requestMs: 800 } });
     expect(await hear(upstream)).toMatchObject({ broken: 'upstream_timeout' });
   });
 });
