@@ -52,7 +52,7 @@ export function makeCertificate(wish: CertificateWish): Issued {
   ];
   const body = seq(
     der(0xa0, integer(Buffer.from([2]))),
-    integer(createHash('sha256').update(`${wish.subject}${Math.random()}`).digest().subarray(0, 8)),
+    serialNumber(wish.subject),
     algorithm,
     name(issuer.subject),
     seq(time(wish.notBefore ?? new Date('2025-01-01')), time(wish.notAfter ?? new Date('2045-01-01'))),
@@ -74,6 +74,9 @@ function der(tag: number, content: Buffer): Buffer {
 const seq = (...parts: readonly Buffer[]): Buffer => der(0x30, Buffer.concat(parts));
 const oid = (hex: string): Buffer => der(0x06, Buffer.from(hex, 'hex'));
 const integer = (bytes: Buffer): Buffer => der(0x02, bytes[0]! >= 128 ? Buffer.concat([Buffer.from([0]), bytes]) : bytes);
+/** Without a zero in front, which an integer of DER may not have. */
+const serialNumber = (subject: string): Buffer =>
+  integer(Buffer.from([1, ...createHash('sha256').update(`${subject}${Math.random()}`).digest().subarray(0, 7)]));
 const bitString = (bytes: Buffer): Buffer => der(0x03, Buffer.concat([Buffer.from([0]), bytes]));
 const name = (text: string): Buffer => seq(der(0x31, seq(oid('550403'), der(0x0c, Buffer.from(text)))));
 const time = (date: Date): Buffer => der(0x17, Buffer.from(`${date.toISOString().replace(/[-:T]/g, '').slice(2, 14)}Z`));
