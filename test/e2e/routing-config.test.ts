@@ -62,6 +62,12 @@ describe('routes in the configuration of a daemon', () => {
   });
 
   test.skipIf(withoutRedis !== undefined)('budgets of two daemons are one where they share a Redis server, and refuse when it is gone', async () => {
+    // An answer of Redis has 50 ms, which a busy machine may not give: then all of it is tried again.
+    for (let tries = 0; !(await shareBudgets()); tries += 1) expect(tries).toBeLessThan(10);
+  });
+
+  /** False where Redis was too slow for one of the requests. */
+  async function shareBudgets(): Promise<boolean> {
     await using redis = await startRedis();
     await using mock = await startMockUpstream();
     mock.script(json(chatReply('from the sky')));
@@ -83,16 +89,23 @@ describe('routes in the configuration of a daemon', () => {
       return { chat, home };
     };
     const [a, b] = [await start(one), await start(two)];
-    expect((await a.chat()).status).toBe(200);
-    expect((await b.chat()).status).toBe(200);
-    expect((await a.chat()).status).toBe(200);
     // Three answers of 0.000049 dollars: what a fourth one may cost no longer fits, whoever asks.
-    expect((await b.chat()).status).toBe(429);
-    expect((await a.chat()).status).toBe(429);
+    for (const [side, status] of [
+      [a, 200],
+      [b, 200],
+      [a, 200],
+      [b, 429],
+      [a, 429],
+    ] as const) {
+      const answer = await side.chat();
+      if (answer.status === 503 && (await answer.text()).includes('state_store_unavailable')) return false;
+      expect(answer.status).toBe(status);
+    }
     await redis.kill();
     const refused = await b.chat();
     expect(refused.status).toBe(503);
     expect(await refused.json()).toMatchObject({ error: { code: 'state_store_unavailable' } });
     expect(existsSync(join(a.home.home, 'state/spend.sqlite'))).toBe(true);
-  });
+    return true;
+  }
 });
