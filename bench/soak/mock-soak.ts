@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createApi, listen } from '../../src/api/index.ts';
 import { type Clock, systemClock } from '../../src/core/index.ts';
 import { createGateway } from '../../src/gateway/index.ts';
@@ -31,6 +32,9 @@ export interface SoakReport {
   readonly clockHours: number;
   readonly seconds: number;
 }
+
+const LOOKS = 5;
+const SETTLE_MS = 400;
 
 /** What a client does with a request: of a hundred, so many. */
 const MIX = [
@@ -66,33 +70,35 @@ export async function soakMock(options: SoakOptions): Promise<SoakReport> {
   const outcomes: Record<string, number> = {};
   const start = performance.now();
   let sent = 0;
-  let first: SoakReport['firstMib'] | null = null;
-  const more = (): boolean => sent < options.requests && (options.budgetMs === undefined || performance.now() - start < options.budgetMs);
+  const more = (): boolean => options.budgetMs === undefined || performance.now() - start < options.budgetMs;
 
-  async function client(): Promise<void> {
+  async function client(until: number): Promise<void> {
     let socket: Socket | null = null;
-    while (more()) {
+    while (sent < until && more()) {
       const kind = KINDS[(sent * 37) % KINDS.length]!;
       sent += 1;
       if (socket === null || socket.destroyed) socket = await open(listener.port!);
       const outcome = await ask(socket, kind, messages[kind]);
       outcomes[`${kind}: ${outcome}`] = (outcomes[`${kind}: ${outcome}`] ?? 0) + 1;
       done += 1;
-      if (first === null && done >= options.warmUp) first = memory();
       if (done % 10_000 === 0) options.onProgress?.(done, process.memoryUsage.rss() / 2 ** 20);
     }
     socket?.destroy();
   }
-  await Promise.all(Array.from({ length: options.clients }, client));
-  // What clients left behind is noticed within a moment.
-  for (let i = 0; i < 100 && gateway.snapshot().models.some((model) => model.inFlight > 0); i += 1) await new Promise((resolve) => setTimeout(resolve, 20));
-  const stillRunning = gateway.snapshot().models.reduce((sum, model) => sum + model.inFlight + model.waiting, 0);
-  const last = memory();
+  const running = (): number => gateway.snapshot().models.reduce((sum, model) => sum + model.inFlight + model.waiting, 0);
+  /** Memory once all is still: what clients left behind is noticed within a moment. */
+  async function askUntil(count: number): Promise<SoakReport['firstMib']> {
+    await Promise.all(Array.from({ length: options.clients }, () => client(count)));
+    for (let i = 0; i < 100 && running() > 0; i += 1) await sleep(20);
+    return await leastMemory();
+  }
+  const firstMib = await askUntil(options.warmUp);
+  const last = await askUntil(options.requests);
+  const stillRunning = running();
   const clockHours = (clock.monotonic() - start) / 3_600_000;
   await listener.close();
   await gateway.close({ drainTimeoutMs: 0 });
   process.off('unhandledRejection', onRejection);
-  const firstMib = first ?? last;
   return {
     requests: done,
     outcomes,
@@ -107,10 +113,16 @@ export async function soakMock(options: SoakOptions): Promise<SoakReport> {
   };
 }
 
-function memory(): { resident: number; heap: number } {
-  (globalThis as { gc?: () => void }).gc?.();
-  const { rss, heapUsed } = process.memoryUsage();
-  return { resident: rss / 2 ** 20, heap: heapUsed / 2 ** 20 };
+/** The least of some looks, each after a collection: what was freed goes back to the system by and by. */
+async function leastMemory(): Promise<SoakReport['firstMib']> {
+  const looks: SoakReport['firstMib'][] = [];
+  for (let look = 0; look < LOOKS; look += 1) {
+    (globalThis as { gc?: () => void }).gc?.();
+    await sleep(SETTLE_MS);
+    const { rss, heapUsed } = process.memoryUsage();
+    looks.push({ resident: rss / 2 ** 20, heap: heapUsed / 2 ** 20 });
+  }
+  return { resident: Math.min(...looks.map(({ resident }) => resident)), heap: Math.min(...looks.map(({ heap }) => heap)) };
 }
 
 function messagesFor(port: number): Readonly<Record<Kind, string>> {
