@@ -7,17 +7,18 @@ export const FOUND = memory.data(256);
 /** factor * code + addend of 16 codes without a sign. */
 @inline
 export function values16(codes: v128, factor: f64, addend: f64, out: usize): void {
-  const low = i16x8.extend_low_i8x16_u(codes);
-  const high = i16x8.extend_high_i8x16_u(codes);
-  values8(low, f64x2.splat(factor), f64x2.splat(addend), out);
-  values8(high, f64x2.splat(factor), f64x2.splat(addend), out + 64);
+  wideValues16(i16x8.extend_low_i8x16_u(codes), i16x8.extend_high_i8x16_u(codes), factor, addend, out);
 }
 
 /** The same of codes with a sign. */
 @inline
 export function signedValues16(codes: v128, factor: f64, addend: f64, out: usize): void {
-  const low = i16x8.extend_low_i8x16_s(codes);
-  const high = i16x8.extend_high_i8x16_s(codes);
+  wideValues16(i16x8.extend_low_i8x16_s(codes), i16x8.extend_high_i8x16_s(codes), factor, addend, out);
+}
+
+/** Of codes in lanes of 16 bits. */
+@inline
+function wideValues16(low: v128, high: v128, factor: f64, addend: f64, out: usize): void {
   values8(low, f64x2.splat(factor), f64x2.splat(addend), out);
   values8(high, f64x2.splat(factor), f64x2.splat(addend), out + 64);
 }

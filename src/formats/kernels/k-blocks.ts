@@ -176,12 +176,10 @@ function leastCode(codes: v128): i32 {
   return min(<i32>i8x16.extract_lane_s(x, 0), <i32>i8x16.extract_lane_s(x, 1));
 }
 
+/** The largest is the complement of the least complement. */
 @inline
 function mostCode(codes: v128): i32 {
-  let x = i8x16.max_s(codes, i64x2.shuffle(codes, codes, 1, 0));
-  x = i8x16.max_s(x, i32x4.shuffle(x, x, 1, 0, 3, 2));
-  x = i8x16.max_s(x, i32x4.shr_u(x, 16));
-  return max(<i32>i8x16.extract_lane_s(x, 0), <i32>i8x16.extract_lane_s(x, 1));
+  return ~leastCode(v128.not(codes));
 }
 
 /** Fills WANTED with the numbers of a group. */
